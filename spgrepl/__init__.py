@@ -1,0 +1,1 @@
+"""SPG replication for Twisted."""
