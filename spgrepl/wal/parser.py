@@ -29,9 +29,7 @@ from spgrepl.wal.records import (
 _HEADER = struct.Struct("<II")
 
 _DML_WORDS = ("INSERT ", "UPDATE ", "DELETE ", "REPLACE")
-_DML_PREFIXES = frozenset(
-    form.encode() for word in _DML_WORDS for form in (word, word.lower(), word.capitalize())
-)
+_DML_PREFIXES = frozenset(form.encode() for word in _DML_WORDS for form in (word, word.lower(), word.capitalize()))
 _PREFIX = 7
 
 _INLINE_TYPE = int(RecordType.SQL)

@@ -189,9 +189,7 @@ def decode_record(
     return _decode_typed(RecordType(checked[0]), checked[1:], length, crc, position, limit)
 
 
-def _decode_typed(
-    kind: RecordType, payload: bytes, length: int, crc: int, position: int, limit: int
-) -> Record:
+def _decode_typed(kind: RecordType, payload: bytes, length: int, crc: int, position: int, limit: int) -> Record:
     """Make the value of a v3 record whose length and CRC have been found right."""
     sql: bytes | None = None
     lsn = time = stated = None
@@ -230,7 +228,9 @@ def _expand(kind: RecordType, payload: bytes, position: int, limit: int) -> byte
 
 def _decode_anchor(payload: bytes, position: int) -> tuple[int, int, bytes]:
     if len(payload) < _ANCHOR.size:
-        raise MalformedRecord(f"an anchor of {len(payload)} payload bytes, expected {_ANCHOR.size} at least", position)
+        raise MalformedRecord(
+            f"an anchor of {len(payload)} payload bytes, expected {_ANCHOR.size} at least", position
+        )
     lsn, time, size = _ANCHOR.unpack_from(payload)
     path = payload[_ANCHOR.size :]
     if len(path) != size:

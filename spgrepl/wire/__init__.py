@@ -1,1 +1,1 @@
-"""."""
+"""Bytes on the wire to values and back: no I/O, no reactor."""

@@ -1,0 +1,66 @@
+"""Which statements of a log begin and end transactions (PROTOCOL section 1), or are replication's own (section 5)."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+
+class StatementKind(enum.Enum):
+    """What a statement of the log means to replay."""
+
+    PLAIN = "plain"
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    RELEASE = "release"
+    ROLLBACK_TO = "rollback to"
+    CONTROL = "control"
+
+
+# White space and comments. An unfinished block comment ends with the text, as SQLite has it.
+_GAP = rb"(?:\s+|--[^\n]*(?:\n|\Z)|/\*(?:.*?\*/|.*\Z))"
+_KIND = re.compile(
+    rb"(?:%(gap)s|;)*(?:"
+    rb"(?P<begin>BEGIN|START%(gap)s+TRANSACTION)"
+    rb"|(?P<commit>COMMIT|END)"
+    rb"|(?P<rollback_to>ROLLBACK(?:%(gap)s+(?:TRANSACTION|WORK))?%(gap)s+TO)"
+    rb"|(?P<rollback>ROLLBACK|ABORT)"
+    rb"|(?P<savepoint>SAVEPOINT)"
+    rb"|(?P<release>RELEASE)"
+    rb"|(?P<control>(?:CREATE|DROP|ALTER|SHOW)%(gap)s+(?:PUBLICATIONS?|SUBSCRIPTIONS?)"
+    rb"|(?:SET|SHOW)%(gap)s+effective_wal_level|WAIT%(gap)s+FOR%(gap)s+WAL)"
+    rb")(?![\w$\x80-\xff])" % {b"gap": _GAP},
+    re.IGNORECASE | re.DOTALL,
+)
+
+# A first look that settles nearly every statement: these words open all kinds but the plain one.
+_OPENERS = re.compile(rb"[\s;]*(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
+
+_LATER_TRANSACTION_WORD = re.compile(
+    rb";(?:%(gap)s|;)*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b" % {b"gap": _GAP},
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def statement_kind(sql: bytes) -> StatementKind:
+    """Say what a statement means to replay, by its first words; comments in front of them are passed over.
+
+    Args:
+        sql: One statement in UTF-8. Of several only the first is judged.
+    """
+    if _OPENERS.match(sql) is None:
+        return StatementKind.PLAIN
+    found = _KIND.match(sql)
+    if found is None or found.lastgroup is None:
+        return StatementKind.PLAIN
+    return StatementKind[found.lastgroup.upper()]
+
+
+def may_hide_transaction(sql: bytes) -> bool:
+    """Whether a text could hold, behind its first statement, one that begins or ends a transaction.
+
+    A quick test that errs on the side of yes (a trigger's body, a string with ``; end`` in it).
+    """
+    return b";" in sql and _LATER_TRANSACTION_WORD.search(sql) is not None

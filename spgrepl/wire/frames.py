@@ -1,0 +1,131 @@
+"""Frames of the V2 stream (PROTOCOL section 3): ``u8 type · u32 payload length · payload``."""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+import attrs
+
+from spgrepl.errors import FrameTooLong
+
+DEFAULT_MAX_FRAME = 64 * 1024 * 1024
+"""The longest payload that is accepted, in bytes, unless configured otherwise."""
+
+HEADER_SIZE = 5
+
+_HEADER = struct.Struct("<BI")
+_STATUS = struct.Struct("<QQ")
+
+
+class FrameType(enum.IntEnum):
+    """The frame types that are known."""
+
+    WAL = 0x00
+    STATUS = 0x01
+    SKIP = 0x02
+    SEGMENT_FILE_CHUNK = 0x03
+
+
+@attrs.frozen
+class WalBytes:
+    """A slice of the log: a whole WAL frame or a part of one, as it arrived."""
+
+    data: bytes
+
+
+@attrs.frozen
+class Status:
+    """The master's word on itself.
+
+    Attributes:
+        length: The length of its log in bytes.
+        clock: Its wall clock in microseconds since the epoch.
+    """
+
+    length: int
+    clock: int
+
+
+FrameEvent = WalBytes | Status
+
+
+def encode_wal_header(length: int) -> bytes:
+    """The 5 bytes in front of a WAL frame's `length` bytes."""
+    return _HEADER.pack(FrameType.WAL, length)
+
+
+def encode_status(length: int, clock: int) -> bytes:
+    """A whole STATUS frame, 21 bytes.
+
+    Args:
+        length: The length of the master's log in bytes.
+        clock: Its wall clock in microseconds since the epoch.
+    """
+    return _HEADER.pack(FrameType.STATUS, _STATUS.size) + _STATUS.pack(length, clock)
+
+
+class FrameParser:
+    """A push parser for V2 frames.
+
+    WAL payloads are passed on as they come and never gathered. Frames of other types, and a STATUS of another
+    size, are passed over without keeping them: that is how the protocol grows.
+
+    Args:
+        max_frame: The longest payload that a header may state, in bytes.
+    """
+
+    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
+        self._limit = max_frame
+        self._header = b""
+        self._type = -1
+        self._left = 0
+        self._status = b""
+        self.passed_over = 0
+
+    def feed(self, data: bytes) -> list[FrameEvent]:
+        """Take bytes as they come.
+
+        Returns:
+            The events that they complete.
+
+        Raises:
+            FrameTooLong: A header states more than the limit. It is judged before the payload is waited for.
+        """
+        events: list[FrameEvent] = []
+        at, size = 0, len(data)
+        while at < size:
+            if self._left == 0:
+                at = self._read_header(data, at)
+                continue
+            end = min(at + self._left, size)
+            piece = data[at:end] if at or end < size else data
+            self._left -= end - at
+            at = end
+            if self._type == FrameType.WAL:
+                events.append(WalBytes(piece))
+            elif self._type == FrameType.STATUS:
+                self._status += piece
+                if self._left == 0:
+                    events.append(Status(*_STATUS.unpack(self._status)))
+                    self._status = b""
+        return events
+
+    def _read_header(self, data: bytes, at: int) -> int:
+        """Take up to a whole header; returns where in `data` to go on."""
+        end = at + HEADER_SIZE - len(self._header)
+        self._header += data[at:end]
+        if len(self._header) < HEADER_SIZE:
+            return len(data)
+        kind, length = _HEADER.unpack(self._header)
+        self._header = b""
+        if length > self._limit:
+            raise FrameTooLong(
+                f"a frame of type 0x{kind:02x} states {length} bytes, the limit is {self._limit} "
+                f"(raise it with --max-frame)"
+            )
+        known = kind == FrameType.WAL or (kind == FrameType.STATUS and length == _STATUS.size)
+        self._type = kind if known else -1
+        self._left = length
+        self.passed_over += not known
+        return end
