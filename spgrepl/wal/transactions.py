@@ -1,4 +1,4 @@
-"""Which statements of a log begin and end transactions (PROTOCOL section 1), or are replication's own (section 5)."""
+"""Which statements of a log begin and end transactions, or are replication's own (PROTOCOL sections 1 and 5)."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ class StatementKind(enum.Enum):
     CONTROL = "control"
 
 
-# White space and comments. An unfinished block comment ends with the text, as SQLite has it.
-_GAP = rb"(?:\s+|--[^\n]*(?:\n|\Z)|/\*(?:.*?\*/|.*\Z))"
+# White space and comments. An unfinished block comment ends with the text, as SQLite has it. The groups are
+# atomic: a comment ends where it first can, never later, and no text makes the search try what it has tried.
+_GAP = rb"(?>\s+|--[^\n]*\n?|/\*(?:.*?\*/|.*))"
 _KIND = re.compile(
-    rb"(?:%(gap)s|;)*(?:"
-    rb"(?P<begin>BEGIN|START%(gap)s+TRANSACTION)"
+    rb"(?>%(gap)s|;)*+(?:"
+    rb"(?P<begin>BEGIN|START%(gap)s++TRANSACTION)"
     rb"|(?P<commit>COMMIT|END)"
-    rb"|(?P<rollback_to>ROLLBACK(?:%(gap)s+(?:TRANSACTION|WORK))?%(gap)s+TO)"
+    rb"|(?P<rollback_to>ROLLBACK(?:%(gap)s++(?:TRANSACTION|WORK))?%(gap)s++TO)"
     rb"|(?P<rollback>ROLLBACK|ABORT)"
     rb"|(?P<savepoint>SAVEPOINT)"
     rb"|(?P<release>RELEASE)"
-    rb"|(?P<control>(?:CREATE|DROP|ALTER|SHOW)%(gap)s+(?:PUBLICATIONS?|SUBSCRIPTIONS?)"
-    rb"|(?:SET|SHOW)%(gap)s+effective_wal_level|WAIT%(gap)s+FOR%(gap)s+WAL)"
+    rb"|(?P<control>(?:CREATE|DROP|ALTER|SHOW)%(gap)s++(?:PUBLICATIONS?|SUBSCRIPTIONS?)"
+    rb"|(?:SET|SHOW)%(gap)s++effective_wal_level|WAIT%(gap)s++FOR%(gap)s++WAL)"
     rb")(?![\w$\x80-\xff])" % {b"gap": _GAP},
     re.IGNORECASE | re.DOTALL,
 )
 
 # A first look that settles nearly every statement: these words open all kinds but the plain one.
-_OPENERS = re.compile(rb"[\s;]*(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
+_OPENERS = re.compile(rb"[\s;]*+(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
 
-_LATER_TRANSACTION_WORD = re.compile(
-    rb";(?:%(gap)s|;)*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b" % {b"gap": _GAP},
-    re.IGNORECASE | re.DOTALL,
-)
+_TRANSACTION_WORD = re.compile(rb"\b(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 
 
 def statement_kind(sql: bytes) -> StatementKind:
@@ -61,6 +59,7 @@ def statement_kind(sql: bytes) -> StatementKind:
 def may_hide_transaction(sql: bytes) -> bool:
     """Whether a text could hold, behind its first statement, one that begins or ends a transaction.
 
-    A quick test that errs on the side of yes (a trigger's body, a string with ``; end`` in it).
+    A quick test that errs on the side of yes (a trigger's body, a string with ``; the end`` in it).
     """
-    return b";" in sql and _LATER_TRANSACTION_WORD.search(sql) is not None
+    semicolon = sql.find(b";")
+    return semicolon >= 0 and _TRANSACTION_WORD.search(sql, semicolon) is not None
