@@ -342,6 +342,7 @@ class NoticedTailerTests(TestCase):
             told = self.told(tailer, loss=True)
             happen()
             assert words in (yield told)
+            yield task.deferLater(self.reactor, 0)  # we are called from within the look that saw the loss
         assert tailer.length == 0
 
     def replace(self, content: bytes) -> None:
