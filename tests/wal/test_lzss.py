@@ -90,6 +90,14 @@ def test_output_is_that_of_the_literal_encoder(data: bytes) -> None:
     assert reference_decompress(stream) == data
 
 
+def test_output_is_that_of_the_literal_encoder_where_matches_abound() -> None:
+    source = random.Random(1)
+    for size in (10, 30, 100, 300):
+        for alphabet in (b"ab", b"aaab", b"abc"):
+            data = bytes(source.choices(alphabet, k=size))
+            assert compress(data) == reference_compress(data)
+
+
 @given(st.integers(4060, 4110), st.binary(min_size=3, max_size=20), st.binary(max_size=4))
 def test_distance_ends_at_4095(gap: int, run: bytes, tail: bytes) -> None:
     data = run + b"\xee" * (gap - len(run)) + run + tail
@@ -202,6 +210,7 @@ def test_copies_that_cannot_be(tokens: bytes, reason: str) -> None:
 
 def test_bytes_behind_the_end_are_passed_over() -> None:
     assert decompress(compress(LONG_SQL) + b"more", LIMIT) == LONG_SQL
+    assert decompress(struct.pack("<I", 3) + b"\xffabc" + b"behind", LIMIT) == b"abc"
 
 
 def test_a_stated_length_above_the_limit_is_refused_unread() -> None:
