@@ -90,6 +90,22 @@ class ManifestError(PeerError):
     """A manifest that cannot be read."""
 
 
+class UnsupportedManifest(ManifestError):
+    """The file is no manifest, or one of another version."""
+
+
+class ManifestTruncated(ManifestError):
+    """The manifest ends before what it announces."""
+
+
+class ManifestChecksumMismatch(ManifestError):
+    """The manifest's CRC-32 differs from the one at its end."""
+
+
+class MalformedManifest(ManifestError):
+    """The manifest's checksum is right and its content breaks the rules: it was written by a faulty program."""
+
+
 # -- the course of a connection -------------------------------------------------------------------------------
 
 
@@ -182,6 +198,12 @@ class DatabaseLocked(LocalError):
 
 class LocalFilesDamaged(LocalError):
     """The database, its log and its sidecars do not agree, or one of them is damaged."""
+
+
+class EngineFailed(LocalError):
+    """The engine cannot store anything at present: a full or failing disk, or somebody who holds its lock."""
+
+    exit_code = EXIT_TRY_AGAIN
 
 
 class StatementFailed(LocalError):
