@@ -1,0 +1,71 @@
+"""What holds for every test: nothing fails unseen, and the same run gives the same result.
+
+A Deferred that fails while nobody waits for it is only logged, when it is collected as garbage. pytest-twisted
+does not look for that, so `logged_failures` does: it collects garbage behind each test and fails the test on
+anything that was logged as a failure. Trial's own TestCases do so themselves, but for the garbage.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+settings.register_profile("same", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("search", deadline=None, max_examples=int(os.environ.get("SPGREPL_EXAMPLES", "5000")))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+class LoggedFailures:
+    """Collects what is logged as a failure."""
+
+    def __init__(self) -> None:
+        self._found: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take an event of the log."""
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            self._found.append(failure)
+
+    def flush(self, *kinds: type[BaseException]) -> list[Failure]:
+        """Take out the failures that a test expected, so that they do not fail it.
+
+        Args:
+            kinds: The errors to take out; without any, all of them.
+        """
+        gc.collect()
+        taken = [failure for failure in self._found if not kinds or failure.check(*kinds)]
+        self._found = [failure for failure in self._found if failure not in taken]
+        return taken
+
+
+@pytest.fixture(autouse=True)
+def logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
+    """What the test logged as a failure; what it does not flush fails it."""
+    found = LoggedFailures()
+    of_trial = isinstance(request.instance, SynchronousTestCase)
+    if of_trial:
+        yield found  # trial has an observer of its own while the test runs
+    globalLogPublisher.addObserver(found)
+    try:
+        if not of_trial:
+            yield found
+        left = found.flush()
+    finally:
+        globalLogPublisher.removeObserver(found)
+    if left:
+        shown = "\n".join(failure.getTraceback() for failure in left)
+        pytest.fail(f"{len(left)} failures were logged that the test did not expect:\n{shown}", pytrace=False)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what exists before the first test out of the garbage collections behind each test."""
+    gc.collect()
+    gc.freeze()
