@@ -6,6 +6,7 @@ path · ``u32`` CRC of the segment file) in rising id · ``u64`` WAL baseline ·
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 from zlib import crc32
@@ -163,7 +164,7 @@ class _Reader:
             )
         if self._at != len(self._data):
             raise ManifestChecksumMismatch(
-                f"{self._name} has {len(self._data) - self._at} bytes behind its CRC, expected none; restore the file"
+                f"{self._name} has {len(self._data) - self._at} bytes behind its CRC, expected none; restore it"
             )
 
 
@@ -178,6 +179,6 @@ def _segments(entries: list[tuple[int, bytes, int]], name: str) -> list[Manifest
 
 
 def _require_rising(ids: list[int]) -> None:
-    for before, after in zip(ids, ids[1:], strict=False):
+    for before, after in itertools.pairwise(ids):
         if after <= before:
             raise ValueError(f"segment {after} stands behind segment {before}, expected rising ids")

@@ -101,7 +101,7 @@ def test_another_version() -> None:
 
 def test_wrong_checksum() -> None:
     content = encode_manifest(SAMPLE)
-    with pytest.raises(ManifestChecksumMismatch, match="here has CRC .* states"):
+    with pytest.raises(ManifestChecksumMismatch, match=r"here has CRC .* states"):
         decode_manifest(content[:-1] + bytes((content[-1] ^ 1,)), "here")
 
 
