@@ -12,10 +12,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import pytest_twisted
 from hypothesis import settings
+from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 settings.register_profile("same", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("search", deadline=None, max_examples=int(os.environ.get("SPGREPL_EXAMPLES", "5000")))
@@ -63,6 +65,19 @@ def logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
     if left:
         shown = "\n".join(failure.getTraceback() for failure in left)
         pytest.fail(f"{len(left)} failures were logged that the test did not expect:\n{shown}", pytrace=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def trial_waits_in_the_running_reactor(twisted_greenlet: object) -> Iterator[None]:
+    """Let trial's asynchronous TestCases wait in pytest-twisted's reactor instead of running it a second time."""
+
+    def wait(case: TestCase, waited_for: Deferred[object]) -> None:
+        if not waited_for.called or waited_for.paused:
+            pytest_twisted.blockon(waited_for)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestCase, "_wait", wait)
+        yield
 
 
 def pytest_collection_finish() -> None:

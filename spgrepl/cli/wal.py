@@ -120,7 +120,8 @@ class _Progress:
     """A line on the terminal that says how far reading has come."""
 
     def __init__(self) -> None:
-        self._began = self._shown = time.monotonic()
+        self._began = time.monotonic()
+        self._shown = -1.0
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
