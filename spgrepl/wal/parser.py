@@ -14,11 +14,11 @@ from zlib import crc32
 
 import attrs
 
-from spgrepl.errors import RecordChecksumMismatch, RecordError
+from spgrepl.errors import RecordError
 from spgrepl.wal.records import (
     DEFAULT_MAX_RECORD,
+    FLAG_V2,
     FLAG_V3,
-    FLAG_V6,
     LENGTH_MASK,
     Record,
     RecordType,
@@ -26,14 +26,19 @@ from spgrepl.wal.records import (
     stated_length,
 )
 
-_HEADER = struct.Struct("<II")
+# First word, CRC, type and the first bytes of the SQL of a common record, all read at once.
+_COMMON = struct.Struct("<IIB7s")
 
 _DML_WORDS = ("INSERT ", "UPDATE ", "DELETE ", "REPLACE")
 _DML_PREFIXES = frozenset(form.encode() for word in _DML_WORDS for form in (word, word.lower(), word.capitalize()))
 _PREFIX = 7
 
-_INLINE_TYPE = int(RecordType.SQL)
+_SQL = int(RecordType.SQL)
+_SQL_CRC = crc32(bytes((_SQL,)))
 _ONE_STATEMENT = frozenset({RecordType.SQL, RecordType.COMPRESSED, RecordType.TIMED})
+
+_ANY_LENGTH = 2**32
+"""A limit above every length that a record or an LZSS stream can state."""
 
 
 @attrs.frozen
@@ -72,12 +77,32 @@ class RecordBatch:
         """The record of an index, as a value."""
         offset = self.ends[index - 1] if index else 0
         # The limit was applied when the batch was cut.
-        found = decode_record(self.data, offset, self.position + offset, limit=LENGTH_MASK)
+        found = decode_record(self.data, offset, self.position + offset, limit=_ANY_LENGTH)
         assert found is not None
         return found
 
     def __iter__(self) -> Iterator[Record]:
         return (self.record(index) for index in range(len(self)))
+
+
+@attrs.define
+class _Columns:
+    """The columns of a batch while it is being cut; `RecordBatch` says what they mean."""
+
+    ends: list[int] = attrs.Factory(list)
+    sql: list[bytes | None] = attrs.Factory(list)
+    special: list[int] = attrs.Factory(list)
+    types: dict[int, RecordType] = attrs.Factory(dict)
+
+    def add(self, record: Record, end: int) -> None:
+        index = len(self.ends)
+        self.ends.append(end)
+        self.sql.append(record.sql)
+        if record.type not in _ONE_STATEMENT:
+            self.types[index] = record.type
+            self.special.append(index)
+        elif record.sql is None or record.sql[:_PREFIX] not in _DML_PREFIXES:
+            self.special.append(index)
 
 
 def cut_records(
@@ -94,80 +119,66 @@ def cut_records(
         The whole records, and the error of the record behind them where that one is broken. Without an error
         the bytes behind the batch are the start of a record that is still incomplete.
     """
-    ends: list[int] = []
-    sqls: list[bytes | None] = []
-    special: list[int] = []
-    types: dict[int, RecordType] = {}
+    columns = _Columns()
     error: RecordError | None = None
-    unpack, add_end, add_sql, dml = _HEADER.unpack_from, ends.append, sqls.append, _DML_PREFIXES
-    at, size = 0, len(data)
-    while at + 9 <= size:
-        word, crc = unpack(data, at)
-        end = at + 9 + (word & LENGTH_MASK)
-        if FLAG_V3 <= word < FLAG_V6 and end <= size and data[at + 8] == _INLINE_TYPE and end - at <= limit + 9:
-            checked = data[at + 8 : end]
-            if crc32(checked) != crc:
-                error = RecordChecksumMismatch(
-                    f"a record of {end - at} bytes has CRC {crc32(checked):08x}, its header states {crc:08x}",
-                    position + at,
-                )
+    at = 0
+    try:
+        while True:
+            at = _cut_common(data, at, limit, columns)
+            record = decode_record(data, at, position + at, limit)
+            if record is None:
                 break
-            sql = checked[1:]
-            add_sql(sql)
-            add_end(end)
-            if sql[:_PREFIX] not in dml:
-                special.append(len(ends) - 1)
-            at = end
-            continue
-        try:
-            record = decode_record(data, at, position + at, limit)
-        except RecordError as broken:
-            error = broken
-            break
-        if record is None:
-            break
-        at += record.length
-        add_sql(record.sql)
-        add_end(at)
-        if record.type not in _ONE_STATEMENT:
-            types[len(ends) - 1] = record.type
-            special.append(len(ends) - 1)
-        elif record.sql is None or record.sql[:_PREFIX] not in dml:
-            special.append(len(ends) - 1)
-    else:
-        at, error = _cut_short_records(data, position, at, limit, ends, sqls, special)
-    return RecordBatch(position, data if at == size else data[:at], ends, sqls, special, types), error
+            at += record.length
+            columns.add(record, at)
+    except RecordError as broken:
+        error = broken
+    whole = data if at == len(data) else data[:at]
+    return RecordBatch(position, whole, columns.ends, columns.sql, columns.special, columns.types), error
 
 
-def _cut_short_records(
-    data: bytes,
-    position: int,
-    at: int,
-    limit: int,
-    ends: list[int],
-    sqls: list[bytes | None],
-    special: list[int],
-) -> tuple[int, RecordError | None]:
-    """Take the records that fit into the last eight bytes, where only v1 and empty v2 ones do."""
-    while at < len(data):
-        try:
-            record = decode_record(data, at, position + at, limit)
-        except RecordError as broken:
-            return at, broken
-        if record is None:
+def _cut_common(data: bytes, at: int, limit: int, columns: _Columns) -> int:
+    """Cut records of the two common forms: v3 of type 0x01, and v2 (statements inside a transaction).
+
+    Returns:
+        The offset of the first record that is not a whole and right one of these forms, of at least 7 bytes of
+        SQL and followed by nothing or more: `decode_record` says what that one is.
+    """
+    ends, special = columns.ends, columns.special
+    add_end, add_sql, unpack, crc, dml = ends.append, columns.sql.append, _COMMON.unpack_from, crc32, _DML_PREFIXES
+    # Words between these bounds state a length within the limit, and have no bit of another format.
+    longest = min(limit, LENGTH_MASK)
+    v3_from, v3_to, v3_base = FLAG_V3 + _PREFIX, FLAG_V3 + longest, FLAG_V3 - 9
+    v2_from, v2_to, v2_base = FLAG_V2 + _PREFIX, FLAG_V2 + longest, FLAG_V2 - 8
+    size = len(data)
+    last = size - _COMMON.size
+    while at <= last:
+        word, stated, kind, prefix = unpack(data, at)
+        if v3_from <= word <= v3_to and kind == _SQL:
+            end = at + word - v3_base
+            sql = data[at + 9 : end]
+            found = crc(sql, _SQL_CRC)
+        elif v2_from <= word <= v2_to:
+            end = at + word - v2_base
+            sql = data[at + 8 : end]
+            prefix = sql[:_PREFIX]
+            found = crc(sql)
+        else:
             break
-        at += record.length
-        special.append(len(ends))
-        ends.append(at)
-        sqls.append(record.sql)
-    return at, None
+        if found != stated or end > size:
+            break
+        if prefix not in dml:
+            special.append(len(ends))
+        add_sql(sql)
+        add_end(end)
+        at = end
+    return at
 
 
 class RecordParser:
     """A push parser for a log that arrives in pieces cut anywhere.
 
-    Pieces are kept as they came until the record at the front is whole, so that a long record which arrives in
-    many pieces is joined once.
+    The first piece of an incomplete record is kept as it came, what follows is gathered in one growing buffer: a
+    long record in many small pieces costs its own length in memory, and is joined once.
 
     Args:
         position: The position in the log of the first byte that will be fed.
@@ -177,8 +188,8 @@ class RecordParser:
     def __init__(self, position: int = 0, max_record: int = DEFAULT_MAX_RECORD) -> None:
         self._position = position
         self._limit = max_record
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._first = b""
+        self._more = bytearray()
         self._needed = 1
         self._error: RecordError | None = None
 
@@ -190,13 +201,14 @@ class RecordParser:
     @property
     def held(self) -> int:
         """How many bytes of an incomplete record are held."""
-        return self._held
+        return len(self._first) + len(self._more)
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the log, in order."""
-        if data:
-            self._pieces.append(data)
-            self._held += len(data)
+        if self._first:
+            self._more += data
+        else:
+            self._first = data
 
     def next_batch(self) -> RecordBatch | None:
         """Cut the whole records that have arrived.
@@ -210,17 +222,17 @@ class RecordParser:
         """
         if self._error is not None:
             raise self._error
-        if self._held < self._needed:
+        if self.held < self._needed:
             return None
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        data = self._first + self._more if self._more else self._first
         batch, self._error = cut_records(data, self._position, self._limit)
-        rest = data[len(batch.data) :]
-        self._position += len(batch.data)
-        self._pieces = [rest] if rest else []
-        self._held = len(rest)
+        self._position = batch.end
+        self._first = data[len(batch.data) :]
+        self._more = bytearray()
         if self._error is None:
-            stated = stated_length(rest, 0, self._position, self._limit)
-            self._needed = stated if stated is not None else len(rest) + 1
+            stated = stated_length(self._first, 0, self._position, self._limit)
+            # Until the header is whole, each byte may be the one that breaks it.
+            self._needed = stated if stated is not None else len(self._first) + 1
         if len(batch):
             return batch
         if self._error is not None:
