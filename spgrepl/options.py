@@ -112,7 +112,7 @@ def server_endpoint(reactor: object, text: str) -> IStreamServerEndpoint:
         kind = "tcp6" if ":" in host else "tcp"
         text = f"{kind}:{port}:interface={_quoted(host)}"
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except (ValueError, TypeError, LookupError) as error:
         raise UsageError(
             f"{text!r} is no endpoint to listen on ({error}); {_ENDPOINT_HELP} tcp:7433:interface=127.0.0.1"
@@ -136,7 +136,7 @@ def client_endpoint(reactor: object, text: str) -> IStreamClientEndpoint:
     elif ":" not in text:
         raise UsageError(f"{text!r} is no endpoint to connect to; {_ENDPOINT_HELP} tcp:localhost:7433")
     try:
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)  # type: ignore[no-untyped-call]
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
     except (ValueError, TypeError, LookupError) as error:
         raise UsageError(
             f"{text!r} is no endpoint to connect to ({error}); {_ENDPOINT_HELP} tcp:localhost:7433"
