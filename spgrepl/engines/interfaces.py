@@ -49,14 +49,18 @@ class IEngine(Interface):
 
     name = Attribute("The engine's name as users write it, such as ``sqlite``.")
 
+    applies = Attribute(
+        "Whether statements take effect. Where they do not, `execute` gets every SQL of the log as it stands, "
+        "transaction control and rolled-back work included, each exactly once committed."
+    )
+
     def open() -> ReplayState | None:
-        """Open or create the files and lock them against a second process.
+        """Open the files. The owner has locked them against a second process.
 
         Returns:
             How far the copy has come, or None where there is no copy yet.
 
         Raises:
-            DatabaseLocked: Another process uses these files.
             LocalFilesDamaged: The files cannot be used; the message says what to do.
         """
 
@@ -67,23 +71,31 @@ class IEngine(Interface):
         """Apply statements, in order, inside the open transaction.
 
         Args:
-            statements: SQL in UTF-8. No statement begins or ends a transaction; SAVEPOINT, ROLLBACK TO and
-                RELEASE do come. One item may hold several statements.
+            statements: SQL in UTF-8. SAVEPOINT, ROLLBACK TO and RELEASE do come, BEGIN, COMMIT and ROLLBACK only
+                where one item holds a whole transaction: an item may hold several statements.
             types: The record types of those that are not one statement in SPG's own dialect, by index:
                 `RecordType.MYSQL` and `RecordType.TRANSACTION`.
 
         Raises:
             StatementRefused: A statement failed; its index says which. The transaction must be rolled back.
+            EngineFailed: Nothing can be stored at present. The transaction must be rolled back.
         """
 
     def control(statement: bytes) -> None:
         """Take a statement that replication itself understands (PROTOCOL section 5), inside the transaction.
 
         Publications and subscriptions are noted in the engine's own catalogue; nothing is started.
+
+        Raises:
+            StatementRefused: The statement cannot be read; its index is 0.
         """
 
     def commit(state: ReplayState) -> None:
-        """Make everything since `begin` durable together with `state`, and end the transaction."""
+        """Make everything since `begin` durable together with `state`, and end the transaction.
+
+        Raises:
+            EngineFailed: It could not be stored. The transaction must be rolled back.
+        """
 
     def rollback() -> None:
         """Undo everything since `begin`; nothing happens when no transaction is open."""
@@ -125,4 +137,4 @@ class IEngine(Interface):
         """
 
     def close() -> None:
-        """Close the files and release the lock. An open transaction is rolled back."""
+        """Close the files. An open transaction is rolled back; nothing happens when they are not open."""

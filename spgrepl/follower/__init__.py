@@ -1,1 +1,1 @@
-"""."""
+"""Receiving all of a master's log, and keeping an exact copy."""

@@ -1,1 +1,1 @@
-"""."""
+"""Publications: which records belong to whom."""

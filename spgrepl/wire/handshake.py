@@ -61,7 +61,7 @@ class HelloParser:
             HandshakeError: The first bytes are the start of no magic that is served. It is raised at the first
                 byte that differs: a stranger is not waited for.
         """
-        self._held += data[: MAGIC_SIZE + _U64.size - len(self._held)] if self._held else data
+        self._held += data
         magic = self._held[:MAGIC_SIZE]
         if not any(known.startswith(magic) for known in _MAGICS):
             if MAGIC_SUBSCRIBER.startswith(magic):
@@ -78,7 +78,7 @@ class HelloParser:
 
 @attrs.frozen
 class SnapshotStart:
-    """The master's reply begins: `length` bytes of snapshot follow (0: none, the log goes on at the start asked for)."""
+    """The master's reply begins: `length` bytes of snapshot follow (0: none, the log goes on from the start)."""
 
     length: int
 

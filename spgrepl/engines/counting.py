@@ -1,0 +1,98 @@
+"""The `counting` engine: applies nothing and counts, for measuring and for checking a stream."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from zlib import crc32
+
+from zope.interface import implementer
+
+from spgrepl.engines.interfaces import IEngine, ReplayState
+from spgrepl.engines.state_file import load_state, save_state
+from spgrepl.errors import SnapshotError
+from spgrepl.wal.records import RecordType
+
+# The lengths of nearly all statements, packed once.
+_SHORT = 4096
+_LENGTHS = [struct.pack("<I", length) for length in range(_SHORT)]
+
+
+@implementer(IEngine)
+class CountingEngine:
+    """Counts statements and keeps a digest of them.
+
+    The digest is the CRC-32 over ``u32 length ‖ SQL`` of every record of the log that holds SQL, in the log's
+    order, since the snapshot. It is stored with the position, so that after any crash it says whether each
+    record was counted exactly once.
+
+    Args:
+        database: The file of ``--db``: the state lies beside it, the file itself is not made.
+    """
+
+    name = "counting"
+    applies = False
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._statements = 0
+        self._digest = 0
+        self._pending_statements = 0
+        self._pending_digest = 0
+
+    def open(self) -> ReplayState | None:
+        """See `IEngine`."""
+        found = load_state(self._database, ("digest",))
+        if found is None:
+            return None
+        self._digest = found[1]["digest"]
+        return found[0]
+
+    def begin(self) -> None:
+        """See `IEngine`."""
+        self.rollback()
+
+    def execute(self, statements: Sequence[bytes], types: Mapping[int, RecordType]) -> None:
+        """See `IEngine`."""
+        digest, lengths = self._pending_digest, _LENGTHS
+        for statement in statements:
+            size = len(statement)
+            length = lengths[size] if size < _SHORT else struct.pack("<I", size)
+            digest = crc32(length + statement, digest)
+        self._pending_digest = digest
+        self._pending_statements += len(statements)
+
+    def control(self, statement: bytes) -> None:
+        """See `IEngine`."""
+
+    def commit(self, state: ReplayState) -> None:
+        """See `IEngine`."""
+        save_state(self._database, state, {"digest": self._pending_digest})
+        self._statements += self._pending_statements
+        self._digest = self._pending_digest
+
+    def rollback(self) -> None:
+        """See `IEngine`."""
+        self._pending_statements = 0
+        self._pending_digest = self._digest
+
+    def check_snapshot(self, path: Path) -> None:
+        """See `IEngine`. Every snapshot will do: it is not kept."""
+
+    def install_snapshot(self, path: Path, state: ReplayState) -> None:
+        """See `IEngine`. The snapshot is thrown away and the digest begins anew."""
+        save_state(self._database, state, {"digest": 0})
+        self._digest = 0
+        path.unlink()
+
+    def save_snapshot(self, path: Path) -> int:
+        """See `IEngine`."""
+        raise SnapshotError("the engine counting keeps no snapshot; its followers must start above 0")
+
+    def statistics(self) -> Mapping[str, object]:
+        """See `IEngine`: ``statements``, and ``digest`` as eight hex digits."""
+        return {"statements": self._statements, "digest": f"{self._digest:08x}"}
+
+    def close(self) -> None:
+        """See `IEngine`."""

@@ -1,0 +1,343 @@
+"""The `sqlite` engine: the log applied to a SQLite database, which others may read meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zope.interface import implementer
+
+from spgrepl.engines import sqlite_state
+from spgrepl.engines.interfaces import IEngine, ReplayState
+from spgrepl.engines.sqlite_copy import BUSY_SECONDS, inspect_snapshot, overwrite_database, save_database
+from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, to_sqlite
+from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
+from spgrepl.files import sync_folder
+from spgrepl.publications.catalog import note_control
+from spgrepl.sqltext import split_statements
+from spgrepl.wal.records import RecordType
+from spgrepl.wal.transactions import StatementKind, statement_kind
+
+_INNER_SAVEPOINT = "spgrepl_inner"
+_STORAGE_FAULTS = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+_NOTHING: Mapping[int, RecordType] = {}
+
+
+@implementer(IEngine)
+class SqliteEngine:
+    """Applies a log to a SQLite database in WAL journal mode.
+
+    Args:
+        database: The database file.
+    """
+
+    name = "sqlite"
+    applies = True
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+        self._untouched = True
+        self._statements = 0
+        self._pending = 0
+
+    # -- opening and closing ----------------------------------------------------------------------------------
+
+    def open(self) -> ReplayState | None:
+        """See `IEngine`."""
+        try:
+            return self._open()
+        except sqlite3.Error as error:
+            self.close()
+            raise LocalFilesDamaged(
+                f"{self._database} cannot be used as a SQLite database: {error}; restore it, or move it away "
+                f"to start from a fresh snapshot"
+            ) from error
+        except LocalFilesDamaged:
+            self.close()
+            raise
+
+    def _open(self) -> ReplayState | None:
+        if not self._database.exists():
+            return None
+        connection = self._connect()
+        stored = sqlite_state.read_state(connection)
+        if stored is None:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise LocalFilesDamaged(
+                    f"{self._database} holds tables but was not made by spgrepl; a follower replaces its whole "
+                    f"database: name another file, or move this one away"
+                )
+            return None
+        if stored.role != sqlite_state.ROLE_FOLLOWER:
+            raise LocalFilesDamaged(
+                f"{self._database} is a primary's database; a follower would overwrite it: name another file"
+            )
+        return stored.replay
+
+    def _connect(self) -> sqlite3.Connection:
+        # Distinct statements would only churn the statement cache. The thread check is the worker's business.
+        connection = sqlite3.connect(
+            self._database,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=0,
+        )
+        self._connection = connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL, so that a position which was told to anybody is never taken back by a loss of power.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        return connection
+
+    def close(self) -> None:
+        """See `IEngine`."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    # -- transactions -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """See `IEngine`."""
+        self._untouched = True
+        self._pending = 0
+
+    def commit(self, state: ReplayState) -> None:
+        """See `IEngine`."""
+        try:
+            connection = self._ready()
+            sqlite_state.write_state(connection, sqlite_state.ROLE_FOLLOWER, state)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise EngineFailed(f"{self._database} cannot be written: {error}") from error
+        self._statements += self._pending
+
+    def rollback(self) -> None:
+        """See `IEngine`."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _ready(self) -> sqlite3.Connection:
+        """The connection, with the transaction really begun."""
+        connection = self._opened()
+        if self._untouched:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise EngineFailed(f"{self._database} cannot be written: {error}") from error
+            self._untouched = False
+        return connection
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise LocalFilesDamaged(f"{self._database} is not open, or no snapshot has been put in place yet")
+        return self._connection
+
+    # -- statements -------------------------------------------------------------------------------------------
+
+    def execute(self, statements: Sequence[bytes], types: Mapping[int, RecordType] = _NOTHING) -> None:
+        """See `IEngine`.
+
+        Plain statements that open a transaction go to SQLite as one script, which spares a call for each. The
+        script is only tried where no statement can run into the next one; where it fails, it is undone and the
+        statements are taken singly, so that the one at fault is found.
+        """
+        if self._untouched and not types and len(statements) > 1:
+            script = joined_script(statements)
+            if script is not None and self._run_script(script):
+                self._pending += len(statements)
+                return
+        connection = self._ready()
+        for index, statement in enumerate(statements):
+            try:
+                self._execute_one(connection, statement, types.get(index, RecordType.SQL))
+            except (sqlite3.Error, sqlite3.Warning, ValueError, TranslationFailed) as error:
+                _raise_if_storage_failed(error, self._database)
+                raise StatementRefused(index, statement, str(error)) from error
+            self._pending += 1
+
+    def _run_script(self, script: str) -> bool:
+        connection = self._opened()
+        try:
+            connection.executescript(script)
+        except (sqlite3.Error, sqlite3.Warning, ValueError):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return False
+        self._untouched = False
+        return True
+
+    def _execute_one(self, connection: sqlite3.Connection, statement: bytes, kind: RecordType) -> None:
+        text = statement.decode("utf-8")
+        if kind is RecordType.MYSQL:
+            # Never tried as it is: a backslash in a string would be accepted and mean something else.
+            self._execute_all(connection, to_sqlite(text, MYSQL))
+            return
+        pieces = split_statements(text) if ";" in text else [text]
+        try:
+            self._execute_all(connection, pieces)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            self._execute_translated(connection, text, pieces, error)
+
+    @staticmethod
+    def _execute_all(connection: sqlite3.Connection, pieces: Sequence[str]) -> None:
+        """Run the statements of one record: all or none, where there are several."""
+        if len(pieces) == 1:
+            connection.execute(pieces[0])
+            return
+        connection.execute(f"SAVEPOINT {_INNER_SAVEPOINT}")
+        try:
+            for piece in pieces:
+                _execute_piece(connection, piece)
+        except (sqlite3.Error, sqlite3.Warning, ValueError):
+            if connection.in_transaction:
+                connection.execute(f"ROLLBACK TO {_INNER_SAVEPOINT}")
+                connection.execute(f"RELEASE {_INNER_SAVEPOINT}")
+            raise
+        connection.execute(f"RELEASE {_INNER_SAVEPOINT}")
+
+    def _execute_translated(
+        self, connection: sqlite3.Connection, text: str, pieces: Sequence[str], refusal: sqlite3.Error
+    ) -> None:
+        try:
+            translated = to_sqlite(text, POSTGRESQL)
+        except TranslationFailed:
+            raise refusal from None
+        if [piece.strip() for piece in translated] == [piece.strip() for piece in pieces]:
+            raise refusal
+        try:
+            self._execute_all(connection, translated)
+        except sqlite3.Error as error:
+            raise TranslationFailed(f"{refusal}; translated from PostgreSQL's dialect: {error}") from error
+
+    def control(self, statement: bytes) -> None:
+        """See `IEngine`."""
+        note_control(self._ready(), statement)
+
+    # -- snapshots --------------------------------------------------------------------------------------------
+
+    def check_snapshot(self, path: Path) -> None:
+        """See `IEngine`."""
+        inspect_snapshot(path)
+
+    def install_snapshot(self, path: Path, state: ReplayState) -> None:
+        """See `IEngine`.
+
+        The state is written into the received file first. Where there is no database yet, the file is renamed
+        into place; where there is one, SQLite's backup writes over it in one transaction, so that programs which
+        have it open see the old copy and then the new one.
+        """
+        self._stamp(path, state)
+        if self._connection is None and not self._database.exists():
+            # A log that a removed database left behind would be taken for the new one's.
+            for suffix in ("-wal", "-shm", "-journal"):
+                self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+            os.rename(path, self._database)
+            sync_folder(self._database.parent)
+            self._connect()
+            return
+        self.rollback()
+        overwrite_database(path, self._connection or self._connect())
+        path.unlink()
+
+    @staticmethod
+    def _stamp(path: Path, state: ReplayState) -> None:
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            sqlite_state.ensure_table(connection)
+            sqlite_state.write_state(connection, sqlite_state.ROLE_FOLLOWER, state)
+        finally:
+            connection.close()
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+    def save_snapshot(self, path: Path) -> int:
+        """See `IEngine`."""
+        if not self._database.exists():
+            raise SnapshotError(f"{self._database} holds no copy yet; try again when this follower has one")
+        return save_database(self._database, path)
+
+    def statistics(self) -> Mapping[str, object]:
+        """See `IEngine`."""
+        return {"statements": self._statements}
+
+
+def _raise_if_storage_failed(error: Exception, database: Path) -> None:
+    """Tell a disk that refuses from a statement that is refused."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _STORAGE_FAULTS:
+        raise EngineFailed(f"{database} cannot be written: {error}") from error
+
+
+def joined_script(statements: Sequence[bytes]) -> str | None:
+    """Join statements into one script that means the same, or say that this cannot be known.
+
+    A statement could run into the next one through an unfinished string, quoted name or comment, or hold a
+    ``;`` of its own. Texts that have neither quotes but `'`, nor brackets, comments or inner ``;``, and an even
+    number of `'` each, cannot; for all others SQLite's own scanner is asked, one by one.
+
+    Returns:
+        The script, beginning a transaction that it leaves open; or None.
+    """
+    joined = b";\n".join(statements)
+    simple = (
+        joined.count(b";") == len(statements) - 1
+        and b'"' not in joined
+        and b"--" not in joined
+        and b"/*" not in joined
+        and b"[" not in joined
+        and b"`" not in joined
+        and b"\0" not in joined
+    )
+    try:
+        if simple:
+            if any(statement.count(b"'") & 1 for statement in statements):
+                return None
+        elif b"\0" in joined or not all(_stands_alone(statement) for statement in statements):
+            return None
+        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + ";"
+    except UnicodeDecodeError:
+        return None
+
+
+def _stands_alone(statement: bytes) -> bool:
+    """Whether a text is one statement that a ``;`` behind it ends, and holds none that could end a transaction."""
+    text = statement.decode("utf-8")
+    return (
+        sqlite3.complete_statement(text + "\n;")
+        and statement_kind(statement) is StatementKind.PLAIN
+        and (";" not in text or len(split_statements(text)) == 1)
+    )
+
+
+def _execute_piece(connection: sqlite3.Connection, piece: str) -> None:
+    """Run one of several statements of a record; a transaction that they state becomes a savepoint."""
+    kind = statement_kind(piece.encode())
+    if kind is StatementKind.BEGIN:
+        connection.execute("SAVEPOINT spgrepl_unit")
+    elif kind is StatementKind.COMMIT:
+        connection.execute("RELEASE spgrepl_unit")
+    elif kind is StatementKind.ROLLBACK:
+        connection.execute("ROLLBACK TO spgrepl_unit")
+        connection.execute("RELEASE spgrepl_unit")
+    else:
+        connection.execute(piece)

@@ -1,0 +1,91 @@
+"""Whole SQLite databases: looking at a received one, and copying one over another or beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from spgrepl.engines import sqlite_state
+from spgrepl.errors import SnapshotError
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+_SPG_MAGICS = (b"SPGENV01", b"SPGDB001")
+BUSY_SECONDS = 30.0
+
+
+def inspect_snapshot(path: Path) -> None:
+    """Look whether a received snapshot is a sound SQLite database.
+
+    Raises:
+        SnapshotError: It is something else, or SQLite finds it damaged.
+    """
+    with open(path, "rb") as file:
+        head = file.read(len(SQLITE_MAGIC))
+    if head.startswith(_SPG_MAGICS):
+        raise SnapshotError(
+            f"the master's snapshot is an SPG server's own ({head[:8].decode()}), which the engine sqlite cannot "
+            f"read; follow that master with --engine archive"
+        )
+    if head != SQLITE_MAGIC:
+        raise SnapshotError(
+            f"the master's snapshot begins with {head!r}, the engine sqlite expects a SQLite database "
+            f"({SQLITE_MAGIC!r}); follow that master with --engine archive"
+        )
+    try:
+        uri = f"{path.absolute().as_uri()}?immutable=1"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        verdict = str(error)
+    if verdict != "ok":
+        raise SnapshotError(f"the master's snapshot is a damaged SQLite database: {verdict}")
+
+
+def overwrite_database(path: Path, target: sqlite3.Connection) -> None:
+    """Replace all content of an open database by that of a file, in one transaction of SQLite's backup.
+
+    Args:
+        path: The file; its page size may be changed to the target's, which a backup in WAL mode asks for.
+        target: The database that is replaced. Programs that have it open see the old content, then the new.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
+        (wanted,) = target.execute("PRAGMA page_size").fetchone()
+        (present,) = source.execute("PRAGMA page_size").fetchone()
+        if wanted != present:
+            source.execute(f"PRAGMA page_size = {wanted}")
+            source.execute("VACUUM")
+        source.backup(target, pages=-1)
+
+
+def save_database(database: Path, path: Path) -> int:
+    """Write a consistent copy of a database while others write it.
+
+    The copy is made page by page under one read transaction. (VACUUM INTO would be smaller, but may number the
+    rows of a table anew, and later statements of the log may speak of those numbers.)
+
+    Args:
+        database: A database with a state row.
+        path: The file to write; it does not exist. It is not fsynced.
+
+    Returns:
+        The position in the database's own log that the copy stands at, read from the copy itself.
+
+    Raises:
+        SnapshotError: The database has no state row, or cannot be read.
+    """
+    uri = f"{database.absolute().as_uri()}?mode=ro"
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as source,
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as target,
+        ):
+            target.execute("PRAGMA journal_mode = OFF")
+            target.execute("PRAGMA synchronous = OFF")
+            source.backup(target, pages=-1)
+            stored = sqlite_state.read_state(target)
+    except sqlite3.Error as error:
+        raise SnapshotError(f"{database} cannot be copied: {error}") from error
+    if stored is None:
+        raise SnapshotError(f"{database} has no replication state; run `spgrepl exec --db {database}` once")
+    return stored.replay.position - stored.replay.base

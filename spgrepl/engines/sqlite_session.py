@@ -1,0 +1,28 @@
+"""The settings of a SQLite connection that change what statements do.
+
+They are compiled in with different defaults here and there. A primary and its copies must agree on them, or the
+same statement has another effect: so every connection that applies statements sets them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_SETTINGS = (
+    # As in every SQLite that nobody told otherwise: constraints are declared, applications keep them. A copy could
+    # not apply in any other order than the log's, and a check at COMMIT would come too late for the log.
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA recursive_triggers = OFF",
+    "PRAGMA case_sensitive_like = OFF",
+    "PRAGMA ignore_check_constraints = OFF",
+    "PRAGMA legacy_alter_table = OFF",
+    "PRAGMA reverse_unordered_selects = OFF",
+    # Triggers and defaults may call the functions that the primary puts in place of SQLite's own.
+    "PRAGMA trusted_schema = ON",
+)
+
+
+def prepare_session(connection: sqlite3.Connection) -> None:
+    """Give a connection the settings with which statements mean the same on a primary and on its copies."""
+    for setting in _SETTINGS:
+        connection.execute(setting)

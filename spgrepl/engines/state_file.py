@@ -1,0 +1,112 @@
+"""The replay state of engines without rows: a small file beside the database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from spgrepl.engines.interfaces import Fence, ReplayState
+from spgrepl.errors import EngineFailed, LocalFilesDamaged
+from spgrepl.files import replace_file, sync_folder
+
+
+def state_path(database: Path) -> Path:
+    """The file's name: the database's with ``.replay.json``."""
+    return database.with_name(database.name + ".replay.json")
+
+
+def save_state(database: Path, state: ReplayState, extra: Mapping[str, int]) -> None:
+    """Write the state, durably; a crash leaves the old or the new.
+
+    Args:
+        database: The file of ``--db``.
+        state: How far the copy has come.
+        extra: Numbers that the engine keeps beside it.
+
+    Raises:
+        EngineFailed: It could not be written; the old state is whole.
+    """
+    path = state_path(database)
+    try:
+        replace_file(path, _encode(state, extra))
+    except OSError as error:
+        raise EngineFailed(f"{path} cannot be written: {error}") from error
+
+
+def _encode(state: ReplayState, extra: Mapping[str, int]) -> bytes:
+    fence = None if state.fence is None else {"start": state.fence.start, "crc": state.fence.crc}
+    content = {"position": state.position, "base": state.base, "fence": fence, **extra}
+    return json.dumps(content).encode() + b"\n"
+
+
+def install_with_state(snapshot: Path, database: Path, state: ReplayState) -> None:
+    """Put a snapshot in the place of the database file, and its state in the place of the old one.
+
+    The new state waits under another name, with the snapshot's inode number, while the snapshot is renamed.
+    After a crash `adopt_installed` sees by that number which of the two files stands in place.
+
+    Args:
+        snapshot: A durable file on the same file system.
+        database: The file of ``--db``.
+        state: The state that belongs to the snapshot.
+
+    Raises:
+        EngineFailed: The disk refused; the old copy is whole.
+    """
+    try:
+        waiting = {"inode": os.stat(snapshot).st_ino}
+        replace_file(_waiting_path(database), _encode(state, waiting))
+        os.rename(snapshot, database)
+        sync_folder(database.parent)
+    except OSError as error:
+        raise EngineFailed(f"{database} cannot be replaced: {error}") from error
+    adopt_installed(database)
+
+
+def adopt_installed(database: Path) -> None:
+    """End an installation that was interrupted: with the new state, or with the old where nothing was renamed."""
+    waiting = _waiting_path(database)
+    try:
+        inode = json.loads(waiting.read_bytes())["inode"]
+    except FileNotFoundError:
+        return
+    if database.exists() and os.stat(database).st_ino == inode:
+        os.rename(waiting, state_path(database))
+    else:
+        waiting.unlink()
+    sync_folder(database.parent)
+
+
+def _waiting_path(database: Path) -> Path:
+    return database.with_name(database.name + ".replay.json.next")
+
+
+def load_state(database: Path, extra: tuple[str, ...] = ()) -> tuple[ReplayState, dict[str, int]] | None:
+    """Read the state; None where there is none.
+
+    Args:
+        database: The file of ``--db``.
+        extra: The names of the numbers that the engine keeps beside it.
+
+    Raises:
+        LocalFilesDamaged: The file is not one that `save_state` wrote.
+    """
+    path = state_path(database)
+    try:
+        content = json.loads(path.read_bytes())
+        fence = content["fence"]
+        state = ReplayState(
+            int(content["position"]),
+            int(content["base"]),
+            None if fence is None else Fence(int(fence["start"]), int(fence["crc"])),
+        )
+        return state, {name: int(content[name]) for name in extra}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalFilesDamaged(
+            f"{path} cannot be read as a replay state ({error!r}); restore it, or move it away with the copy to "
+            f"start from a fresh snapshot"
+        ) from error

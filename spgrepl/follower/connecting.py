@@ -1,0 +1,54 @@
+"""What stands between `ClientService` and a follower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+@implementer(IProtocolFactory)
+class LinkFactory:
+    """Makes the connections of one follower, one at a time.
+
+    Args:
+        build: Makes the protocol of the next connection.
+    """
+
+    def __init__(self, build: Callable[[], IProtocol]) -> None:
+        self._build = build
+
+    def doStart(self) -> None:
+        """Nothing has to be made ready."""
+
+    def doStop(self) -> None:
+        """Nothing has to be put away."""
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol:
+        """Make the protocol of a connection that is there."""
+        return self._build()
+
+
+@implementer(IStreamClientEndpoint)
+class NotingEndpoint:
+    """An endpoint that tells of its failures, which `ClientService` keeps to itself.
+
+    Args:
+        endpoint: Who connects.
+        failed: Told of each failure.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, failed: Callable[[Failure], None]) -> None:
+        self._endpoint = endpoint
+        self._failed = failed
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+        """Connect; see `IStreamClientEndpoint`."""
+        return self._endpoint.connect(protocolFactory).addErrback(self._note)
+
+    def _note(self, failure: Failure) -> Failure:
+        self._failed(failure)
+        return failure

@@ -1,0 +1,126 @@
+"""A snapshot that is being received: straight to a file, in constant memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.worker import EngineWorker
+from spgrepl.errors import EngineFailed
+
+WRITE_BYTES = 1024 * 1024
+"""What is gathered for one write."""
+
+HIGH_WATER = 4 * 1024 * 1024
+
+_MIB = 1024 * 1024
+
+
+class IncomingSnapshot:
+    """Gathers a snapshot in a file, written in the engine's thread.
+
+    Args:
+        worker: The engine's thread.
+        path: The file. One that is there already is written over.
+        length: How many bytes will come.
+    """
+
+    _log = Logger()
+
+    def __init__(self, worker: EngineWorker, path: Path, length: int) -> None:
+        self._worker = worker
+        self._path = path
+        self._handle = -1
+        self._pieces: list[bytes] = []
+        self._gathered = 0
+        self._waiting = 0
+        self._told = 0
+        self.length = length
+        self.received = 0
+        self.failure: Failure | None = None
+        self._last: Deferred[None] = self._call(self._create)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is behind, so that nothing more should be read from the master."""
+        return self._waiting >= HIGH_WATER
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.received += len(data)
+        self._waiting += len(data)
+        self._gathered += len(data)
+        self._pieces.append(data)
+        if self._gathered >= WRITE_BYTES:
+            self._flush()
+        self._tell()
+
+    def _flush(self) -> None:
+        pieces, self._pieces, self._gathered = self._pieces, [], 0
+        if pieces:
+            self._last = self._call(self._write, pieces)
+
+    def _call(self, function: object, *args: object) -> Deferred[None]:
+        done: Deferred[None] = self._worker.call(function, *args)  # type: ignore[arg-type]
+        return done.addErrback(self._note_failure)
+
+    def _note_failure(self, failure: Failure) -> None:
+        self.failure = self.failure or failure
+
+    def _create(self) -> None:
+        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def _write(self, pieces: list[bytes]) -> None:
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self._handle, view) :]
+        finally:
+            self._waiting -= sum(map(len, pieces))
+
+    def _close(self) -> None:
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            os.close(handle)
+
+    def finish(self) -> Deferred[None]:
+        """Write what remains and close the file.
+
+        Returns:
+            A Deferred that fires when the file is complete.
+
+        Raises:
+            EngineFailed: (through the Deferred) The disk refused.
+        """
+        self._flush()
+        return self._call(self._close).addCallback(self._raise_failure)
+
+    def _raise_failure(self, _: None) -> None:
+        if self.failure is not None:
+            raise EngineFailed(f"{self._path} cannot be written: {self.failure.getErrorMessage()}")
+
+    def discard(self) -> Deferred[None]:
+        """Give the snapshot up: close and remove the file."""
+        self._pieces = []
+        return self._call(self._remove)
+
+    def _remove(self) -> None:
+        self._close()
+        self._path.unlink(missing_ok=True)
+
+    def _tell(self) -> None:
+        """Log each tenth of the way, so that a long bootstrap is seen to go on."""
+        tenth = self.received * 10 // self.length if self.length else 10
+        if tenth > self._told:
+            self._told = tenth
+            self._log.info(
+                "snapshot: {received} of {length} MiB ({percent} %)",
+                received=self.received // _MIB,
+                length=self.length // _MIB,
+                percent=tenth * 10,
+            )

@@ -1,0 +1,348 @@
+"""One connection of a follower to its master, as a state machine over the wire's parsers."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.interfaces import ReplayState
+from spgrepl.errors import LogTruncated, PeerClosed, PeerError, PeerTimeout, SnapshotError, SpgReplError
+from spgrepl.follower.fence import FenceCheck
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, FrameParser, Status, WalBytes
+from spgrepl.wire.handshake import (
+    FollowerHello,
+    ReplyParser,
+    SnapshotData,
+    SnapshotEnd,
+    SnapshotStart,
+    StreamVersion,
+)
+
+
+class LinkState(enum.Enum):
+    """Where a follower's connection stands."""
+
+    PREPARING = "preparing"
+    SNAPSHOT_LENGTH = "waiting for the master's reply"
+    SNAPSHOT_BODY = "receiving a snapshot"
+    SNAPSHOT_POSITION = "waiting for the snapshot's position"
+    INSTALLING = "putting the snapshot in place"
+    FENCE = "comparing history"
+    STREAMING = "streaming"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class LinkTimeouts:
+    """Deadlines of a follower's connection, in seconds.
+
+    Attributes:
+        reply: From the hello to the master's reply, where no snapshot is asked for.
+        snapshot: The same, where the master has to make a snapshot first.
+        snapshot_idle: Without a byte, within a snapshot.
+        silence: Without a STATUS, on a V2 stream.
+    """
+
+    reply: float = 15.0
+    snapshot: float = 600.0
+    snapshot_idle: float = 60.0
+    silence: float = 15.0
+
+
+class ILinkOwner(TypingProtocol):
+    """What a connection asks of the follower that it belongs to. All calls come in the reactor's thread."""
+
+    def prepare(self) -> Deferred[ReplayState | None]:
+        """Get ready for a stream; fires with the state to resume from, None where a snapshot is needed."""
+
+    def snapshot_started(self, length: int) -> None:
+        """A snapshot of `length` bytes follows."""
+
+    def snapshot_data(self, data: bytes) -> None:
+        """A piece of the snapshot."""
+
+    def snapshot_ended(self, position: int) -> Deferred[None]:
+        """The snapshot stands at `position`; fires when it is in place."""
+
+    def log_data(self, data: bytes) -> None:
+        """Bytes of the log, following those before."""
+
+    def master_status(self, status: Status) -> None:
+        """The master's STATUS."""
+
+    def state_changed(self, state: LinkState) -> None:
+        """The connection has gone on to another state."""
+
+    def link_closed(self, link: FollowerProtocol, reason: SpgReplError | None, heard: bool) -> None:
+        """The connection has ended.
+
+        Args:
+            link: The connection.
+            reason: Why; None when this side closed it on demand.
+            heard: Whether the master has sent any byte at all.
+        """
+
+
+class FollowerProtocol(Protocol):
+    """Asks a master for its log and hands on what comes.
+
+    Args:
+        reactor: For deadlines.
+        owner: The follower.
+        version: The form of stream to ask for.
+        timeouts: Deadlines.
+        max_frame: The longest frame that is accepted, in bytes.
+    """
+
+    transport: Any  # Twisted says ITransport, which lacks what every transport of a stream has.
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        owner: ILinkOwner,
+        version: StreamVersion,
+        timeouts: LinkTimeouts | None = None,
+        max_frame: int = DEFAULT_MAX_FRAME,
+    ) -> None:
+        self._reactor = reactor
+        self._owner = owner
+        self._version = version
+        self._timeouts = timeouts or LinkTimeouts()
+        self._frames = FrameParser(max_frame)
+        self._reply = ReplyParser(0)
+        self._fence = FenceCheck(ReplayState(0, 0))
+        self._state = LinkState.PREPARING
+        self._deadline: IDelayedCall | None = None
+        self._reason: SpgReplError | None = None
+        self._heard = False
+        self._on_demand = False
+        self._paused = False
+        self._early = b""
+        self._position = 0
+        self._doubt: LogTruncated | None = None
+        self._passed_over = 0
+
+    @property
+    def state(self) -> LinkState:
+        """Where the connection stands."""
+        return self._state
+
+    @property
+    def version(self) -> StreamVersion:
+        """The form of stream that is asked for."""
+        return self._version
+
+    @property
+    def received(self) -> int:
+        """The position behind the last byte of the log that was handed on."""
+        return self._position
+
+    # -- opening ----------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Get ready; the hello goes out when replay is."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self._owner.prepare().addCallbacks(self._say_hello, self._failed)
+
+    def _say_hello(self, state: ReplayState | None) -> None:
+        if self._state is not LinkState.PREPARING:
+            return
+        start = 0
+        if state is not None:
+            self._fence = FenceCheck(state)
+            start = self._fence.start
+            self._position = state.position
+        self._reply = ReplyParser(start)
+        self._enter(LinkState.SNAPSHOT_LENGTH, self._timeouts.reply if start else self._timeouts.snapshot)
+        self.transport.write(FollowerHello(self._version, start).encode())
+
+    def _enter(self, state: LinkState, timeout: float | None) -> None:
+        changed = state is not self._state
+        self._state = state
+        self._set_deadline(timeout)
+        if changed:
+            self._owner.state_changed(state)
+
+    def _set_deadline(self, timeout: float | None) -> None:
+        if timeout is None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        elif self._deadline is not None:
+            self._deadline.reset(timeout)
+        else:
+            self._deadline = self._reactor.callLater(timeout, self._expired)
+
+    def _expired(self) -> None:
+        self._deadline = None
+        if self._paused:
+            # Silence means nothing while nobody listens.
+            self._set_deadline(self._timeouts.silence)
+            return
+        waited = "no STATUS" if self._state is LinkState.STREAMING else "nothing"
+        self._close(PeerTimeout(f"{waited} from the master in time while {self._state.value}"))
+
+    # -- receiving --------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the master."""
+        self._heard = True
+        try:
+            self._receive(data)
+        except SpgReplError as error:
+            self._close(error)
+
+    def _receive(self, data: bytes) -> None:
+        if self._state in (LinkState.FENCE, LinkState.STREAMING):
+            self._receive_stream(data)
+        elif self._state is LinkState.INSTALLING:
+            # The transport is paused; only what was read already still comes.
+            self._early += data
+        elif self._state is LinkState.PREPARING:
+            raise PeerError("the master speaks before the hello")
+        elif self._state is not LinkState.CLOSED:
+            self._receive_reply(data)
+
+    def _receive_reply(self, data: bytes) -> None:
+        events, rest = self._reply.feed(data)
+        for event in events:
+            if isinstance(event, SnapshotData):
+                self._set_deadline(self._timeouts.snapshot_idle)
+                self._owner.snapshot_data(event.data)
+            elif isinstance(event, SnapshotEnd):
+                self._install(event.position, rest)
+                return
+            else:
+                self._reply_started(event)
+        if self._reply.complete:
+            self._stream(rest)
+        elif self._state is LinkState.SNAPSHOT_BODY and not self._reply.awaits_body:
+            self._enter(LinkState.SNAPSHOT_POSITION, self._timeouts.reply)
+
+    def _reply_started(self, event: SnapshotStart) -> None:
+        if not self._reply.complete:
+            self._owner.snapshot_started(event.length)
+            self._enter(LinkState.SNAPSHOT_BODY, self._timeouts.snapshot_idle)
+
+    def _install(self, position: int, rest: bytes) -> None:
+        self._early = rest
+        self._enter(LinkState.INSTALLING, None)
+        self.pause()
+        self._position = position
+        self._owner.snapshot_ended(position).addCallbacks(self._installed, self._failed)
+
+    def _installed(self, _: None) -> None:
+        if self._state is not LinkState.INSTALLING:
+            return
+        early, self._early = self._early, b""
+        self.resume()
+        try:
+            self._stream(early)
+        except SpgReplError as error:
+            self._close(error)
+
+    def _stream(self, data: bytes) -> None:
+        silence = None if self._version is StreamVersion.V1 else self._timeouts.silence
+        self._enter(LinkState.STREAMING if self._fence.passed else LinkState.FENCE, silence)
+        if data:
+            self._receive_stream(data)
+
+    def _receive_stream(self, data: bytes) -> None:
+        if self._version is StreamVersion.V1:
+            self._wal(data)
+            return
+        for event in self._frames.feed(data):
+            if isinstance(event, WalBytes):
+                self._wal(event.data)
+            else:
+                self._status(event)
+        if self._frames.passed_over != self._passed_over:
+            if not self._passed_over:
+                self._log.info("the master sends frames of types that are not used here; they are passed over")
+            self._passed_over = self._frames.passed_over
+
+    def _wal(self, data: bytes) -> None:
+        self._doubt = None
+        if self._state is LinkState.FENCE:
+            data = self._fence.feed(data)
+            if self._fence.passed:
+                self._enter(LinkState.STREAMING, self._timeouts.silence if self._deadline else None)
+        if data:
+            self._position += len(data)
+            self._owner.log_data(data)
+
+    def _status(self, status: Status) -> None:
+        self._set_deadline(self._timeouts.silence)
+        if status.length >= self._position:
+            self._doubt = None
+        elif self._doubt is None:
+            # A master may have measured its log before it sent the bytes that came last: a second STATUS in a
+            # row, or the end of the connection, makes it sure.
+            self._doubt = LogTruncated(
+                f"the master's log ends at {status.length}, before position {self._position} that this copy has "
+                f"reached: it was truncated, reset or replaced. Point the follower at the right master, or take a "
+                f"fresh copy with --on-divergence resnapshot"
+            )
+        else:
+            raise self._doubt
+        self._owner.master_status(status)
+
+    # -- flow control -----------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Read no more from the master for now."""
+        if not self._paused and self._state is not LinkState.CLOSED:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and self._state is not LinkState.CLOSED:
+            self._paused = False
+            self.transport.resumeProducing()
+            if self._state is LinkState.STREAMING and self._deadline is not None:
+                self._set_deadline(self._timeouts.silence)
+
+    # -- closing ----------------------------------------------------------------------------------------------
+
+    def drop(self, reason: SpgReplError | None = None) -> None:
+        """Close the connection, without a reason when the follower is being stopped."""
+        self._on_demand = reason is None
+        self._close(reason)
+
+    def _failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, SpgReplError):
+            self._close(failure.value)
+        else:
+            self._log.failure("unexpected error in a follower", failure)
+            self._close(SnapshotError(f"unexpected error: {failure.getErrorMessage()}"))
+
+    def _close(self, reason: SpgReplError | None) -> None:
+        if self._state is LinkState.CLOSED:
+            return
+        if self._reason is None:
+            self._reason = reason
+        self._enter(LinkState.CLOSED, None)
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the follower why it ended."""
+        if self._reason is None and not self._on_demand:
+            self._reason = self._doubt or PeerClosed(
+                f"the master closed the connection while this side was {self._state.value}: {reason.value}"
+            )
+        self._set_deadline(None)
+        self._state = LinkState.CLOSED
+        self._owner.link_closed(self, self._reason, self._heard)

@@ -1,0 +1,351 @@
+"""Replay: bytes of the log in, whole records on disk, rows in the engine. Blocking, in the engine's thread."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from twisted.logger import Logger
+
+from spgrepl.engines.interfaces import IEngine, ReplayState
+from spgrepl.errors import (
+    EngineFailed,
+    LocalFilesDamaged,
+    ReplayStopped,
+    ServiceStopped,
+    SnapshotError,
+    StatementRefused,
+)
+from spgrepl.files import DatabasePaths, LockFile, load_cluster_id, write_applied_position
+from spgrepl.follower.fence import FENCE_SPAN, FenceKeeper, crc_of_range
+from spgrepl.wal.parser import RecordBatch, RecordParser
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wal.units import MixedTransaction, Section, UnitCutter
+from spgrepl.wal.writer import LogWriter
+
+MAX_POSITION = 2**63 - 1
+"""Positions are stored as signed 64-bit numbers."""
+
+
+@attrs.frozen
+class SkipRequest:
+    """An operator's order to pass over one record, once.
+
+    Attributes:
+        position: Where the record starts in the master's log.
+        crc: Its CRC-32, so that no other record is meant.
+    """
+
+    position: int
+    crc: int
+
+
+@attrs.frozen
+class Progress:
+    """How far replay has come.
+
+    Attributes:
+        applied: The position up to which the engine holds everything.
+        durable: The position up to which the local log is on disk; ahead of `applied` inside a transaction.
+        base: The position at which the local log begins.
+    """
+
+    applied: int
+    durable: int
+    base: int
+
+
+class Replay:
+    """Takes the master's log, record by record, into the local log and the engine.
+
+    Args:
+        engine: Where the log is applied.
+        paths: The database's files.
+        max_record: The most bytes of SQL or payload that a record may have.
+        skip: A record to pass over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        engine: IEngine,
+        paths: DatabasePaths,
+        max_record: int = DEFAULT_MAX_RECORD,
+        skip: SkipRequest | None = None,
+    ) -> None:
+        self._engine = engine
+        self._paths = paths
+        self._max_record = max_record
+        self._skip = skip
+        self._lock = LockFile(paths.writer_lock, "follower")
+        self._writer = LogWriter(paths.wal)
+        self._cutter = UnitCutter(every=not engine.applies)
+        self._state: ReplayState | None = None
+        self._parser = RecordParser()
+        self._fences = FenceKeeper(ReplayState(0, 0))
+        self._transacting = False
+        self._opened = False
+
+    # -- opening and closing ----------------------------------------------------------------------------------
+
+    def open(self) -> ReplayState | None:
+        """Lock and open everything, and bring the local log and the engine into agreement.
+
+        Returns:
+            How far the copy has come; None where there is none yet.
+
+        Raises:
+            DatabaseLocked: Another process uses these files.
+            LocalFilesDamaged: They cannot be used, or do not belong together.
+        """
+        self._lock.acquire()
+        self._opened = True
+        try:
+            for leftover in self._paths.database.parent.glob(self.snapshot_path.name + "*"):
+                leftover.unlink()
+            load_cluster_id(self._paths)
+            self._state = self._engine.open()
+            self._writer.open()
+            self._check_log()
+        except BaseException:
+            self.close()
+            raise
+        return self._state
+
+    @property
+    def snapshot_path(self) -> Path:
+        """Where a snapshot is gathered before it is put in place."""
+        return self._paths.database.with_name(self._paths.database.name + ".incoming")
+
+    def _check_log(self) -> None:
+        """See that the local log holds what the engine's state says, up to the applied position."""
+        state, length = self._state, self._writer.length
+        if state is None:
+            return
+        held = state.position - state.base
+        if length < held:
+            raise LocalFilesDamaged(
+                f"{self._paths.wal} holds {length} bytes, but {self._paths.database} has applied {held} bytes of "
+                f"it: restore the log, or move both away to start from a fresh snapshot"
+            )
+        if state.fence is not None:
+            found = crc_of_range(self._writer.fileno(), state.fence.start - state.base, held)
+            if found != state.fence.crc:
+                raise LocalFilesDamaged(
+                    f"{self._paths.wal} and {self._paths.database} do not belong together: the log's bytes before "
+                    f"{held} have CRC {found:08x}, expected {state.fence.crc:08x}; restore the right one, or move "
+                    f"both away to start from a fresh snapshot"
+                )
+
+    def close(self) -> None:
+        """Undo what is not committed, and close and unlock everything."""
+        if not self._opened:
+            return
+        self._opened = False
+        try:
+            self._rollback()
+            self._engine.close()
+        finally:
+            self._writer.close()
+            self._lock.release()
+
+    # -- the stream -------------------------------------------------------------------------------------------
+
+    def resume(self) -> ReplayState | None:
+        """Go back to the applied position: the stream begins anew from there.
+
+        Returns:
+            The state to resume from; None where a snapshot is needed.
+        """
+        self._require_open()
+        self._rollback()
+        self._cutter.reset()
+        state = self._state
+        if state is not None:
+            if self._writer.length > state.position - state.base:
+                self._writer.cut(state.position - state.base)
+            self._parser = RecordParser(state.position, self._max_record)
+            self._fences = FenceKeeper(state)
+        return state
+
+    def _require_open(self) -> None:
+        if not self._opened:
+            raise ServiceStopped(f"the copy in {self._paths.database} is closed")
+
+    def _rollback(self) -> None:
+        if self._transacting:
+            self._transacting = False
+            self._engine.rollback()
+
+    def install(self, length: int, position: int) -> Progress:
+        """Put the snapshot that was gathered at `snapshot_path` in place.
+
+        Args:
+            length: How many bytes it has.
+            position: The position in the master's log that it stands at.
+
+        Raises:
+            SnapshotError: It cannot be used. The old copy is whole.
+            EngineFailed: The disk refused. The old copy is whole.
+        """
+        self._require_open()
+        if position > MAX_POSITION:
+            raise SnapshotError(f"the master's snapshot states position {position}, above 2^63 - 1")
+        if length == 0 and position != 0:
+            raise SnapshotError(
+                f"the master sent an empty snapshot at position {position}; the rows before that position are not "
+                f"to be had from it"
+            )
+        self._rollback()
+        if length:
+            self._engine.check_snapshot(self.snapshot_path)
+        state = ReplayState(position, position)
+        self._engine.install_snapshot(self.snapshot_path, state)
+        # From here on the engine is the truth: a crash before the next line leaves a log that `open` accepts
+        # and `resume` cuts.
+        self._state = state
+        self._writer.replace()
+        self.resume()
+        write_applied_position(self._paths, position)
+        return self.progress()
+
+    def progress(self) -> Progress:
+        """How far replay has come."""
+        state = self._state
+        if state is None:
+            return Progress(0, 0, 0)
+        return Progress(state.position, state.base + self._writer.length, state.base)
+
+    def apply(self, pieces: Sequence[bytes]) -> Progress:
+        """Take bytes of the log: all whole records among them are written, fsynced and applied.
+
+        Args:
+            pieces: The bytes, which follow those of the last call.
+
+        Returns:
+            How far replay has come.
+
+        Raises:
+            ReplayStopped: The engine refuses a record.
+            RecordError: A record is broken.
+            EngineFailed: The disk refused.
+
+        After an error everything before it is kept as far as it was complete, and the stream has to be resumed.
+        """
+        self._require_open()
+        try:
+            for piece in pieces:
+                self._parser.feed(piece)
+            while (batch := self._parser.next_batch()) is not None:
+                self._writer.append(batch.data)
+                self._writer.sync()
+                self._apply_batch(batch)
+        except OSError as error:
+            self._rollback()
+            raise EngineFailed(f"{self._paths.wal} or its sidecars cannot be written: {error}") from error
+        except BaseException:
+            self._rollback()
+            raise
+        return self.progress()
+
+    def _apply_batch(self, batch: RecordBatch) -> None:
+        before = self._cutter.open
+        try:
+            self._apply_sections(batch, len(batch))
+        except _Refused as refused:
+            # What stands before the unit of the refused record is complete: keep it.
+            self._rollback()
+            if not before and self.progress().applied == batch.position:
+                self._cutter.reset()
+                self._apply_sections(batch, refused.index)
+                self._rollback()
+            record = batch.record(refused.index)
+            text = (record.sql or b"").decode("utf-8", "replace")
+            raise ReplayStopped(record.position, record.crc, text, refused.reason) from refused
+
+    def _apply_sections(self, batch: RecordBatch, stop: int) -> None:
+        skip = self._skipped(batch)
+        try:
+            sections = self._cutter.cut(batch, stop, skip)
+        except MixedTransaction as mixed:
+            raise _Refused(mixed.index, str(mixed)) from mixed
+        for warning in self._cutter.warnings:
+            self._log.warn("{database}: {warning}", database=self._paths.database, warning=warning)
+        self._cutter.warnings.clear()
+        done = 0
+        for section in sections:
+            self._apply_section(batch, section, done)
+            done = section.stop
+
+    def _apply_section(self, batch: RecordBatch, section: Section, start: int) -> None:
+        engine, work = self._engine, section.work
+        if section.rolled_back:
+            self._rollback()
+        if not self._transacting:
+            engine.begin()
+            self._transacting = True
+        try:
+            if work.statements:
+                engine.execute(work.statements, work.types)
+        except StatementRefused as refused:
+            raise _Refused(work.origins[refused.index], refused.reason) from refused
+        for index, statement in work.controls:
+            try:
+                engine.control(statement)
+            except StatementRefused as refused:
+                raise _Refused(index, refused.reason) from refused
+        position = batch.start_of(section.stop)
+        # Only the last starts matter, and a record has 4 bytes at least.
+        first = max(start, section.stop - FENCE_SPAN // 4)
+        self._fences.note([batch.start_of(index) for index in range(first, section.stop)], position)
+        if section.complete:
+            self._commit(position)
+
+    def _commit(self, position: int) -> None:
+        assert self._state is not None
+        state = ReplayState(position, self._state.base, self._fences.fence(self._writer.fileno(), position))
+        self._engine.commit(state)
+        self._transacting = False
+        self._state = state
+        write_applied_position(self._paths, position)
+
+    def _skipped(self, batch: RecordBatch) -> int | None:
+        """The index of the record that an operator ordered to pass over, where it is in the batch."""
+        wanted = self._skip
+        if wanted is None or not batch.position <= wanted.position < batch.end:
+            return None
+        ends = [0, *batch.ends]
+        index = bisect_left(ends, wanted.position - batch.position)
+        if ends[index] != wanted.position - batch.position:
+            self._log.error(
+                "--skip-at {position}: no record starts there; nothing is passed over", position=wanted.position
+            )
+            return None
+        record = batch.record(index)
+        if record.crc != wanted.crc:
+            self._log.error(
+                "--skip-at {position}: the record there has CRC {found:08x}, not {wanted:08x}; it is not skipped",
+                position=wanted.position,
+                found=record.crc,
+                wanted=wanted.crc,
+            )
+            return None
+        self._log.warn(
+            "passing over the record at position {position}, CRC {crc:08x}, as ordered: {sql!r}",
+            position=record.position,
+            crc=record.crc,
+            sql=record.sql,
+        )
+        return index
+
+
+class _Refused(Exception):
+    """The record of an index in the batch at hand cannot be applied."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason

@@ -1,0 +1,393 @@
+"""A follower as a Twisted service: one connection at a time, one engine, and what is told of them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.interfaces import IEngine, ReplayState
+from spgrepl.engines.worker import EngineWorker
+from spgrepl.errors import HistoryDiverged, PeerClosed, RecordError, ReplayStopped, ServiceStopped, SpgReplError
+from spgrepl.files import DatabasePaths
+from spgrepl.follower.applied_log import AppliedLog
+from spgrepl.follower.backoff import Backoff
+from spgrepl.follower.connecting import LinkFactory, NotingEndpoint
+from spgrepl.follower.incoming import IncomingSnapshot
+from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
+from spgrepl.follower.queue import ReplayQueue
+from spgrepl.follower.replay import Progress, Replay, SkipRequest
+from spgrepl.follower.waiters import PositionWaiters
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
+from spgrepl.wire.handshake import StreamVersion
+
+
+class OnDivergence(enum.Enum):
+    """What to do when the master's history is not the one that the copy was made from."""
+
+    STOP = "stop"
+    RESNAPSHOT = "resnapshot"
+
+
+class FollowerState(enum.Enum):
+    """What a follower is doing."""
+
+    CONNECTING = "connecting"
+    BOOTSTRAPPING = "bootstrapping"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+_BOOTSTRAP_STATES = frozenset({LinkState.SNAPSHOT_BODY, LinkState.SNAPSHOT_POSITION, LinkState.INSTALLING})
+
+
+class FollowerService(Service):
+    """Keeps a copy of a master's database.
+
+    Args:
+        reactor: The reactor.
+        endpoint: The master.
+        engine: Where the log is applied.
+        paths: The copy's files.
+        on_divergence: What to do when the master's history is another one.
+        skip: A record to pass over, once.
+        timeouts: Deadlines of the connection.
+        max_record: The most bytes of SQL or payload that a record may have.
+        max_frame: The longest frame that is accepted, in bytes.
+
+    Attributes:
+        log: The copy's own log, for a master that serves followers of this follower.
+        finished: Fires with None when the service has stopped on demand, or with the error that ended it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        engine: IEngine,
+        paths: DatabasePaths,
+        *,
+        on_divergence: OnDivergence = OnDivergence.STOP,
+        skip: SkipRequest | None = None,
+        timeouts: LinkTimeouts | None = None,
+        max_record: int = DEFAULT_MAX_RECORD,
+        max_frame: int = DEFAULT_MAX_FRAME,
+    ) -> None:
+        self._reactor = reactor
+        self._engine = engine
+        self._on_divergence = on_divergence
+        self._timeouts = timeouts or LinkTimeouts()
+        self._max_frame = max_frame
+        self._worker = EngineWorker(reactor, f"spgrepl-{engine.name}")
+        self._replay = Replay(engine, paths, max_record, skip)
+        self._queue = ReplayQueue(self._worker, self._replay, self._progressed, self._apply_failed)
+        self._client = ClientService(
+            NotingEndpoint(endpoint, self._connect_failed),
+            LinkFactory(self._build_link),
+            self._retry_delay,
+            reactor,
+        )
+        self._backoff = Backoff()
+        self._waiters = PositionWaiters(reactor, f"the copy in {paths.database}")
+        self._link: FollowerProtocol | None = None
+        self._incoming: IncomingSnapshot | None = None
+        self._next_version = StreamVersion.V2
+        self._resnapshot = False
+        self._at_once = False
+        self._state = FollowerState.STOPPED
+        self._error: SpgReplError | None = None
+        self._progress: Progress | None = None
+        self._received: int | None = None
+        self._source: Status | None = None
+        self._source_heard = 0.0
+        self._stopping: Deferred[None] | None = None
+        self.log = AppliedLog(paths.wal)
+        self.finished: Deferred[None] = Deferred()
+
+    # -- the service ------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Open the copy, then connect to the master."""
+        Service.startService(self)
+        self._state = FollowerState.CONNECTING
+        self._worker.start()
+        self._worker.call(self._replay.open).addCallbacks(self._opened, self._fail_with)
+
+    def _opened(self, state: ReplayState | None) -> None:
+        if not self.running:
+            return
+        if state is not None:
+            self._progressed(self._replay.progress())
+        self._client.startService()
+
+    def _fail_with(self, failure: Failure) -> None:
+        if isinstance(failure.value, SpgReplError):
+            self._end(failure.value)
+        else:
+            self._log.failure("unexpected error in a follower", failure)
+            self._end(ServiceStopped(f"unexpected error: {failure.getErrorMessage()}"))
+
+    def _end(self, error: SpgReplError) -> None:
+        """Stop for good, because going on would not help."""
+        self._error = error
+        self._log.error("the follower stops: {error}", error=error)
+        self._shut_down().addCallback(lambda _: self._finish(error))
+
+    def stopService(self) -> Deferred[None]:
+        """Let go of the master, finish the batch in flight, and close the copy."""
+        Service.stopService(self)
+        return self._shut_down().addCallback(lambda _: self._finish(None))
+
+    def _finish(self, error: SpgReplError | None) -> None:
+        if self.finished.called:
+            return
+        if error is None:
+            self.finished.callback(None)
+        else:
+            self.finished.errback(error)
+
+    @inlineCallbacks
+    def _close_all(self) -> Any:
+        if self._client.running:
+            yield self._client.stopService()
+        self._queue.discard()
+        self._waiters.stop()
+        yield self._worker.call(self._replay.close).addErrback(self._log_failure)
+        self._worker.stop()
+        self.log.close()
+        self._state = FollowerState.STOPPED
+
+    def _shut_down(self) -> Deferred[None]:
+        if self._stopping is None:
+            self._stopping = self._close_all()
+        waiter: Deferred[None] = Deferred()
+
+        def pass_on(result: Any) -> Any:
+            waiter.callback(None)
+            return result
+
+        self._stopping.addBoth(pass_on)
+        return waiter
+
+    def _log_failure(self, failure: Failure) -> None:
+        self._log.failure("closing the copy", failure)
+
+    # -- connecting -------------------------------------------------------------------------------------------
+
+    def _build_link(self) -> FollowerProtocol:
+        """The protocol of the next connection."""
+        self._state = FollowerState.CONNECTING
+        self._link = FollowerProtocol(self._reactor, self, self._next_version, self._timeouts, self._max_frame)
+        return self._link
+
+    def _retry_delay(self, _attempt: int) -> float:
+        self._state = FollowerState.WAITING if self.running else FollowerState.STOPPED
+        if self._at_once:
+            self._at_once = False
+            return 0.0
+        delay = self._backoff.delay()
+        self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
+        return delay
+
+    def _connect_failed(self, failure: Failure) -> None:
+        self._backoff.failed()
+        self._next_version = StreamVersion.V2
+        self._error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
+
+    def link_closed(self, link: FollowerProtocol, reason: SpgReplError | None, heard: bool) -> None:
+        """See `ILinkOwner`."""
+        self._link = None
+        self._queue.discard()
+        self._received = None
+        if self._incoming is not None:
+            self._incoming.discard()
+            self._incoming = None
+        if reason is None or not self.running:
+            return
+        refused_v2 = link.version is StreamVersion.V2 and not heard and isinstance(reason, PeerClosed)
+        self._next_version = StreamVersion.V1 if refused_v2 else StreamVersion.V2
+        if refused_v2:
+            self._log.info("the master closed on the V2 hello; trying V1")
+            self._at_once = True
+            return
+        self._error = reason
+        self._log.warn("the connection has ended: {reason}", reason=reason)
+        if isinstance(reason, HistoryDiverged):
+            self._diverged(reason)
+        else:
+            self._backoff.failed()
+
+    def _diverged(self, reason: HistoryDiverged) -> None:
+        if self._on_divergence is OnDivergence.STOP:
+            self._end(reason)
+        elif not self._resnapshot:
+            self._log.warn("taking a fresh snapshot, as told by --on-divergence resnapshot")
+            self._resnapshot = self._at_once = True
+        else:
+            self._backoff.failed()
+
+    # -- the connection's calls -------------------------------------------------------------------------------
+
+    def prepare(self) -> Deferred[ReplayState | None]:
+        """See `ILinkOwner`."""
+        return self._worker.call(self._replay.resume).addCallback(self._prepared)
+
+    def _prepared(self, state: ReplayState | None) -> ReplayState | None:
+        self._queue.open()
+        self._received = None if state is None else state.position
+        if self._resnapshot or state is None or state.position == 0:
+            return None
+        return state
+
+    def snapshot_started(self, length: int) -> None:
+        """See `ILinkOwner`."""
+        self._log.info("the master sends a snapshot of {length} bytes", length=length)
+        self._incoming = IncomingSnapshot(self._worker, self._replay.snapshot_path, length)
+
+    def snapshot_data(self, data: bytes) -> None:
+        """See `ILinkOwner`."""
+        assert self._incoming is not None
+        self._incoming.add(data)
+        if self._link is None:
+            return
+        if self._incoming.failure is not None:
+            self._incoming.finish().addErrback(self._drop)
+        elif self._incoming.full:
+            self._link.pause()
+            self._worker.call(lambda: None).addBoth(self._resume_link, self._link)
+
+    def _resume_link(self, _: object, link: FollowerProtocol) -> None:
+        """The engine's thread has written all that waited."""
+        if link is self._link:
+            link.resume()
+
+    def snapshot_ended(self, position: int) -> Deferred[None]:
+        """See `ILinkOwner`."""
+        incoming, self._incoming = self._incoming, None
+        assert incoming is not None
+
+        def install(_: None) -> Deferred[Progress]:
+            return self._worker.call(self._replay.install, incoming.length, position)
+
+        return incoming.finish().addCallback(install).addCallback(self._installed, incoming)
+
+    def _installed(self, progress: Progress, incoming: IncomingSnapshot) -> None:
+        self._resnapshot = False
+        self._log.info(
+            "the snapshot of {length} bytes is in place, at position {position}",
+            length=incoming.length,
+            position=progress.applied,
+        )
+        self.log.restart()
+        self._received = progress.applied
+        self._queue.open()
+        self._progressed(progress)
+
+    def log_data(self, data: bytes) -> None:
+        """See `ILinkOwner`."""
+        self._received = (self._received or 0) + len(data)
+        self._queue.push(data)
+        if self._queue.full and self._link is not None:
+            self._link.pause()
+
+    def master_status(self, status: Status) -> None:
+        """See `ILinkOwner`."""
+        self._source = status
+        self._source_heard = self._reactor.seconds()
+        if not isinstance(self._error, (ReplayStopped, RecordError)):
+            self._recovered()
+
+    def state_changed(self, state: LinkState) -> None:
+        """See `ILinkOwner`."""
+        if state in _BOOTSTRAP_STATES:
+            self._state = FollowerState.BOOTSTRAPPING
+        elif state is LinkState.STREAMING:
+            self._state = FollowerState.STREAMING
+
+    # -- replay's calls ---------------------------------------------------------------------------------------
+
+    def _progressed(self, progress: Progress) -> None:
+        before, self._progress = self._progress, progress
+        self.log.publish(progress.applied - progress.base)
+        self._waiters.reached(progress.applied)
+        # An error at a record is over when that record is applied.
+        at = getattr(self._error, "position", None)
+        if self._error is not None and (progress.applied > at if at is not None else progress != before):
+            self._recovered()
+        if self._queue.drained and self._link is not None and self._link.state is LinkState.STREAMING:
+            self._link.resume()
+
+    def _recovered(self) -> None:
+        self._error = None
+        self._backoff.succeeded()
+
+    def _apply_failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, SpgReplError):
+            self._log.failure("unexpected error in replay", failure)
+        self._drop(failure)
+
+    def _drop(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, SpgReplError):
+            error = ServiceStopped(f"unexpected error: {failure.getErrorMessage()}")
+        self._error = error
+        if self._link is not None:
+            self._link.drop(error)
+
+    # -- what others ask --------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> FollowerState:
+        """What the follower is doing."""
+        return self._state
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """Wait until the copy holds everything up to a position.
+
+        Args:
+            position: A position in the master's log, in bytes.
+            timeout: The longest wait in seconds; None waits for ever.
+
+        Returns:
+            A Deferred that fires with the applied position: `position` or more.
+
+        Raises:
+            WaitTimeout: (through the Deferred) It was not reached in time.
+            ServiceStopped: (through the Deferred) The follower was stopped first.
+        """
+        return self._waiters.wait(position, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` shows: plain values, for JSON."""
+        progress, source, incoming = self._progress, self._source, self._incoming
+        lag_bytes = lag_seconds = None
+        if source is not None and progress is not None:
+            lag_bytes = max(0, source.length - progress.applied)
+            lag_seconds = round(max(0.0, self._reactor.seconds() - self._source_heard), 3)
+        return {
+            "role": "follower",
+            "state": self._state.value,
+            "engine": self._engine.name,
+            "protocol": self._link and self._link.version.name,
+            "positions": {
+                "source": source and source.length,
+                "received": self._received,
+                "durable": progress and progress.durable,
+                "applied": progress and progress.applied,
+            },
+            "base": progress and progress.base,
+            "lag": {"bytes": lag_bytes, "seconds": lag_seconds},
+            "bootstrap": incoming and {"received": incoming.received, "length": incoming.length},
+            "error": self._error and str(self._error),
+            **self._engine.statistics(),
+        }

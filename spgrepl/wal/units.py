@@ -1,0 +1,271 @@
+"""Batches of records cut into what may be committed now and what has to wait for its COMMIT.
+
+A statement outside a transaction is a unit of its own; whatever stands between BEGIN and COMMIT or ROLLBACK is one
+(PROTOCOL section 1). A position may only rest between units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from spgrepl.sqltext import split_statements
+from spgrepl.wal.parser import RecordBatch
+from spgrepl.wal.records import RecordType
+from spgrepl.wal.transactions import StatementKind, may_hide_transaction, statement_kind
+
+_ENDS = frozenset({StatementKind.COMMIT, StatementKind.ROLLBACK})
+
+
+@attrs.define
+class Work:
+    """Statements for an engine, in order.
+
+    Attributes:
+        statements: SQL in UTF-8.
+        origins: For each statement the index of its record in the batch.
+        types: The record types of those that are not a single statement in SPG's own dialect.
+        controls: Statements of PROTOCOL section 5, each behind the index of its record.
+    """
+
+    statements: list[bytes] = attrs.field(factory=list)
+    origins: list[int] = attrs.field(factory=list)
+    types: dict[int, RecordType] = attrs.field(factory=dict)
+    controls: list[tuple[int, bytes]] = attrs.field(factory=list)
+
+    def split(self, statement: int, control: int) -> Work:
+        """Cut off and return what stands from a statement's and a control's index on."""
+        rest = Work(
+            self.statements[statement:],
+            self.origins[statement:],
+            {index - statement: kind for index, kind in self.types.items() if index >= statement},
+            self.controls[control:],
+        )
+        del self.statements[statement:], self.origins[statement:], self.controls[control:]
+        self.types = {index: kind for index, kind in self.types.items() if index < statement}
+        return rest
+
+
+@attrs.frozen
+class Section:
+    """A run of records that takes one step with the engine.
+
+    Attributes:
+        work: What to execute.
+        stop: The index behind the run's last record.
+        complete: Whether the log is between units there: the engine commits. If not, its transaction stays open.
+        rolled_back: Whether the run ends, with a ROLLBACK, a transaction that an earlier batch left open: the
+            engine rolls back, and commits the position alone.
+    """
+
+    work: Work
+    stop: int
+    complete: bool
+    rolled_back: bool = False
+
+
+class MixedTransaction(Exception):
+    """A record mixes the start or end of a transaction with statements outside it.
+
+    Attributes:
+        index: The record's index in its batch.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__("one record both ends or begins a transaction and holds statements outside it")
+        self.index = index
+
+
+class UnitCutter:
+    """Follows the transactions of a log from batch to batch.
+
+    Args:
+        every: Put all SQL into the work, transaction control and rolled-back statements included.
+    """
+
+    def __init__(self, every: bool = False) -> None:
+        self._every = every
+        self._open = False
+        self.warnings: list[str] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether the log, as far as it was cut, ends inside a transaction."""
+        return self._open
+
+    def reset(self) -> None:
+        """Forget an open transaction: the log is read again from its BEGIN."""
+        self._open = False
+
+    def cut(self, batch: RecordBatch, stop: int, skip: int | None = None) -> list[Section]:
+        """Cut the first records of a batch into sections.
+
+        Args:
+            batch: The records, which follow those of the last call.
+            stop: How many of them to take.
+            skip: The index of a record to pass over.
+
+        Returns:
+            At most three sections: the end of an open transaction, what is complete, and the start of a
+            transaction that is not.
+
+        Raises:
+            MixedTransaction: A record cannot be put on either side of a transaction's end.
+        """
+        run = _Run(batch, self._open)
+        done = 0
+        for index in _interesting(batch, stop, skip):
+            run.take_plain(done, index)
+            done = index + 1
+            if index != skip:
+                run.take(index)
+        run.take_plain(done, stop)
+        sections = run.finish(stop)
+        self._open = run.open
+        self.warnings += run.warnings
+        return (
+            [_with_every(batch, sections, number) for number in range(len(sections))] if self._every else sections
+        )
+
+
+def _interesting(batch: RecordBatch, stop: int, skip: int | None) -> list[int]:
+    """The indices of records that are looked at one by one."""
+    indices = [index for index in batch.special if index < stop]
+    if b";" in batch.data:
+        known = set(indices)
+        indices += [
+            index
+            for index, sql in enumerate(batch.sql[:stop])
+            if sql is not None and b";" in sql and index not in known and may_hide_transaction(sql)
+        ]
+        indices.sort()
+    if skip is not None and skip < stop and skip not in indices:
+        indices.append(skip)
+        indices.sort()
+    return indices
+
+
+def _with_every(batch: RecordBatch, sections: list[Section], number: int) -> Section:
+    section = sections[number]
+    start = sections[number - 1].stop if number else 0
+    pairs = [(index, sql) for index, sql in enumerate(batch.sql[start : section.stop], start) if sql is not None]
+    work = Work([sql for _, sql in pairs], [index for index, _ in pairs])
+    return Section(work, section.stop, section.complete)
+
+
+class _Run:
+    """One pass over a batch."""
+
+    def __init__(self, batch: RecordBatch, continues: bool) -> None:
+        self._batch = batch
+        self._continues = continues
+        self._work = Work()
+        self._sections: list[Section] = []
+        self._unit_start = 0
+        self._mark = (0, 0)
+        self.open = continues
+        self.warnings: list[str] = []
+
+    def take_plain(self, start: int, stop: int) -> None:
+        """Take a run of plain statements; each holds SQL."""
+        if start < stop:
+            self._work.statements += self._batch.sql[start:stop]  # type: ignore[arg-type]
+            self._work.origins += range(start, stop)
+
+    def take(self, index: int) -> None:
+        """Take a record that may be anything."""
+        sql = self._batch.sql[index]
+        if sql is None:
+            return
+        pieces = [(statement_kind(sql), sql)]
+        if b";" in sql and may_hide_transaction(sql):
+            pieces = _pieces(sql)
+            if _balanced(pieces) and not self.open:
+                pieces = [(StatementKind.PLAIN, sql)]
+            elif not _separable(pieces):
+                raise MixedTransaction(index)
+        for kind, piece in pieces:
+            self._step(kind, piece, index)
+
+    def _step(self, kind: StatementKind, sql: bytes, index: int) -> None:
+        if kind is StatementKind.BEGIN:
+            self._begin(index)
+        elif kind in _ENDS:
+            self._end(kind, index)
+        elif kind is StatementKind.CONTROL:
+            self._work.controls.append((index, sql))
+        else:
+            if index in self._batch.types:
+                self._work.types[len(self._work.statements)] = self._batch.types[index]
+            self._work.statements.append(sql)
+            self._work.origins.append(index)
+
+    def _begin(self, index: int) -> None:
+        if self.open:
+            self.warnings.append(f"at position {self._batch.start_of(index)}: BEGIN inside a transaction")
+            return
+        self.open = True
+        self._unit_start = index
+        self._mark = (len(self._work.statements), len(self._work.controls))
+
+    def _end(self, kind: StatementKind, index: int) -> None:
+        if not self.open:
+            name = kind.value.upper()
+            self.warnings.append(f"at position {self._batch.start_of(index)}: {name} outside a transaction")
+            return
+        self.open = False
+        rolled_back = kind is StatementKind.ROLLBACK
+        if rolled_back:
+            self._work.split(*self._mark)
+        if self._continues:
+            # A transaction of an earlier batch is committed for itself, so that a later record's failure
+            # does not undo it for ever.
+            self._continues = False
+            self._sections.append(Section(self._work, index + 1, complete=True, rolled_back=rolled_back))
+            self._work = Work()
+
+    def finish(self, stop: int) -> list[Section]:
+        """The sections of the pass."""
+        if self.open and not self._continues:
+            rest = self._work.split(*self._mark)
+            if self._unit_start > (self._sections[-1].stop if self._sections else 0):
+                self._sections.append(Section(self._work, self._unit_start, complete=True))
+            self._sections.append(Section(rest, stop, complete=False))
+        elif not self._sections or self._sections[-1].stop < stop:
+            self._sections.append(Section(self._work, stop, complete=not self.open))
+        return self._sections
+
+
+def _pieces(sql: bytes) -> list[tuple[StatementKind, bytes]]:
+    # The splitter works on text; what is not UTF-8 is one statement that the engine will refuse by name.
+    try:
+        texts = split_statements(sql.decode("utf-8"))
+    except UnicodeDecodeError:
+        return [(StatementKind.PLAIN, sql)]
+    return [(statement_kind(piece), piece) for piece in (text.encode() for text in texts)]
+
+
+def _transitions(pieces: list[tuple[StatementKind, bytes]]) -> Iterator[int]:
+    for number, (kind, _) in enumerate(pieces):
+        if kind is StatementKind.BEGIN or kind in _ENDS:
+            yield number
+
+
+def _balanced(pieces: list[tuple[StatementKind, bytes]]) -> bool:
+    """Whether each transaction that the statements begin is ended by them, and none else."""
+    inside = False
+    for number in _transitions(pieces):
+        if (pieces[number][0] is StatementKind.BEGIN) == inside:
+            return False
+        inside = not inside
+    return not inside
+
+
+def _separable(pieces: list[tuple[StatementKind, bytes]]) -> bool:
+    """Whether a record only opens a transaction with its first statement, or only ends one with its last."""
+    found = list(_transitions(pieces))
+    if not found:
+        return True
+    kind = pieces[found[0]][0]
+    return len(found) == 1 and found[0] == (0 if kind is StatementKind.BEGIN else len(pieces) - 1)
