@@ -140,15 +140,16 @@ def _cut_common(data: bytes, at: int, limit: int, columns: _Columns) -> int:
     """Cut records of the two common forms: v3 of type 0x01, and v2 (statements inside a transaction).
 
     Returns:
-        The offset of the first record that is not a whole and right one of these forms, of at least 7 bytes of
-        SQL and followed by nothing or more: `decode_record` says what that one is.
+        The offset of the first record that is not whole and right in one of these forms, or too short to be
+        read this way. It need not be broken: `decode_record` says what it is.
     """
     ends, special = columns.ends, columns.special
     add_end, add_sql, unpack, crc, dml = ends.append, columns.sql.append, _COMMON.unpack_from, crc32, _DML_PREFIXES
-    # Words between these bounds state a length within the limit, and have no bit of another format.
+    # Words between these bounds state a length within the limit, and have no bit of another format. A v3 record
+    # with less SQL than the prefix would take it from the record behind.
     longest = min(limit, LENGTH_MASK)
     v3_from, v3_to, v3_base = FLAG_V3 + _PREFIX, FLAG_V3 + longest, FLAG_V3 - 9
-    v2_from, v2_to, v2_base = FLAG_V2 + _PREFIX, FLAG_V2 + longest, FLAG_V2 - 8
+    v2_from, v2_to, v2_base = FLAG_V2, FLAG_V2 + longest, FLAG_V2 - 8
     size = len(data)
     last = size - _COMMON.size
     while at <= last:
