@@ -28,7 +28,7 @@ DEFAULT_INTERVAL = 0.05
 """Seconds between two looks at the file."""
 
 _PRINT_SIZE = 64
-_CLOSED = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
+_CLOSED = Failure(ConnectionDone())
 
 
 @attrs.define

@@ -1,0 +1,54 @@
+"""Why connections end: the protocol has no way to tell the peer, so the log and the status do."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+
+
+class Cause(enum.Enum):
+    """Why a connection ended; the value is its name in the status."""
+
+    CONNECTION_LIMIT = "connection_limit"
+    BAD_HELLO = "bad_hello"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    START_BEYOND_END = "start_beyond_end"
+    NO_SNAPSHOT = "no_snapshot"
+
+    LOG_LOST = "log_lost"
+    STALLED = "stalled"
+    READ_FAILED = "read_failed"
+    FAULT = "fault"
+    STOPPED = "stopped"
+    PEER_CLOSED = "peer_closed"
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the connection was turned away before anything of the log was sent."""
+        return self in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    {
+        Cause.CONNECTION_LIMIT,
+        Cause.BAD_HELLO,
+        Cause.HANDSHAKE_TIMEOUT,
+        Cause.START_BEYOND_END,
+        Cause.NO_SNAPSHOT,
+    }
+)
+
+
+class CauseCounts:
+    """How often connections have ended for each cause."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Cause] = Counter()
+
+    def count(self, cause: Cause) -> None:
+        """Count one connection."""
+        self._counts[cause] += 1
+
+    def status(self, refusals: bool) -> dict[str, int]:
+        """The refusals, or all other ends, by name; those that have happened."""
+        return {cause.value: count for cause, count in self._counts.items() if cause.is_refusal is refusals}

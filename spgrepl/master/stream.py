@@ -1,0 +1,280 @@
+"""What a follower gets after its hello: a snapshot where it has nothing, then the log, then the log's growth.
+
+A stream is pulled by its outlet: whenever that can take a piece, the stream finds the next one, and nothing is
+read ahead. `STREAM_KINDS` says which stream a hello leads to; another kind of stream is another entry there.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.errors import LogTruncated, SpgReplError
+from spgrepl.master.causes import Cause
+from spgrepl.master.feed import Chunk
+from spgrepl.master.outlet import Outlet
+from spgrepl.master.reading import PIECE
+from spgrepl.master.snapshot import OpenSnapshot, SnapshotTicket
+from spgrepl.wire.handshake import FollowerHello, StreamVersion, encode_snapshot_end, encode_snapshot_start
+
+if TYPE_CHECKING:
+    from spgrepl.master.hub import MasterHub
+
+BURST = 1024 * 1024
+"""After how many bytes a connection lets the reactor serve the others."""
+
+_T = TypeVar("_T")
+_log = Logger()
+
+Close = Callable[[Cause, SpgReplError], None]
+
+
+class ConnectionState(enum.Enum):
+    """What a master's connection is doing; the value is its name in the status."""
+
+    HELLO = "hello"
+    SNAPSHOT = "snapshot"
+    STREAMING = "streaming"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Stream(Protocol):
+    """What a connection does after its hello.
+
+    Attributes:
+        state: `ConnectionState.SNAPSHOT` or `ConnectionState.STREAMING`.
+        start: The position that was asked for.
+        position: The position up to which the log was handed to the outlet; None during a snapshot.
+        version: The version's number, for the status.
+    """
+
+    state: ConnectionState
+    start: int
+    position: int | None
+    version: int
+
+    def begin(self) -> None:
+        """Reply to the hello."""
+
+    def resume(self) -> None:
+        """Go on: the outlet is ready, or there is more to send."""
+
+    def tick(self) -> None:
+        """Send a STATUS frame, where the stream has such, now or as soon as the outlet is ready."""
+
+    def farewell(self) -> bytes:
+        """What to send last when the log is lost."""
+
+    def end(self) -> None:
+        """Send nothing more and let go of everything."""
+
+
+class FollowerStream:
+    """The stream of a physical follower, V1 or V2.
+
+    Args:
+        hub: What all connections share.
+        outlet: Where the bytes leave.
+        close: Ends the connection for a reason.
+        hello: What the follower said.
+        framed: Whether the log is cut into frames, with STATUS frames between them (V2).
+    """
+
+    def __init__(self, hub: MasterHub, outlet: Outlet, close: Close, hello: FollowerHello, framed: bool) -> None:
+        self.version = hello.version.value
+        self.start = hello.start
+        self.state = ConnectionState.STREAMING if hello.start else ConnectionState.SNAPSHOT
+        self.position: int | None = hello.start or None
+        self._hub = hub
+        self._outlet = outlet
+        self._close = close
+        self._framed = framed
+        self._next: Callable[[], bytes | memoryview | None] = self._next_of_log
+        self._reading = False
+        self._arrived: bytes | memoryview | None = None
+        self._progressed = framed
+        self._tick_missed = False
+        self._ended = False
+        self._ticket: SnapshotTicket | None = None
+        self._snapshot: OpenSnapshot | None = None
+        self._snapshot_sent = 0
+
+    # -- the reply ------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """See `Stream`."""
+        if not self.start:
+            self._ask_for_snapshot()
+            return
+        reply = encode_snapshot_start(0)
+        length = self._hub.feed.length
+        if self.start > length:
+            self._outlet.send(reply + self.farewell())
+            self._close(
+                Cause.START_BEYOND_END,
+                LogTruncated(
+                    f"it asks for the log from position {self.start}, which ends at {length}: the log was "
+                    f"truncated or replaced, or is another one; the follower has to compare or to start afresh"
+                ),
+            )
+            return
+        self._outlet.send(reply)
+        self.resume()
+
+    def _ask_for_snapshot(self) -> None:
+        try:
+            self._ticket = self._hub.snapshots.obtain()
+        except SpgReplError as error:
+            self._close(Cause.NO_SNAPSHOT, error)
+            return
+        self._ticket.ready.addCallbacks(self._send_snapshot, self._no_snapshot).addErrback(self._fault)
+
+    def _no_snapshot(self, failure: Failure) -> None:
+        failure.trap(SpgReplError)
+        self._close(Cause.NO_SNAPSHOT, failure.value)  # type: ignore[arg-type]
+
+    def _send_snapshot(self, snapshot: OpenSnapshot) -> None:
+        self._snapshot = snapshot
+        self._next = self._next_of_snapshot
+        self._arrived = encode_snapshot_start(snapshot.length)
+        self.resume()
+
+    # -- sending --------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """See `Stream`."""
+        budget = BURST
+        try:
+            while self._outlet.ready and not self._reading and not self._ended:
+                piece = self._take()
+                if piece is None:
+                    return
+                self._outlet.send(piece)
+                budget -= len(piece)
+                if budget <= 0 and self._outlet.ready:
+                    self._outlet.rest()
+        except SpgReplError as error:
+            self._close(Cause.READ_FAILED, error)
+        except OSError as error:
+            self._close(Cause.READ_FAILED, SpgReplError(f"cannot read what is to be sent: {error}"))
+
+    def _take(self) -> bytes | memoryview | None:
+        """What is to be sent next; None when there is nothing, or not yet."""
+        if self._arrived is not None:
+            piece, self._arrived = self._arrived, None
+            return piece
+        return self._next()
+
+    def _next_of_snapshot(self) -> bytes | memoryview | None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        start = self._snapshot_sent
+        size = min(PIECE, snapshot.length - start)
+        if not size:
+            return self._snapshot_done(snapshot)
+        piece = snapshot.reader.read_now(start, size)
+        if piece is None:
+            self._wait_for(snapshot.reader.read_later(start, size), self._snapshot_piece)
+            return None
+        return self._snapshot_piece(piece)
+
+    def _snapshot_piece(self, piece: bytearray) -> memoryview:
+        self._snapshot_sent += len(piece)
+        return memoryview(piece)
+
+    def _snapshot_done(self, snapshot: OpenSnapshot) -> bytes:
+        self.state = ConnectionState.STREAMING
+        self.position = snapshot.position
+        self._next = self._next_of_log
+        self._let_go()
+        return encode_snapshot_end(snapshot.position)
+
+    def _next_of_log(self) -> bytes | memoryview | None:
+        if self.position is None:
+            return None
+        behind = self.position < self._hub.feed.length
+        if self._tick_missed or (self._progressed and not behind):
+            return self._status()
+        if not behind:
+            return None
+        chunk = self._hub.feed.chunk(self.position)
+        if isinstance(chunk, Deferred):
+            self._wait_for(chunk, self._log_chunk)
+            return None
+        return self._log_chunk(chunk)
+
+    def _log_chunk(self, chunk: Chunk) -> memoryview:
+        self.position = chunk.end
+        self._progressed = self._framed
+        return chunk.framed if self._framed else chunk.raw
+
+    def _status(self) -> bytes:
+        self._progressed = self._tick_missed = False
+        return self._hub.status_frame()
+
+    def tick(self) -> None:
+        """See `Stream`. While bytes wait, one STATUS is owed, not one for every tick."""
+        if not self._framed or self._ended or self.state is not ConnectionState.STREAMING:
+            return
+        if self._outlet.ready and self._arrived is None:
+            self._outlet.send(self._status())
+        else:
+            self._tick_missed = True
+
+    def farewell(self) -> bytes:
+        """See `Stream`."""
+        return self._hub.status_frame() if self._framed and self.state is ConnectionState.STREAMING else b""
+
+    # -- what comes from a thread ---------------------------------------------------------------------------
+
+    def _wait_for(self, read: Deferred[_T], use: Callable[[_T], memoryview]) -> None:
+        """Stop until a read is done, then go on with what it brought."""
+        self._reading = True
+
+        def arrived(result: _T) -> None:
+            self._reading = False
+            if not self._ended:
+                self._arrived = use(result)
+                self.resume()
+
+        def failed(failure: Failure) -> None:
+            self._reading = False
+            if failure.check(SpgReplError, OSError) is None:
+                self._fault(failure)
+            else:
+                self._close(Cause.READ_FAILED, SpgReplError(f"cannot read what is to be sent: {failure.value}"))
+
+        read.addCallbacks(arrived, failed).addErrback(self._fault)
+
+    def _fault(self, failure: Failure) -> None:
+        _log.failure("the stream to a follower failed", failure=failure)
+        self._close(Cause.FAULT, SpgReplError(f"an error of this program: {failure.value!r}"))
+
+    def end(self) -> None:
+        """See `Stream`."""
+        self._ended = True
+        self._arrived = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._snapshot = None
+        if self._ticket is not None:
+            self._ticket.release()
+            self._ticket = None
+
+
+StreamKind = Callable[["MasterHub", Outlet, Close, FollowerHello], Stream]
+
+STREAM_KINDS: Mapping[StreamVersion, StreamKind] = {
+    StreamVersion.V1: partial(FollowerStream, framed=False),
+    StreamVersion.V2: partial(FollowerStream, framed=True),
+}
+"""Which stream answers which hello."""
