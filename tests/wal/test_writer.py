@@ -157,13 +157,15 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what is handed to the kernel's two sync calls, which still do their work."""
     names: list[str] = []
 
-    for call in ("fsync", "fdatasync"):
-
-        def spy(handle: int, real: Callable[[int], None] = getattr(os, call)) -> None:
+    def watch(call: str, real: Callable[[int], None]) -> None:
+        def spy(handle: int) -> None:
             names.append(Path(f"/proc/self/fd/{handle}").readlink().name)
             real(handle)
 
         monkeypatch.setattr(os, call, spy)
+
+    watch("fsync", os.fsync)
+    watch("fdatasync", os.fdatasync)
     return names
 
 
