@@ -294,6 +294,7 @@ class WalTailer:
 
     def _close_notifier(self) -> None:
         """Give the descriptor back at once; `loseConnection` would leave that to a later turn."""
-        if self._notifier is not None:
-            self._notifier.connectionLost(_CLOSED)
-            self._notifier = None
+        notifier, self._notifier = self._notifier, None
+        # A reactor that ends closes what it knows by itself; a second close would hit a stranger's descriptor.
+        if notifier is not None and notifier.connected:
+            notifier.connectionLost(_CLOSED)

@@ -364,6 +364,16 @@ class NoticedTailerTests(TestCase):
         tailer._noticed(None, None, 0)
         tailer.stop()
 
+    def test_descriptor_is_closed_once(self) -> None:
+        """A reactor that ends has closed it before the tailer is stopped; its number may be another's by then."""
+        tailer = self.tailer()
+        tailer.start()
+        notifier = tailer._notifier
+        notifier.connectionLost(None)
+        tailer.stop()
+        assert self.flushLoggedErrors() == []
+        assert tailer._notifier is None
+
     def test_without_inotify(self) -> None:
         tailer = self.tailer(use_inotify=False)
         tailer.start()
