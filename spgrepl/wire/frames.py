@@ -99,7 +99,7 @@ class FrameParser:
                 at = self._read_header(data, at)
                 continue
             end = min(at + self._left, size)
-            piece = data[at:end] if at or end < size else data
+            piece = data[at:end]
             self._left -= end - at
             at = end
             if self._type == FrameType.WAL:

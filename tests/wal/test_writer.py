@@ -111,11 +111,13 @@ def test_cut_never_lengthens(path: Path, writer: LogWriter) -> None:
 
 def test_replace_begins_a_new_file_and_leaves_the_old_one_to_its_readers(path: Path, writer: LogWriter) -> None:
     writer.append(b"old")
+    before = len(os.listdir("/proc/self/fd"))
     with open(path, "rb") as reader:
         writer.replace()
         writer.append(b"new one")
         assert reader.read() == b"old"
         assert os.fstat(reader.fileno()).st_ino != path.stat().st_ino
+    assert len(os.listdir("/proc/self/fd")) == before
     assert writer.length == 7
     assert path.read_bytes() == b"new one"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]

@@ -21,7 +21,6 @@ from spgrepl.wire.frames import (
     encode_status,
     encode_wal_header,
 )
-
 from tests.wal.samples import MIXED_LOG, VECTORS, cut, places
 
 U64 = st.integers(0, 2**64 - 1)

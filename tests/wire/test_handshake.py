@@ -26,7 +26,6 @@ from spgrepl.wire.handshake import (
     encode_snapshot_end,
     encode_snapshot_start,
 )
-
 from tests.wal.samples import MIXED_LOG, VECTORS, cut, places
 
 U64 = st.integers(0, 2**64 - 1)
