@@ -87,7 +87,7 @@ class _JsonResource(Resource):
 class _Root(Resource):
     """Says what there is to whoever asks for something else."""
 
-    def getChild(self, path: bytes, request: Request) -> Resource:  # noqa: ARG002, N802 - twisted.web's signature
+    def getChild(self, path: bytes, request: Request) -> Resource:
         """Return what answers for a path that has no child."""
         return _JsonResource()  # type: ignore[no-untyped-call]
 

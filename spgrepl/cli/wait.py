@@ -1,0 +1,60 @@
+"""``spgrepl wait``: wait until a server has applied a position."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from spgrepl.cli import argument
+from spgrepl.errors import EXIT_TRY_AGAIN
+from spgrepl.options import parse_position, parse_seconds
+from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+
+_ONE_REQUEST = 60.0
+"""Seconds that one request waits: what lies between may cut longer silences."""
+
+_OK, _NOT_YET = 200, 504
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``spgrepl wait``."""
+    parser.description = (
+        "Wait until a server has applied a position, as `spgrepl exec` prints it, and print how far it has come. "
+        "Exit code 75: it took too long; 69: the server cannot be reached or stops."
+    )
+    parser.add_argument(
+        "--http",
+        required=True,
+        type=argument(StatusAddress.parse),
+        metavar="URL",
+        help="where the server answers /wait: http://HOST:PORT, HOST:PORT or unix:/path",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=argument(parse_seconds),
+        metavar="S",
+        help="give up after so many seconds (default: never)",
+    )
+    parser.add_argument("position", type=argument(parse_position), metavar="POSITION")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``spgrepl wait``."""
+    deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
+    while True:
+        left = _ONE_REQUEST if deadline is None else min(_ONE_REQUEST, deadline - time.monotonic())
+        if left <= 0:
+            print(
+                f"spgrepl: {arguments.http} has not applied position {arguments.position} within "
+                f"{arguments.timeout:g} s",
+                file=sys.stderr,
+            )
+            return EXIT_TRY_AGAIN
+        path = f"/wait?position={arguments.position}&timeout={max(left, 0.001):.3f}"
+        code, answer = ask(arguments.http, path, timeout=left + 10)
+        if code == _OK:
+            print(answer["applied"])
+            return 0
+        if code != _NOT_YET:
+            raise ServerUnreachable(f"{arguments.http} cannot say: {answer.get('error', f'HTTP status {code}')}")

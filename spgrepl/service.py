@@ -1,0 +1,379 @@
+"""What runs in a process: a master or a follower, put together from its parts.
+
+Use these services in your own Twisted server, as ``twistd spgrepl`` does (`spgrepl.tap`). Nothing here touches the
+process: a role that cannot go on says so by its Deferred `finished`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from spgrepl.engines.archive import ArchiveEngine
+from spgrepl.engines.counting import CountingEngine
+from spgrepl.engines.interfaces import IEngine
+from spgrepl.engines.sqlite import SqliteEngine
+from spgrepl.errors import ConfigurationError, DatabaseLocked, LogTruncated, ServiceStopped, SpgReplError
+from spgrepl.files import DatabasePaths
+from spgrepl.follower.replay import SkipRequest
+from spgrepl.follower.service import FollowerService, OnDivergence
+from spgrepl.follower.waiters import PositionWaiters
+from spgrepl.master.limits import MasterLimits
+from spgrepl.master.service import MasterService
+from spgrepl.master.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
+from spgrepl.primary import Primary
+from spgrepl.status.resource import build_site
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wal.source import ILogListener
+from spgrepl.wal.tailer import WalTailer
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+
+FOLLOWER_ENGINES = {"sqlite": SqliteEngine, "archive": ArchiveEngine, "counting": CountingEngine}
+"""Where a follower can apply a log, by the names that users type."""
+
+MASTER_ENGINES = ("sqlite", "archive")
+"""What a master can serve, by the names that users type."""
+
+
+@attrs.frozen
+class MasterSettings:
+    """What a master serves, and where.
+
+    Attributes:
+        paths: The database and its log.
+        listen: Where followers connect.
+        engine: ``sqlite`` for a database that `spgrepl.Primary` writes, ``archive`` for a log and snapshot that
+            another program keeps.
+        limits: What peers are allowed.
+        http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
+        max_record: The most bytes of SQL or payload that a record may have.
+    """
+
+    paths: DatabasePaths
+    listen: IStreamServerEndpoint
+    engine: str = "sqlite"
+    limits: MasterLimits = attrs.field(factory=MasterLimits)
+    http: IStreamServerEndpoint | None = None
+    max_record: int = DEFAULT_MAX_RECORD
+
+
+@attrs.frozen
+class FollowerSettings:
+    """Whose copy a follower keeps, and how.
+
+    Attributes:
+        paths: The copy and its own log.
+        master: Where the master listens.
+        engine: Where the log is applied, one of `FOLLOWER_ENGINES`.
+        listen: Where followers of this follower connect; None for nowhere.
+        limits: What those followers are allowed.
+        http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
+        on_divergence: What to do when the master's history is another one.
+        skip: A record to pass over, once.
+        max_record: The most bytes of SQL or payload that a record may have.
+        max_frame: The longest frame that is accepted, in bytes.
+    """
+
+    paths: DatabasePaths
+    master: IStreamClientEndpoint
+    engine: str = "sqlite"
+    listen: IStreamServerEndpoint | None = None
+    limits: MasterLimits = attrs.field(factory=MasterLimits)
+    http: IStreamServerEndpoint | None = None
+    on_divergence: OnDivergence = OnDivergence.STOP
+    skip: SkipRequest | None = None
+    max_record: int = DEFAULT_MAX_RECORD
+    max_frame: int = DEFAULT_MAX_FRAME
+
+
+class Role(MultiService):
+    """What all roles have: services that start in order, a status, and an end.
+
+    Attributes:
+        finished: Fires with None when the role was stopped on demand, or fails with the `SpgReplError` that makes
+            it impossible to go on. The role's services are stopped by whoever owns it, in both cases.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.finished: Deferred[None] = Deferred()
+        self._error: str | None = None
+
+    def status(self) -> dict[str, Any]:
+        """What ``/status`` shows: plain values, for JSON."""
+        raise NotImplementedError
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """Wait until this role holds everything up to a position.
+
+        Args:
+            position: A position in the master's log, in bytes.
+            timeout: The longest wait in seconds; None waits for ever.
+
+        Returns:
+            A Deferred that fires with the position that has been reached, or fails with `WaitTimeout` or
+            `ServiceStopped`.
+        """
+        raise NotImplementedError
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything, the last started first."""
+        stopping: Deferred[None] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopping.addBoth(self._stopped)
+
+    def _stopped(self, result: object) -> object:
+        if not self.finished.called:
+            self.finished.callback(None)
+        return result
+
+    def _fail(self, failure: Failure) -> None:
+        """Go on no further, for a reason that the role's owner is told."""
+        if not self.running and isinstance(failure.value, ServiceStopped):
+            return
+        if not isinstance(failure.value, SpgReplError):
+            self._log.failure("unexpected error", failure)
+            failure = Failure(ServiceStopped(f"unexpected error: {failure.getErrorMessage()}"))
+        self._error = str(failure.value)
+        if not self.finished.called:
+            self.finished.errback(failure)
+
+
+class HttpService(Service):
+    """Answers ``/status`` and ``/wait`` for a role.
+
+    Args:
+        reactor: The reactor.
+        endpoint: Where to listen.
+        role: Whom to ask.
+
+    Attributes:
+        port: The listening port; None before it listens.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, endpoint: IStreamServerEndpoint, role: Role) -> None:
+        self._endpoint = endpoint
+        self._site = build_site(reactor, role.status, role.when_applied)
+        self.port: IListeningPort | None = None
+        self._listening: Deferred[None] | None = None
+
+    def listen(self) -> Deferred[None]:
+        """Begin to listen.
+
+        Returns:
+            A Deferred that fires when the port is open, or fails with `ConfigurationError`.
+        """
+        self._listening = self._endpoint.listen(self._site).addCallbacks(self._opened, self._refused)
+        return self._listening
+
+    def _opened(self, port: IListeningPort) -> None:
+        self.port = port
+        self._log.info("status and waiting are served on {address}", address=port.getHost())
+
+    def _refused(self, failure: Failure) -> None:
+        raise ConfigurationError(f"the address of --http cannot be listened on: {failure.getErrorMessage()}")
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """Close the port."""
+        Service.stopService(self)
+        if self.port is not None:
+            port, self.port = self.port, None
+            yield port.stopListening()
+
+
+@implementer(ILogListener)
+class _Reached:
+    """Tells waiters how long a log is."""
+
+    def __init__(self, waiters: PositionWaiters) -> None:
+        self._waiters = waiters
+
+    def log_grew(self, length: int) -> None:
+        self._waiters.reached(length)
+
+    def log_lost(self, reason: LogTruncated) -> None:
+        """Whoever waits goes on waiting: the log may come back and grow."""
+
+
+class MasterRole(Role):
+    """A master: a log that is followed, a database that snapshots are made of, and those who are served.
+
+    With the engine ``sqlite`` the database is recovered, or made, before anybody is served; its writer's lock is
+    let go again at once, so that ``spgrepl exec`` or a `Primary` of another process can write.
+
+    Args:
+        reactor: The reactor.
+        settings: What to serve, and where.
+    """
+
+    def __init__(self, reactor: Any, settings: MasterSettings) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._settings = settings
+        paths = settings.paths
+        self.log = WalTailer(reactor, paths.wal)
+        self._waiters = PositionWaiters(reactor, f"the log {paths.wal}")
+        self._serving = False
+        snapshots: ISnapshotSource = (
+            SqliteSnapshotSource(paths.database)
+            if settings.engine == "sqlite"
+            else FileSnapshotSource(paths.database, paths.manifest)
+        )
+        self.master = MasterService(
+            reactor,
+            settings.listen,
+            self.log,
+            snapshots,
+            limits=settings.limits,
+            spool_folder=paths.database.parent,
+        )
+        self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
+
+    def startService(self) -> None:
+        """Recover the database, then serve it."""
+        Service.startService(self)
+        self._start().addErrback(self._fail)
+
+    @inlineCallbacks
+    def _start(self) -> Any:
+        if self.http is not None:
+            self.http.setServiceParent(self)  # type: ignore[no-untyped-call]
+            yield self.http.listen()
+        if self._settings.engine == "sqlite":
+            yield self._recover()
+        if not self.running:
+            return
+        self.log.add_listener(_Reached(self._waiters))
+        self.log.start()
+        self._waiters.reached(self.log.length)
+        self.master.setServiceParent(self)  # type: ignore[no-untyped-call]
+        yield self.master.listening
+        self._serving = True
+
+    @inlineCallbacks
+    def _recover(self) -> Any:
+        """Bring database and log to agreement, or make them; a writer that is there already has done so."""
+        primary = Primary(self._reactor, self._settings.paths, max_record=self._settings.max_record)
+        try:
+            yield primary.open()
+        except DatabaseLocked as error:
+            self._log.info("the database has a writer, which keeps it in order: {error}", error=error)
+            return
+        yield primary.close()
+
+    def stopService(self) -> Deferred[None]:
+        """Let everybody go."""
+        self._serving = False
+        self.log.stop()
+        self._waiters.stop()
+        return super().stopService()
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """See `Role`. A master holds what its log holds."""
+        return self._waiters.wait(position, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """See `Role`."""
+        length = self.log.length if self._serving else None
+        serving = self.master.status()
+        state = "serving" if self._serving else "starting" if self.running else "stopped"
+        return {
+            "role": "master",
+            "state": state,
+            "engine": self._settings.engine,
+            "positions": {"source": length, "received": None, "durable": length, "applied": length},
+            "lag": {"bytes": None, "seconds": None},
+            "statements": None,
+            "digest": None,
+            **serving,
+            "error": self._error or serving["error"],
+        }
+
+
+@implementer(ISnapshotSource)
+class _EngineSnapshots:
+    """The snapshots of a follower's own copy."""
+
+    def __init__(self, engine: IEngine) -> None:
+        self._engine = engine
+
+    def save(self, path: Path) -> int:
+        """See `ISnapshotSource`."""
+        return self._engine.save_snapshot(path)
+
+
+class FollowerRole(Role):
+    """A follower, and with `FollowerSettings.listen` a master of its own log.
+
+    Args:
+        reactor: The reactor.
+        settings: Whose copy to keep, and how.
+    """
+
+    def __init__(self, reactor: Any, settings: FollowerSettings) -> None:
+        super().__init__()
+        self._reactor = reactor
+        paths = settings.paths
+        engine = FOLLOWER_ENGINES[settings.engine](paths.database)
+        self.follower = FollowerService(
+            reactor,
+            settings.master,
+            engine,
+            paths,
+            on_divergence=settings.on_divergence,
+            skip=settings.skip,
+            max_record=settings.max_record,
+            max_frame=settings.max_frame,
+        )
+        self.master: MasterService | None = None
+        if settings.listen is not None:
+            self.master = MasterService(
+                reactor,
+                settings.listen,
+                self.follower.log,
+                _EngineSnapshots(engine),
+                limits=settings.limits,
+                spool_folder=paths.database.parent,
+            )
+        self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
+
+    def startService(self) -> None:
+        """Open the copy, connect to the master, and serve whoever follows."""
+        Service.startService(self)
+        self.follower.finished.addErrback(self._fail)
+        self._start().addErrback(self._fail)
+
+    @inlineCallbacks
+    def _start(self) -> Any:
+        if self.http is not None:
+            self.http.setServiceParent(self)  # type: ignore[no-untyped-call]
+            yield self.http.listen()
+        if not self.running:
+            return
+        self.follower.setServiceParent(self)  # type: ignore[no-untyped-call]
+        if self.master is not None:
+            self.master.setServiceParent(self)  # type: ignore[no-untyped-call]
+            yield self.master.listening
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """See `Role`."""
+        return self.follower.when_applied(position, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """See `Role`."""
+        own = self.follower.status()
+        serving: dict[str, Any] = {"peers": [], "error": None} if self.master is None else self.master.status()
+        error = self._error or own["error"] or serving["error"]
+        return {"statements": None, "digest": None, **serving, **own, "error": error}

@@ -1,0 +1,277 @@
+"""``twistd spgrepl master`` and ``twistd spgrepl follower``: options in, a service out.
+
+Wrong options end the process with a usage message and exit code 64, settings that cannot work with 78; a follower
+whose master has another history ends it with 76. All codes are those of `sysexits`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from spgrepl import options as read
+from spgrepl.errors import EXIT_CONFIGURATION, EXIT_USAGE, ConfigurationError, SpgReplError, UsageError
+from spgrepl.files import DatabasePaths
+from spgrepl.follower.replay import SkipRequest
+from spgrepl.follower.service import OnDivergence
+from spgrepl.master.limits import MasterLimits
+from spgrepl.service import (
+    FOLLOWER_ENGINES,
+    MASTER_ENGINES,
+    FollowerRole,
+    FollowerSettings,
+    MasterRole,
+    MasterSettings,
+    Role,
+)
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+
+_T = TypeVar("_T")
+
+_ENDPOINT = "a Twisted endpoint such as tcp:7433:interface=127.0.0.1 or unix:/path, or HOST:PORT"
+
+_FILES = [
+    ["db", "d", None, "The database."],
+    ["wal", "w", None, "Its log [default: the database's name with .wal]."],
+]
+_HTTP = ["http", None, None, f"Where to answer /status and /wait [default: nowhere]: {_ENDPOINT}."]
+_SERVING = [
+    ["stalled-reader", None, None, "Drop a reader that takes nothing for so many seconds [default: 60]."],
+    ["max-connections", None, None, "The most connections at once [default: 1000]."],
+    ["max-snapshots", None, None, "The most snapshots at once [default: 2]."],
+]
+_MAX_RECORD = ["max-record", None, None, "The longest record that is accepted, such as 256M [default: 64M]."]
+
+
+class _RoleOptions(usage.Options):
+    """What the options of all roles have in common."""
+
+    engines: ClassVar[Sequence[str]]
+    required: ClassVar[Sequence[str]]
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuse words that belong to no option."""
+        if words:
+            raise usage.UsageError(f"{' '.join(words)!r} belongs to no option; servers take none but options")
+
+    def postOptions(self) -> None:
+        """Judge the options that were given; the settings are made when a reactor is there."""
+        for name in self.required:
+            if not self[name]:
+                raise usage.UsageError(f"--{name} is missing")
+        if self["engine"] not in self.engines:
+            raise usage.UsageError(self._unknown_engine())
+        if self["wal"] and Path(self["wal"]).absolute() == Path(self["db"]).absolute():
+            raise usage.UsageError("--wal and --db name the same file")
+
+    def _unknown_engine(self) -> str:
+        named = self["engine"]
+        why = "is not built into this version" if "://" in named else "is unknown"
+        return f"the engine {named!r} {why}; there are {', '.join(self.engines)}"
+
+    def value(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
+        """The value of an option, or a default where it was not given."""
+        given = self[name]
+        if given is None:
+            return default
+        try:
+            return parse(given)
+        except UsageError as error:
+            raise UsageError(f"--{name}: {error}") from error
+
+    def paths(self) -> DatabasePaths:
+        """The files that are named, as absolute paths: a daemon may change its folder."""
+        paths = DatabasePaths.of(
+            Path(self["db"]).absolute(), Path(self["wal"]).absolute() if self["wal"] else None
+        )
+        if paths.wal == paths.database:
+            raise UsageError(f"the log of {paths.database} would have the same name: name another with --wal")
+        for folder in {paths.database.parent, paths.wal.parent}:
+            if not folder.is_dir():
+                raise ConfigurationError(f"there is no folder {folder}; make it first")
+        return paths
+
+    def limits(self) -> MasterLimits:
+        """What peers are allowed."""
+        usual = MasterLimits()
+        return MasterLimits(
+            connections=self.value("max-connections", read.parse_count, usual.connections),
+            snapshots=self.value("max-snapshots", read.parse_count, usual.snapshots),
+            stalled=self.value("stalled-reader", read.parse_seconds, usual.stalled),
+        )
+
+    def endpoint(self, reactor: object, name: str) -> Any:
+        """The endpoint to listen on that an option names, None where it was not given."""
+        return self.value(name, lambda text: read.server_endpoint(reactor, text), None)
+
+
+class MasterOptions(_RoleOptions):
+    """The options of ``twistd spgrepl master``."""
+
+    synopsis = "twistd [options] spgrepl master --listen ENDPOINT --db FILE [options]"
+    longdesc = "Serves a database and its log to followers. Write with `spgrepl exec`, or with spgrepl.Primary."
+    engines = MASTER_ENGINES
+    required = ("listen", "db")
+    optParameters = [
+        ["listen", "l", None, f"Where followers connect: {_ENDPOINT}."],
+        *_FILES,
+        ["engine", "e", "sqlite", "sqlite, or archive for a snapshot and a log that another program writes."],
+        _HTTP,
+        *_SERVING,
+        _MAX_RECORD,
+    ]
+
+    def role(self, reactor: Any) -> Role:
+        """Make the service.
+
+        Raises:
+            LocalError: An option does not fit.
+        """
+        settings = MasterSettings(
+            paths=self.paths(),
+            listen=self.endpoint(reactor, "listen"),
+            engine=self["engine"],
+            limits=self.limits(),
+            http=self.endpoint(reactor, "http"),
+            max_record=self.value("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+        )
+        return MasterRole(reactor, settings)
+
+
+class FollowerOptions(_RoleOptions):
+    """The options of ``twistd spgrepl follower``."""
+
+    synopsis = "twistd [options] spgrepl follower --master ENDPOINT --db FILE [options]"
+    longdesc = "Keeps an exact copy of a master's database, and serves followers of its own with --listen."
+    engines = tuple(FOLLOWER_ENGINES)
+    required = ("master", "db")
+    optParameters = [
+        ["master", "m", None, "Where the master listens: HOST:PORT, unix:/path or another Twisted endpoint."],
+        *_FILES,
+        ["engine", "e", "sqlite", "sqlite; archive (keep snapshot and log as they are); counting (only count)."],
+        ["listen", "l", None, f"Where followers of this follower connect [default: nowhere]: {_ENDPOINT}."],
+        _HTTP,
+        *_SERVING,
+        ["on-divergence", None, "stop", "When the master's history is another one: stop (exit 76) or resnapshot."],
+        ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
+        ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
+        _MAX_RECORD,
+        ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
+    ]
+
+    def postOptions(self) -> None:
+        """See `_RoleOptions`."""
+        super().postOptions()
+        if (self["skip-at"] is None) != (self["skip-crc"] is None):
+            raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
+        if self["on-divergence"] not in [choice.value for choice in OnDivergence]:
+            raise usage.UsageError(f"--on-divergence is stop or resnapshot, not {self['on-divergence']!r}")
+        for name, *_ in _SERVING:
+            if self[name] is not None and self["listen"] is None:
+                raise usage.UsageError(f"--{name} is for followers of this follower; it needs --listen")
+        if self["listen"] is not None and self["engine"] == "counting":
+            raise usage.UsageError("a follower that only counts has no snapshot to give: leave out --listen")
+
+    def role(self, reactor: Any) -> Role:
+        """Make the service.
+
+        Raises:
+            LocalError: An option does not fit.
+        """
+        skip = None
+        if self["skip-at"] is not None:
+            skip = SkipRequest(
+                self.value("skip-at", read.parse_position, 0), self.value("skip-crc", read.parse_crc, 0)
+            )
+        settings = FollowerSettings(
+            paths=self.paths(),
+            master=self.value("master", lambda text: read.client_endpoint(reactor, text), None),
+            engine=self["engine"],
+            listen=self.endpoint(reactor, "listen"),
+            limits=self.limits(),
+            http=self.endpoint(reactor, "http"),
+            on_divergence=OnDivergence(self["on-divergence"]),
+            skip=skip,
+            max_record=self.value("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            max_frame=self.value("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+        )
+        return FollowerRole(reactor, settings)
+
+
+class Options(usage.Options):
+    """The options of ``twistd spgrepl``."""
+
+    synopsis = "twistd [options] spgrepl master|follower [options]"
+    subCommands = [
+        ["master", None, MasterOptions, "Serve a database and its log to followers."],
+        ["follower", None, FollowerOptions, "Keep an exact copy of a master's database."],
+    ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse, and end the process with exit code 64 where that fails: twistd would end it with 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sub = getattr(self, "subOptions", None)
+            print(f"{(sub or self).getSynopsis()}\n\ntwistd spgrepl: {error}", file=sys.stderr)
+            print(
+                "See `twistd spgrepl --help`, `twistd spgrepl master --help` or `… follower --help`.",
+                file=sys.stderr,
+            )
+            raise SystemExit(EXIT_USAGE) from error
+
+    def postOptions(self) -> None:
+        """Refuse to run without a role."""
+        if self.subCommand is None:
+            raise usage.UsageError("say what to run: master or follower")
+
+
+def makeService(options: Options) -> IService:  # noqa: N802 - twistd's name
+    """Make the service that twistd runs."""
+    from twisted.internet import reactor  # the process's reactor: it is twistd's, and there is no other way to it
+
+    chosen = options.subOptions
+    try:
+        role: Role = chosen.role(reactor)
+    except SpgReplError as error:
+        print(f"twistd spgrepl {options.subCommand}: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+    exit_code = _ExitCode()
+    role.finished.addErrback(_end_process, exit_code, reactor)
+    service: IService = role
+    return service
+
+
+class _ExitCode:
+    """The code that the process ends with. twistd itself ends with 0, whatever made its reactor stop.
+
+    Made before anything else that wants to do its part at the end of the process, and so called after all of it.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        if self.code:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self.code)
+
+
+def _end_process(failure: Failure, exit_code: _ExitCode, reactor: Any) -> None:
+    """Let the process end because its one role cannot go on."""
+    error = failure.value
+    exit_code.code = error.exit_code if isinstance(error, SpgReplError) else EXIT_CONFIGURATION
+    Logger("spgrepl").critical("giving up, exit code {code}: {error}", code=exit_code.code, error=str(error))
+    reactor.callWhenRunning(reactor.stop)

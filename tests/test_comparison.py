@@ -1,0 +1,180 @@
+"""Two databases are equal, or the first difference of each table is named."""
+
+from __future__ import annotations
+
+import sqlite3
+import tracemalloc
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from spgrepl.cli import main
+from spgrepl.comparison import Comparison, compare_databases
+from spgrepl.errors import LocalFilesDamaged
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "a.db", tmp_path / "b.db"
+
+
+def fill(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+
+
+def compared(two: tuple[Path, Path], first: str, second: str) -> Comparison:
+    fill(two[0], first)
+    fill(two[1], second)
+    return compare_databases(*two)
+
+
+TABLE = "CREATE TABLE t (a, b);"
+FULL = (
+    TABLE
+    + """
+    CREATE TABLE keyed (k TEXT, v, PRIMARY KEY (k)) WITHOUT ROWID;
+    CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, v);
+    CREATE TABLE odd ("rowid", "_rowid_", "oid" TEXT);
+    CREATE TABLE made (a, b AS (a + 1));
+    CREATE VIEW v AS SELECT a FROM t;
+    CREATE INDEX i ON t (a);
+    CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO counted (v) VALUES (new.a); END;
+    INSERT INTO t VALUES (1, 'x'), (NULL, x'00ff'), (1.5, CAST(x'ff' AS TEXT));
+    INSERT INTO keyed VALUES ('b', 2), ('a', 1);
+    INSERT INTO odd VALUES (1, 2, 3), (4, 5, 6);
+    INSERT INTO made (a) VALUES (1);
+    """
+)
+
+
+def test_equal_databases(two: tuple[Path, Path]) -> None:
+    found = compared(two, FULL, FULL)
+    assert found.equal
+    assert (found.tables, found.rows) == (6, 3 + 2 + 3 + 2 + 1 + 1)
+
+
+def test_the_tables_of_the_package_and_statistics_are_left_out(two: tuple[Path, Path]) -> None:
+    more = "CREATE TABLE spgrepl_replay (x); CREATE INDEX by_x ON spgrepl_replay (x); ANALYZE;"
+    assert compared(two, FULL, FULL + more).equal
+
+
+def test_tables_that_only_look_like_those_are_compared(two: tuple[Path, Path]) -> None:
+    found = compared(two, "CREATE TABLE spgreplx (a);", "")
+    assert found.differences == (
+        f"table spgreplx: {two[0]} has CREATE TABLE spgreplx (a); {two[1]} has nothing of that name",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("1", "1.0"), ("'1'", "1"), ("'a'", "x'61'"), ("NULL", "''"), ("9007199254740993", "9007199254740992.0")],
+)
+def test_values_of_another_type_differ(two: tuple[Path, Path], first: str, second: str) -> None:
+    found = compared(
+        two, f"{TABLE} INSERT INTO t VALUES (7, {first})", f"{TABLE} INSERT INTO t VALUES (7, {second})"
+    )
+    assert len(found.differences) == 1
+    assert found.differences[0].startswith("table t, row 1: ")
+
+
+def test_text_that_is_not_utf8_is_compared_byte_for_byte(two: tuple[Path, Path]) -> None:
+    insert = f"{TABLE} INSERT INTO t VALUES (1, CAST(x'%s' AS TEXT))"
+    assert not compared(two, insert % "ff", insert % "fe").equal
+
+
+def test_the_first_differing_row_is_named_with_both_sides(two: tuple[Path, Path]) -> None:
+    insert = TABLE + "INSERT INTO t VALUES (1, 'x'), (2, '%s'), (3, 'z')"
+    found = compared(two, insert % "y", insert % "Y")
+    assert found.differences == (f"table t, row 2: {two[0]} has (2, 'y'); {two[1]} has (2, 'Y')",)
+    assert found.rows == 1
+
+
+def test_a_missing_row_is_named(two: tuple[Path, Path]) -> None:
+    found = compared(two, TABLE + "INSERT INTO t VALUES (1, 'x')", TABLE)
+    assert found.differences == (f"table t, row 1: {two[0]} has (1, 'x'); {two[1]} has no further row",)
+
+
+def test_long_values_are_cut(two: tuple[Path, Path]) -> None:
+    found = compared(two, f"{TABLE} INSERT INTO t VALUES (1, '{'x' * 5000}')", TABLE)
+    assert len(found.differences[0]) < 600
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP INDEX i",
+        "DROP VIEW v; CREATE VIEW v AS SELECT b FROM t",
+        "DROP TRIGGER tr",
+        "CREATE TABLE more (x)",
+        "ALTER TABLE t ADD COLUMN c",
+    ],
+)
+def test_the_schema_is_compared(two: tuple[Path, Path], change: str) -> None:
+    assert len(compared(two, FULL, f"{FULL};{change}").differences) == 1
+
+
+def test_every_table_that_differs_is_named(two: tuple[Path, Path]) -> None:
+    found = compared(two, FULL, FULL + "DELETE FROM keyed; DELETE FROM odd")
+    assert [text.split(":")[0] for text in found.differences] == ["table keyed, row 1", "table odd, row 1"]
+
+
+def test_what_another_writes_in_the_meantime_is_not_seen(two: tuple[Path, Path]) -> None:
+    fill(two[0], "PRAGMA journal_mode = wal;" + FULL)
+    fill(two[1], FULL)
+    with closing(sqlite3.connect(two[0], isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM t")
+        assert compare_databases(*two).equal
+
+
+def test_memory_does_not_depend_on_the_rows(two: tuple[Path, Path]) -> None:
+    rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+    script = f"{TABLE} {rows} INSERT INTO t SELECT i, printf('%0200d', i) FROM n".replace(
+        f"{rows} INSERT INTO t", "INSERT INTO t " + rows
+    )
+    fill(two[0], script)
+    fill(two[1], script)
+    tracemalloc.start()
+    try:
+        found = compare_databases(*two)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.rows == 20_000
+    assert most < 200_000
+
+
+def test_what_is_no_database_is_named(two: tuple[Path, Path]) -> None:
+    fill(two[0], TABLE)
+    two[1].write_bytes(b"SPGENV01" * 1000)
+    with pytest.raises(LocalFilesDamaged, match="file is not a database"):
+        compare_databases(*two)
+
+
+def test_the_command_says_equal(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    fill(two[0], FULL)
+    fill(two[1], FULL)
+    assert main(["compare", *map(str, two)]) == 0
+    assert capsys.readouterr().out == "equal: 6 tables, 12 rows\n"
+
+
+def test_the_command_says_what_differs(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    fill(two[0], FULL)
+    fill(two[1], FULL + "DELETE FROM t WHERE a = 1.5")
+    assert main(["compare", *map(str, two)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 differences"
+
+
+def test_the_command_limits_what_it_prints(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    fill(two[0], "".join(f"CREATE TABLE t{number} (a);" for number in range(60)))
+    fill(two[1], "")
+    assert main(["compare", *map(str, two)]) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["and 10 more", "60 differences"]
+
+
+def test_a_database_that_is_not_there(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    fill(two[0], TABLE)
+    assert main(["compare", *map(str, two)]) == 66
+    assert str(two[1]) in capsys.readouterr().err

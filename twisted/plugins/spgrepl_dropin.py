@@ -1,0 +1,7 @@
+"""Tells ``twistd`` of the command ``spgrepl``."""
+
+from twisted.application.service import ServiceMaker
+
+spgrepl = ServiceMaker(
+    "spgrepl", "spgrepl.tap", "SPG replication: a master of a database's log, or a follower of one.", "spgrepl"
+)
