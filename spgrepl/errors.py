@@ -224,6 +224,26 @@ class NotReplayable(StatementFailed):
     """A statement whose effect would not be the same on a copy; the message says what to write instead."""
 
 
+class LoggedNotApplied(LocalError):
+    """A statement is in the log, durable, and not yet in the database; it will be, so it must not be repeated.
+
+    Attributes:
+        position: The position in the log behind it.
+    """
+
+    exit_code = EXIT_TRY_AGAIN
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class Overloaded(LocalError):
+    """More is waiting than may wait."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+
 class WaitTimeout(LocalError):
     """A position was not reached within the time allowed."""
 

@@ -1,0 +1,299 @@
+"""`Primary`: a database whose writes are logged, for programs that run a reactor.
+
+This is a thin shell. Everything that blocks is in `spgrepl.primary.writer` and `spgrepl.primary.reader` and runs
+in threads; here requests gather while a group is being written, and are answered.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.worker import EngineWorker
+from spgrepl.errors import Overloaded, ServiceStopped, UsageError
+from spgrepl.files import DatabasePaths
+from spgrepl.primary.reader import Parameters, ReaderPool
+from spgrepl.primary.session import QueryResult, Request
+from spgrepl.primary.writer import Answer, DatabaseWriter, Written
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+
+GROUP_REQUESTS = 500
+"""At most so many requests share one fsync and one commit."""
+
+GROUP_SIZE = 4 * 1024 * 1024
+"""A group takes no further request beyond so many characters of SQL."""
+
+READERS = 4
+"""So many queries run at the same time; further ones wait."""
+
+
+class _State(enum.Enum):
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A request that was not answered yet."""
+
+    request: Request
+    cancelled: bool = False
+    deferred: Deferred[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.deferred = Deferred(self._cancel)
+
+    def _cancel(self, _: Deferred[int]) -> None:
+        self.cancelled = True
+
+
+class Primary:
+    """A SQLite database that one program writes, and whose log followers replay.
+
+    Requests are carried out in the order in which they are made, each all or nothing. Those that come while
+    others are being written share one fsync. What is answered with a position is durable.
+
+    All methods are called in the reactor's thread and return Deferreds, which fail with a `SpgReplError`:
+
+    - `StatementFailed`: SQLite refuses a statement; `NotReplayable`, a kind of it: a copy could not follow it.
+    - `EngineFailed`: the disk is full, or another program holds the database. Nothing of the request was done;
+      try again later.
+    - `LoggedNotApplied`: the request is durable and takes effect later; do not repeat it.
+    - `Overloaded`: `max_pending` requests are waiting; wait for some of them, then go on.
+    - `ServiceStopped`: the primary is not open.
+
+    A Deferred may be cancelled. A request that has not begun is then left out; one that has is carried out, and
+    only its answer is lost. A query that runs is interrupted.
+
+    Args:
+        reactor: The reactor.
+        paths: The database and its log.
+        max_record: The most bytes of SQL that one statement may have; followers must accept as many.
+        max_pending: How many requests, and how many queries, may wait.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorThreads,
+        paths: DatabasePaths,
+        *,
+        max_record: int = DEFAULT_MAX_RECORD,
+        max_pending: int = 100_000,
+    ) -> None:
+        self._reactor = reactor
+        self._paths = paths
+        self._max_pending = max_pending
+        self._state = _State.CLOSED
+        self._writer = DatabaseWriter(paths, max_record)
+        self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
+        self._readers = ReaderPool(reactor, paths.database, READERS)
+        self._pending: deque[_Waiting] = deque()
+        self._in_flight: list[_Waiting] = []
+        # Fire with None when there is nothing more to wait for: opening has ended, all requests are answered.
+        self._when_settled: list[Deferred[None]] = []
+        self._when_closed: list[Deferred[None]] = []
+
+    @property
+    def position(self) -> int:
+        """The position in the log up to which everything is applied and durable, in bytes."""
+        return self._writer.position
+
+    @property
+    def pending(self) -> int:
+        """How many requests have not been answered."""
+        return len(self._pending) + len(self._in_flight)
+
+    # -- opening and closing ----------------------------------------------------------------------------------
+
+    def open(self) -> Deferred[int]:
+        """Lock and open the files, make those that are missing, and recover from a crash.
+
+        A plain SQLite database without a log is adopted: its content is what followers get as their snapshot.
+
+        Returns:
+            A Deferred that fires with the position, or fails with `DatabaseLocked`, `LocalFilesDamaged`,
+            `ConfigurationError` or `EngineFailed`; it may then be opened again.
+        """
+        if self._state is not _State.CLOSED:
+            return fail(UsageError(f"the primary of {self._paths.database} is {self._state.value} already"))
+        self._state = _State.OPENING
+        self._worker = EngineWorker(self._reactor, f"spgrepl writer of {self._paths.database.name}")
+        self._readers = ReaderPool(self._reactor, self._paths.database, READERS)
+        self._worker.start()
+        opening = self._worker.call(self._writer.open)
+        return opening.addCallbacks(self._did_open, self._did_not_open)
+
+    def _did_open(self, _: None) -> int:
+        self._readers.start()
+        self._state = _State.OPEN
+        self._settle()
+        return self.position
+
+    def _did_not_open(self, failure: Failure) -> Failure:
+        self._worker.stop()
+        self._state = _State.CLOSED
+        self._settle()
+        return failure
+
+    def close(self) -> Deferred[None]:
+        """Carry out what has been asked for, then close the files and release the lock.
+
+        What is asked for from now on fails with `ServiceStopped`. Closing twice, or what was never open, does no
+        harm.
+
+        Returns:
+            A Deferred that fires with None when all is closed.
+        """
+        if self._state is _State.CLOSED:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._when_closed.append(closed)
+        if self._state is _State.OPENING:
+            self._once_settled().addCallback(lambda _: self._close())
+        elif self._state is _State.OPEN:
+            self._close()
+        return closed
+
+    def _close(self) -> None:
+        if self._state is _State.CLOSED:
+            self._fire_closed(None)
+        if self._state is not _State.OPEN:
+            return
+        self._state = _State.CLOSING
+        done = self._once_settled()
+        done.addCallback(lambda _: self._readers.stop())
+        done.addCallback(lambda _: self._worker.call(self._writer.close))
+        done.addErrback(self._log_failure)
+        done.addCallback(self._fire_closed)
+
+    def _log_failure(self, failure: Failure) -> None:
+        self._log.failure("while closing {path}", failure, path=self._paths.database)
+
+    def _fire_closed(self, _: object) -> None:
+        if self._state is _State.CLOSING:
+            self._worker.stop()
+            self._state = _State.CLOSED
+        waiting, self._when_closed = self._when_closed, []
+        for closed in waiting:
+            closed.callback(None)
+
+    def _once_settled(self) -> Deferred[None]:
+        if self._state is not _State.OPENING and not self.pending:
+            return succeed(None)
+        settled: Deferred[None] = Deferred()
+        self._when_settled.append(settled)
+        return settled
+
+    def _settle(self) -> None:
+        if self.pending:
+            return
+        waiting, self._when_settled = self._when_settled, []
+        for settled in waiting:
+            settled.callback(None)
+
+    # -- requests ---------------------------------------------------------------------------------------------
+
+    def execute(self, sql: str) -> Deferred[int]:
+        """Run one statement that changes rows or the schema.
+
+        What would not give the same rows on a copy is written into the log as the value it had, or refused.
+
+        Args:
+            sql: The statement. Values of a program are written into it with `spgrepl.sqltext.literal`.
+
+        Returns:
+            A Deferred that fires with the position in the log behind the statement, in bytes, when it is durable.
+        """
+        return self._ask(Request((sql,)))
+
+    def transaction(self, statements: Sequence[str]) -> Deferred[int]:
+        """Run several statements, all or none.
+
+        Args:
+            statements: The statements, without BEGIN and COMMIT. SAVEPOINT, ROLLBACK TO and RELEASE may be among
+                them; last_insert_rowid() and changes() speak of the statement before.
+
+        Returns:
+            A Deferred that fires with the position in the log behind the transaction, in bytes, when it is
+            durable. The failure of a statement names it by its number, from 1.
+        """
+        if isinstance(statements, str) or not statements:
+            return fail(UsageError("transaction() takes a list of one statement or more"))
+        return self._ask(Request(tuple(statements), transaction=True))
+
+    def query(self, sql: str, parameters: Parameters = ()) -> Deferred[QueryResult]:
+        """Run one statement that reads, beside what is being written.
+
+        It sees every request that was answered before, and no part of one that was not.
+
+        Args:
+            sql: The statement.
+            parameters: Values for its parameters, by place or by name.
+
+        Returns:
+            A Deferred that fires with all rows.
+        """
+        if self._state is not _State.OPEN:
+            return fail(self._not_open())
+        if len(self._readers) >= self._max_pending:
+            return fail(self._overloaded("queries"))
+        return self._readers.query(sql, parameters)
+
+    def _not_open(self) -> ServiceStopped:
+        return ServiceStopped(f"the primary of {self._paths.database} is {self._state.value}, not open")
+
+    def _overloaded(self, what: str) -> Overloaded:
+        return Overloaded(f"{self._max_pending} {what} wait already; let some of them end before you ask for more")
+
+    def _ask(self, request: Request) -> Deferred[int]:
+        if self._state is not _State.OPEN:
+            return fail(self._not_open())
+        if self.pending >= self._max_pending:
+            return fail(self._overloaded("requests"))
+        waiting = _Waiting(request)
+        self._pending.append(waiting)
+        if not self._in_flight:
+            self._start_group()
+        return waiting.deferred
+
+    def _start_group(self) -> None:
+        """Hand what has gathered to the writer."""
+        size = 0
+        while self._pending and len(self._in_flight) < GROUP_REQUESTS and size < GROUP_SIZE:
+            waiting = self._pending.popleft()
+            if not waiting.cancelled:
+                self._in_flight.append(waiting)
+                size += waiting.request.size
+        if not self._in_flight:
+            self._settle()
+            return
+        running = self._worker.call(self._writer.run, [waiting.request for waiting in self._in_flight])
+        running.addErrback(self._group_failed)
+        running.addCallback(self._answer)
+
+    def _group_failed(self, failure: Failure) -> list[Answer | Failure]:
+        """Nothing but a defect comes here; the writer has undone the group, or will catch up with the log."""
+        self._log.failure("the writer of {path} failed", failure, path=self._paths.database)
+        return [failure for _ in self._in_flight]
+
+    def _answer(self, answers: Sequence[Answer | Failure]) -> None:
+        group, self._in_flight = self._in_flight, []
+        # First the next group, so that the disk is not idle while callers take their answers.
+        self._start_group()
+        for waiting, answer in zip(group, answers, strict=True):
+            if isinstance(answer, Written):
+                waiting.deferred.callback(answer.position)
+            else:
+                waiting.deferred.errback(answer)
+        self._settle()

@@ -1,0 +1,189 @@
+"""Reading a primary's database beside its writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from spgrepl.engines.sqlite_session import prepare_session
+from spgrepl.errors import StatementFailed
+from spgrepl.primary.session import QueryResult
+from spgrepl.sqltext import SqlValue
+
+Parameters = Sequence[SqlValue] | Mapping[str, SqlValue]
+"""Values for the parameters of a query, by place or by name."""
+
+# PRAGMAs whose argument names what to look at. All others with an argument set something.
+_LOOKING = frozenset(
+    {
+        "table_info",
+        "table_xinfo",
+        "table_list",
+        "index_list",
+        "index_info",
+        "index_xinfo",
+        "foreign_key_list",
+        "foreign_key_check",
+        "integrity_check",
+        "quick_check",
+    }
+)
+_NOT_READING = frozenset(
+    {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT}
+)
+
+
+class DatabaseReader:
+    """A connection that only reads. Blocking; used by one thread at a time.
+
+    Args:
+        database: The database file, which exists.
+        busy_seconds: How long to wait for a lock.
+    """
+
+    def __init__(self, database: Path, busy_seconds: float = 10.0) -> None:
+        self._connection = sqlite3.connect(
+            f"{database.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        prepare_session(self._connection)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._connection.set_authorizer(self._judge)
+
+    @staticmethod
+    def _judge(
+        action: int, first: str | None, second: str | None, _database: str | None, _within: str | None
+    ) -> int:
+        if action in _NOT_READING:
+            return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_PRAGMA and second is not None and (first or "").lower() not in _LOOKING:
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    def query(self, sql: str, parameters: Parameters = ()) -> QueryResult:
+        """Run one statement that reads.
+
+        Args:
+            sql: The statement.
+            parameters: Values for its parameters.
+
+        Returns:
+            All its rows.
+
+        Raises:
+            StatementFailed: SQLite refuses it, or it would write.
+        """
+        try:
+            cursor = self._connection.execute(sql, parameters)
+            rows = cursor.fetchall()
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH):
+                raise StatementFailed(
+                    f"a query only reads ({error}): write with execute() or transaction()", sql
+                ) from error
+            raise StatementFailed(str(error), sql) from error
+        columns = tuple(column[0] for column in cursor.description or ())
+        return QueryResult(columns, rows)
+
+    def interrupt(self) -> None:
+        """End the query that is running; may be called from another thread."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class _Query:
+    """A query on its way through a thread; it can be given up at any time."""
+
+    def __init__(self, sql: str, parameters: Parameters) -> None:
+        self._sql = sql
+        self._parameters = parameters
+        self._lock = Lock()
+        self._reader: DatabaseReader | None = None
+        self._given_up = False
+
+    def run(self, reader: DatabaseReader) -> QueryResult:
+        with self._lock:
+            if self._given_up:
+                return QueryResult((), [])
+            self._reader = reader
+        try:
+            return reader.query(self._sql, self._parameters)
+        finally:
+            with self._lock:
+                self._reader = None
+
+    def give_up(self) -> None:
+        # Under the lock, so that the reader cannot have begun somebody else's query.
+        with self._lock:
+            self._given_up = True
+            if self._reader is not None:
+                self._reader.interrupt()
+
+
+class ReaderPool:
+    """Some connections that read, each in a thread while it does.
+
+    Args:
+        reactor: Where results are delivered.
+        database: The database file.
+        size: How many queries may run at the same time.
+    """
+
+    def __init__(self, reactor: IReactorThreads, database: Path, size: int) -> None:
+        self._reactor = reactor
+        self._database = database
+        self._threads = ThreadPool(minthreads=0, maxthreads=size, name=f"spgrepl readers of {database.name}")
+        self._free: list[DatabaseReader] = []
+        self._running: set[Deferred[None]] = set()
+
+    def __len__(self) -> int:
+        """How many queries run or wait."""
+        return len(self._running)
+
+    def start(self) -> None:
+        """Be ready for queries."""
+        self._threads.start()
+
+    def query(self, sql: str, parameters: Parameters) -> Deferred[QueryResult]:
+        """Run a query; see `DatabaseReader.query`. Cancelling the Deferred interrupts it."""
+        query = _Query(sql, parameters)
+        answer: Deferred[QueryResult] = Deferred(lambda _: query.give_up())
+        running = deferToThreadPool(self._reactor, self._threads, self._run, query)
+        ended = running.addCallbacks(answer.callback, answer.errback)
+        self._running.add(ended)
+        ended.addBoth(lambda _: self._running.discard(ended))
+        return answer
+
+    def _run(self, query: _Query) -> QueryResult:
+        """Run a query in one of the threads; there are never more readers than threads."""
+        try:
+            reader = self._free.pop()
+        except IndexError:
+            reader = DatabaseReader(self._database)
+        try:
+            return query.run(reader)
+        finally:
+            self._free.append(reader)
+
+    def stop(self) -> Deferred[None]:
+        """Wait for the queries that run, then close the connections."""
+        return DeferredList(list(self._running)).addCallback(self._close)
+
+    def _close(self, _: object) -> None:
+        self._threads.stop()
+        while self._free:
+            self._free.pop().close()
