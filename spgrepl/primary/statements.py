@@ -60,10 +60,11 @@ _EDGE = " \t\r\n\f;"
 _ROW_VERBS = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 _SAVEPOINT_VERBS = frozenset({"SAVEPOINT", "RELEASE"})
 _TRANSACTION_VERBS = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
+_READS = "it only reads: use query(), outside of a transaction"
 _REFUSED_VERBS = {
-    "SELECT": "it only reads: use query()",
-    "VALUES": "it only reads: use query()",
-    "EXPLAIN": "it only reads: use query()",
+    "SELECT": _READS,
+    "VALUES": _READS,
+    "EXPLAIN": _READS,
     "PRAGMA": "a copy would not get what it sets: read settings with query(), and leave them as they are",
     "ATTACH": "a copy does not have that other file: write into this database only",
     "DETACH": "a copy does not have that other file: write into this database only",
@@ -116,7 +117,7 @@ def _classify(text: str, in_transaction: bool) -> Statement:
     tokens = significant_tokens(text)
     verb = main_verb(tokens)
     if verb in _REFUSED_VERBS:
-        raise StatementFailed(f"{verb} is not for execute(): {_REFUSED_VERBS[verb]}", text)
+        raise StatementFailed(f"{verb} cannot be run here: {_REFUSED_VERBS[verb]}", text)
     _refuse_own_names(text, tokens)
     if verb in _SAVEPOINT_VERBS or _is_rollback_to(tokens):
         if not in_transaction:
