@@ -1,0 +1,176 @@
+"""``python -m fuzz [--seconds N] [target …]``: fuzz every parser of bytes that come from elsewhere.
+
+Each target runs in a process of its own, one after the other. Needs atheris (``pip install -e '.[fuzz]'``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import attrs
+
+from fuzz.seeds import seeds
+from fuzz.targets import TARGETS
+from spgrepl.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE
+
+SECONDS_PER_INPUT = 10
+"""An input that takes longer is a finding: time must follow the length."""
+
+MEGABYTES = 1024
+"""A process that takes more is a finding: memory must not follow what bytes claim."""
+
+_EXECUTED = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
+_COVERED = re.compile(r"\bcov: (\d+)")
+
+
+@attrs.frozen
+class Result:
+    """What came of one target.
+
+    Attributes:
+        target: Its name.
+        seconds: How long it was to run.
+        executions: How many inputs were tried.
+        covered: How many places of the code were reached.
+        findings: The inputs that broke a promise.
+        output: What the process printed.
+        code: How the process ended.
+    """
+
+    target: str
+    seconds: int
+    executions: int
+    covered: int
+    findings: tuple[Path, ...]
+    output: str
+    code: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the process ran to its end and found nothing."""
+        return self.code == 0 and not self.findings and self.executions > 0
+
+
+def fuzz(target: str, seconds: int, findings: Path, corpus: Path | None) -> Result:
+    """Run one target.
+
+    Args:
+        target: Its name.
+        seconds: How long to run it.
+        findings: The folder for inputs that break a promise.
+        corpus: A folder whose inputs are started from and added to; None for the seeds alone.
+    """
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        gathered = Path(folder) if corpus is None else corpus / target
+        gathered.mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(seeds(target)):
+            (gathered / f"seed-{number}").write_bytes(seed)
+        findings.mkdir(parents=True, exist_ok=True)
+        flags = [
+            f"-max_total_time={seconds}",
+            "-max_len=4096",
+            f"-timeout={SECONDS_PER_INPUT}",
+            f"-rss_limit_mb={MEGABYTES}",
+            "-use_value_profile=1",
+            "-print_final_stats=1",
+            f"-artifact_prefix={findings}/{target}-",
+        ]
+        before = set(findings.iterdir())
+        command = [sys.executable, "-m", "fuzz.worker", target, *flags, str(gathered)]
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=seconds + 120,
+                check=False,
+                cwd=Path(__file__).parent.parent,
+            )
+            output, code = done.stdout, done.returncode
+        except subprocess.TimeoutExpired as late:
+            output, code = (late.stdout or b"").decode("utf-8", "replace") + "\nthe process did not end", -1
+        found = tuple(sorted(set(findings.iterdir()) - before))
+    executed, covered = _EXECUTED.search(output), _COVERED.findall(output)
+    return Result(
+        target,
+        seconds,
+        int(executed[1]) if executed else 0,
+        int(covered[-1]) if covered else 0,
+        found,
+        output,
+        code,
+    )
+
+
+def replay(target: str, path: Path) -> None:
+    """Run one input through a target in this process, so that its traceback is seen."""
+    TARGETS[target](path.read_bytes())
+    print(f"{target}: {path} passes")
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("target", nargs="*", help=f"what to fuzz: {', '.join(TARGETS)} (all)")
+    parser.add_argument("--seconds", type=int, default=60, help="time for all targets together (60)")
+    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for failing inputs")
+    parser.add_argument("--corpus", type=Path, help="folder of inputs to go on from and to add to")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input through one target")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 65 after a finding, 69 without atheris, 64 for wrong usage."""
+    arguments = _arguments(argv)
+    unknown = [name for name in arguments.target if name not in TARGETS]
+    if unknown or (arguments.replay and len(arguments.target) != 1):
+        print(
+            f"fuzz: no target {unknown[0]!r}; there are {', '.join(TARGETS)}"
+            if unknown
+            else "fuzz: --replay takes one target",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    if arguments.replay:
+        replay(arguments.target[0], arguments.replay)
+        return 0
+    if importlib.util.find_spec("atheris") is None:
+        print("fuzz: atheris is not installed; get it with: pip install -e '.[fuzz]'", file=sys.stderr)
+        return EXIT_UNAVAILABLE
+    return _campaign(arguments.target or list(TARGETS), arguments)
+
+
+def _campaign(names: list[str], arguments: argparse.Namespace) -> int:
+    seconds = max(1, arguments.seconds // len(names))
+    print(f"atheris {importlib.metadata.version('atheris')}, Python {platform.python_version()}", flush=True)
+    print(f"{'target':<18}{'seconds':>8}{'executions':>12}{'covered':>9}{'findings':>10}", flush=True)
+    findings = arguments.findings.resolve()
+    results = []
+    for name in names:
+        result = fuzz(name, seconds, findings, arguments.corpus and arguments.corpus.resolve())
+        results.append(result)
+        count = len(result.findings)
+        print(f"{name:<18}{seconds:>8}{result.executions:>12,}{result.covered:>9}{count:>10}", flush=True)
+        if not result.passed:
+            print(result.output[-4000:])
+            for path in result.findings:
+                print(f"see it again with: python -m fuzz {name} --replay {path}")
+    if not any(findings.iterdir()):
+        findings.rmdir()
+    failed = sum(not result.passed for result in results)
+    total = sum(result.executions for result in results)
+    print(f"{len(results) - failed} passed, {failed} failed: {total:,} executions in {seconds * len(names)} s")
+    return EXIT_DATA if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What fuzzing starts from: the recorded bytes, and one of everything that the code can write."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from zlib import crc32
+
+from spgrepl.wal import records as r
+from spgrepl.wal.lzss import compress
+
+VECTORS = Path(__file__).parent.parent / "tests" / "vectors"
+
+_SQL = (
+    b"INSERT INTO t VALUES (1, 'one''s'); -- and\n UPDATE \"t\" SET a = x'00' WHERE [b] = `c`;",
+    b"CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM u; SELECT 1; END; BEGIN; COMMIT;",
+    b"/* ; */ ROLLBACK WORK TO SAVEPOINT a; CREATE PUBLICATION p FOR TABLE t; EXPLAIN SELECT 1.5e3 ->> '$'",
+    "SELECT 'zwei – ünïcode', $1, ?2, :three, @four, \ufeff 0x1F;".encode(),
+)
+
+
+def _recorded(field: str, *names: str) -> list[bytes]:
+    """A field of recorded conversations, as bytes."""
+    found = (json.loads((VECTORS / f"{name}.json").read_text()).get(field) for name in names)
+    return [bytes.fromhex(text) for text in found if text]
+
+
+def _one_of_each() -> bytes:
+    """A log with a record of every kind."""
+    long_sql = b"INSERT INTO t VALUES " + b", ".join(b"(%d, 'name')" % number for number in range(40))
+    return b"".join(
+        (
+            r.encode_v1(b"INSERT INTO t VALUES (1)"),
+            r.encode_v2(b"BEGIN"),
+            r.encode_statement(long_sql),
+            r.encode_mysql(b"REPLACE INTO t VALUES (3)"),
+            r.encode_mysql(long_sql, compressed=True),
+            r.encode_timed(r.RecordType.TIMED, 7, 1_700_000_000_000_000, b"DELETE FROM t"),
+            r.encode_anchor(8, -1, b"base/seg_1.spg"),
+            r.encode_timed(r.RecordType.TRANSACTION, 9, None, b"DELETE FROM t;\nDELETE FROM u"),
+            r.encode_checkpoint(5),
+            r.encode_v2(b"COMMIT"),
+        )
+    )
+
+
+def _manifest() -> bytes:
+    content = b"SPGMAN01\x0a" + struct.pack("<II", 7, 2)
+    for number, path in ((2, b"segments/seg_2.spg"), (5, b"segments/seg_5.spg")):
+        content += struct.pack("<II", number, len(path)) + path + struct.pack("<I", number)
+    content += struct.pack("<Q", 622)
+    return content + struct.pack("<I", crc32(content))
+
+
+def seeds(target: str) -> list[bytes]:
+    """The inputs that a target starts from."""
+    mixed = (VECTORS / "mixed.wal").read_bytes()
+    logs = [size + log for size in (b"\x00", b"\xc8") for log in (mixed, _one_of_each(), _one_of_each()[:-1], b"")]
+    conversations = ("v1_bootstrap", "v1_resume", "v2_bootstrap", "v2_resume", "bad_magic", "sub_all", "sub_two")
+    hellos = [b"\x05" + said for said in _recorded("hello", *conversations)]
+    replies = [
+        b"\x09" + said for said in _recorded("reply", *conversations) + _recorded("reply_head", *conversations)
+    ]
+    status = struct.pack("<BIQQ", 1, 16, 622, 1_700_000_000_000_000)
+    stream = struct.pack("<BI", 0, 300) + mixed[:300] + status + struct.pack("<BI", 3, 4) + b"rest" + status
+    found = {
+        "lzss": [compress(sql * 4) for sql in _SQL] + [compress(b"ab" * 50), bytes(4)],
+        "units": [bytes((size, *range(19), 2, 0, 4, 2, 1, 3)) for size in (0, 2, 7)],
+        "frames": [b"\x03" + stream, b"\x07" + stream[:-3], b"\x00" + struct.pack("<BI", 0, 5000)],
+        "hello": hellos,
+        "reply": [*replies, b"\x02" + bytes(16)],
+        "manifest": [_manifest(), _manifest()[:-1]],
+        "sqltext": list(_SQL),
+        "transactions": [*_SQL, b"-- a\n/* b */;START TRANSACTION", b"SET effective_wal_level = 'logical'"],
+    }
+    return found.get(target, logs)

@@ -1,0 +1,55 @@
+"""The fuzzing harness itself: its targets hold for what they start from, and its command says what it lacks."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from fuzz import targets
+from fuzz.__main__ import main
+from fuzz.seeds import seeds
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_targets_hold_for_their_seeds(name: str) -> None:
+    starts = seeds(name)
+    assert starts
+    for seed in [b"", *starts, *(seed[:-1] for seed in starts)]:
+        targets.TARGETS[name](seed)
+
+
+def test_a_broken_promise_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "compress", lambda data: bytes(4))
+    with pytest.raises(targets.Broken, match="compressed and expanded"):
+        targets.lzss(b"some bytes")
+
+
+def test_checksums_are_put_right() -> None:
+    log = seeds("records")[0][1:]
+    damaged = bytearray(log)
+    damaged[-1] ^= 1
+    assert targets.repair_log(log) == log
+    assert targets.repair_log(bytes(damaged)) != bytes(damaged)
+
+
+def test_unknown_targets_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lzss", "nothing"]) == 64
+    assert "no target 'nothing'; there are lzss, records" in capsys.readouterr().err
+
+
+def test_without_atheris_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    assert main([]) == 69
+    assert "pip install -e '.[fuzz]'" in capsys.readouterr().err
+
+
+def test_one_input_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"BEGIN")
+    assert main(["transactions", "--replay", str(path)]) == 0
+    assert capsys.readouterr().out == f"transactions: {path} passes\n"
+    assert main(["--replay", str(path)]) == 64
