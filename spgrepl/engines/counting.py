@@ -55,12 +55,13 @@ class CountingEngine:
 
     def execute(self, statements: Sequence[bytes], types: Mapping[int, RecordType]) -> None:
         """See `IEngine`."""
-        digest, lengths = self._pending_digest, _LENGTHS
-        for statement in statements:
-            size = len(statement)
-            length = lengths[size] if size < _SHORT else struct.pack("<I", size)
-            digest = crc32(length + statement, digest)
-        self._pending_digest = digest
+        # Lengths and statements are interleaved by slices, and all of a batch is summed up in one call.
+        parts = [b""] * (2 * len(statements))
+        parts[::2] = [
+            _LENGTHS[size] if size < _SHORT else struct.pack("<I", size) for size in map(len, statements)
+        ]
+        parts[1::2] = statements
+        self._pending_digest = crc32(b"".join(parts), self._pending_digest)
         self._pending_statements += len(statements)
 
     def control(self, statement: bytes) -> None:

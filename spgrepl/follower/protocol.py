@@ -7,6 +7,7 @@ from typing import Any
 from typing import Protocol as TypingProtocol
 
 import attrs
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,6 +26,10 @@ from spgrepl.wire.handshake import (
     SnapshotStart,
     StreamVersion,
 )
+
+
+READ_SIZE = 512 * 1024
+"""The most bytes that are read from the socket at once."""
 
 
 class LinkState(enum.Enum):
@@ -126,6 +131,7 @@ class FollowerProtocol(Protocol):
         self._reason: SpgReplError | None = None
         self._heard = False
         self._on_demand = False
+        self._bootstrapping = False
         self._paused = False
         self._early = b""
         self._position = 0
@@ -154,6 +160,9 @@ class FollowerProtocol(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        if isinstance(self.transport, FileDescriptor):
+            # Each read costs a turn of the reactor, in which replay's thread has to wait.
+            self.transport.bufferSize = READ_SIZE
         self._owner.prepare().addCallbacks(self._say_hello, self._failed)
 
     def _say_hello(self, state: ReplayState | None) -> None:
@@ -164,6 +173,7 @@ class FollowerProtocol(Protocol):
             self._fence = FenceCheck(state)
             start = self._fence.start
             self._position = state.position
+        self._bootstrapping = start == 0
         self._reply = ReplyParser(start)
         self._enter(LinkState.SNAPSHOT_LENGTH, self._timeouts.reply if start else self._timeouts.snapshot)
         self.transport.write(FollowerHello(self._version, start).encode())
@@ -232,7 +242,7 @@ class FollowerProtocol(Protocol):
             self._enter(LinkState.SNAPSHOT_POSITION, self._timeouts.reply)
 
     def _reply_started(self, event: SnapshotStart) -> None:
-        if not self._reply.complete:
+        if self._bootstrapping:
             self._owner.snapshot_started(event.length)
             self._enter(LinkState.SNAPSHOT_BODY, self._timeouts.snapshot_idle)
 

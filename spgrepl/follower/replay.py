@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import attrs
@@ -27,6 +28,9 @@ from spgrepl.wal.writer import LogWriter
 
 MAX_POSITION = 2**63 - 1
 """Positions are stored as signed 64-bit numbers."""
+
+SYNC_BESIDE_FROM = 128 * 1024
+"""Appends of this many bytes are fsynced in a thread of their own; for fewer, the hand-over would cost more."""
 
 
 @attrs.frozen
@@ -88,6 +92,8 @@ class Replay:
         self._fences = FenceKeeper(ReplayState(0, 0))
         self._transacting = False
         self._opened = False
+        self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spgrepl-sync")
+        self._syncing: Future[None] | None = None
 
     # -- opening and closing ----------------------------------------------------------------------------------
 
@@ -149,6 +155,7 @@ class Replay:
             self._rollback()
             self._engine.close()
         finally:
+            self._syncer.shutdown()
             self._writer.close()
             self._lock.release()
 
@@ -176,6 +183,10 @@ class Replay:
             raise ServiceStopped(f"the copy in {self._paths.database} is closed")
 
     def _rollback(self) -> None:
+        if self._syncing is not None:
+            # Whether it succeeds no longer matters: what it wrote is cut back.
+            wait([self._syncing])
+            self._syncing = None
         if self._transacting:
             self._transacting = False
             self._engine.rollback()
@@ -240,9 +251,9 @@ class Replay:
             for piece in pieces:
                 self._parser.feed(piece)
             while (batch := self._parser.next_batch()) is not None:
-                self._writer.append(batch.data)
-                self._writer.sync()
+                self._write(batch.data)
                 self._apply_batch(batch)
+                self._await_sync()
         except OSError as error:
             self._rollback()
             raise EngineFailed(f"{self._paths.wal} or its sidecars cannot be written: {error}") from error
@@ -250,6 +261,20 @@ class Replay:
             self._rollback()
             raise
         return self.progress()
+
+    def _write(self, data: bytes) -> None:
+        """Append to the local log and have it fsynced: beside the engine's work where that takes long."""
+        self._writer.append(data)
+        if len(data) >= SYNC_BESIDE_FROM:
+            self._syncing = self._syncer.submit(self._writer.sync)
+        else:
+            self._writer.sync()
+
+    def _await_sync(self) -> None:
+        """Wait until the local log is durable: nothing is committed before."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            syncing.result()
 
     def _apply_batch(self, batch: RecordBatch) -> None:
         before = self._cutter.open
@@ -291,7 +316,7 @@ class Replay:
             if work.statements:
                 engine.execute(work.statements, work.types)
         except StatementRefused as refused:
-            raise _Refused(work.origins[refused.index], refused.reason) from refused
+            raise _Refused(work.origin(refused.index), refused.reason) from refused
         for index, statement in work.controls:
             try:
                 engine.control(statement)
@@ -306,6 +331,7 @@ class Replay:
 
     def _commit(self, position: int) -> None:
         assert self._state is not None
+        self._await_sync()
         state = ReplayState(position, self._state.base, self._fences.fence(self._writer.fileno(), position))
         self._engine.commit(state)
         self._transacting = False

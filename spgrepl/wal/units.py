@@ -6,7 +6,9 @@ A statement outside a transaction is a unit of its own; whatever stands between 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 
 import attrs
 
@@ -24,26 +26,36 @@ class Work:
 
     Attributes:
         statements: SQL in UTF-8.
-        origins: For each statement the index of its record in the batch.
         types: The record types of those that are not a single statement in SPG's own dialect.
         controls: Statements of PROTOCOL section 5, each behind the index of its record.
+        runs: Where the statements come from: pairs of a statement's index and its record's; the statements that
+            follow come from the records that follow, up to the next pair.
     """
 
     statements: list[bytes] = attrs.field(factory=list)
-    origins: list[int] = attrs.field(factory=list)
     types: dict[int, RecordType] = attrs.field(factory=dict)
     controls: list[tuple[int, bytes]] = attrs.field(factory=list)
+    runs: list[tuple[int, int]] = attrs.field(factory=list)
+
+    def origin(self, statement: int) -> int:
+        """The index in the batch of the record that a statement comes from."""
+        first, record = self.runs[bisect_right(self.runs, statement, key=itemgetter(0)) - 1]
+        return record + statement - first
 
     def split(self, statement: int, control: int) -> Work:
         """Cut off and return what stands from a statement's and a control's index on."""
+        runs = [(index - statement, record) for index, record in self.runs if index > statement]
+        if statement < len(self.statements):
+            runs.insert(0, (0, self.origin(statement)))
         rest = Work(
             self.statements[statement:],
-            self.origins[statement:],
             {index - statement: kind for index, kind in self.types.items() if index >= statement},
             self.controls[control:],
+            runs,
         )
-        del self.statements[statement:], self.origins[statement:], self.controls[control:]
+        del self.statements[statement:], self.controls[control:]
         self.types = {index: kind for index, kind in self.types.items() if index < statement}
+        self.runs = [run for run in self.runs if run[0] < statement]
         return rest
 
 
@@ -124,15 +136,17 @@ class UnitCutter:
         sections = run.finish(stop)
         self._open = run.open
         self.warnings += run.warnings
-        return (
-            [_with_every(batch, sections, number) for number in range(len(sections))] if self._every else sections
-        )
+        if not self._every:
+            return sections
+        starts = [0, *(section.stop for section in sections)]
+        return [_with_every(batch, section, start) for section, start in zip(sections, starts, strict=False)]
 
 
 def _interesting(batch: RecordBatch, stop: int, skip: int | None) -> list[int]:
     """The indices of records that are looked at one by one."""
     indices = [index for index in batch.special if index < stop]
-    if b";" in batch.data:
+    # One look at all statements at once settles it for nearly every batch.
+    if b";" in b"\n".join(batch.sql if not batch.types else [sql or b"" for sql in batch.sql]):  # type: ignore[arg-type]
         known = set(indices)
         indices += [
             index
@@ -146,11 +160,14 @@ def _interesting(batch: RecordBatch, stop: int, skip: int | None) -> list[int]:
     return indices
 
 
-def _with_every(batch: RecordBatch, sections: list[Section], number: int) -> Section:
-    section = sections[number]
-    start = sections[number - 1].stop if number else 0
-    pairs = [(index, sql) for index, sql in enumerate(batch.sql[start : section.stop], start) if sql is not None]
-    work = Work([sql for _, sql in pairs], [index for index, _ in pairs])
+def _with_every(batch: RecordBatch, section: Section, start: int) -> Section:
+    """The section with all SQL of its records, as it stands."""
+    if not batch.types:
+        work = Work(batch.sql[start : section.stop], runs=[(0, start)])  # type: ignore[arg-type]
+        return Section(work, section.stop, section.complete)
+    # Only records of special types can be without SQL.
+    held = [(index, sql) for index, sql in enumerate(batch.sql[start : section.stop], start) if sql is not None]
+    work = Work([sql for _, sql in held], runs=[(number, index) for number, (index, _) in enumerate(held)])
     return Section(work, section.stop, section.complete)
 
 
@@ -170,8 +187,8 @@ class _Run:
     def take_plain(self, start: int, stop: int) -> None:
         """Take a run of plain statements; each holds SQL."""
         if start < stop:
+            self._work.runs.append((len(self._work.statements), start))
             self._work.statements += self._batch.sql[start:stop]  # type: ignore[arg-type]
-            self._work.origins += range(start, stop)
 
     def take(self, index: int) -> None:
         """Take a record that may be anything."""
@@ -198,8 +215,8 @@ class _Run:
         else:
             if index in self._batch.types:
                 self._work.types[len(self._work.statements)] = self._batch.types[index]
+            self._work.runs.append((len(self._work.statements), index))
             self._work.statements.append(sql)
-            self._work.origins.append(index)
 
     def _begin(self, index: int) -> None:
         if self.open:
