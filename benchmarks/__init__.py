@@ -1,0 +1,1 @@
+"""What replication costs, each figure beside its yardstick of the same run: ``python -m benchmarks [name …]``."""
