@@ -57,6 +57,9 @@ class ArchiveEngine:
         """See `IEngine`."""
         self._pending = 0
 
+    def check_snapshot_head(self, head: bytes) -> None:
+        """See `IEngine`. Every snapshot will do: they are opaque to an archive."""
+
     def check_snapshot(self, path: Path) -> None:
         """See `IEngine`. Every snapshot will do: they are opaque to an archive."""
 

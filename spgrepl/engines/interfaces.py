@@ -100,6 +100,19 @@ class IEngine(Interface):
     def rollback() -> None:
         """Undo everything since `begin`; nothing happens when no transaction is open."""
 
+    def check_snapshot_head(head: bytes) -> None:
+        """Look whether a snapshot that has begun to arrive is of a kind that this engine can use.
+
+        Called from the reactor's thread; must not block. A snapshot of many gigabytes is refused by its first
+        bytes, not after the last.
+
+        Args:
+            head: The snapshot's first 16 bytes, or all of it where it is shorter.
+
+        Raises:
+            SnapshotError: It is not; the message says what was found and what to do.
+        """
+
     def check_snapshot(path: Path) -> None:
         """Look whether a received snapshot can be put in place.
 

@@ -11,7 +11,13 @@ from zope.interface import implementer
 
 from spgrepl.engines import sqlite_state
 from spgrepl.engines.interfaces import IEngine, ReplayState
-from spgrepl.engines.sqlite_copy import BUSY_SECONDS, inspect_snapshot, overwrite_database, save_database
+from spgrepl.engines.sqlite_copy import (
+    BUSY_SECONDS,
+    check_head,
+    inspect_snapshot,
+    overwrite_database,
+    save_database,
+)
 from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, to_sqlite
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
@@ -233,6 +239,10 @@ class SqliteEngine:
         note_control(self._ready(), statement)
 
     # -- snapshots --------------------------------------------------------------------------------------------
+
+    def check_snapshot_head(self, head: bytes) -> None:
+        """See `IEngine`."""
+        check_head(head)
 
     def check_snapshot(self, path: Path) -> None:
         """See `IEngine`."""

@@ -14,6 +14,24 @@ _SPG_MAGICS = (b"SPGENV01", b"SPGDB001")
 BUSY_SECONDS = 30.0
 
 
+def check_head(head: bytes) -> None:
+    """Look whether a file's first bytes are those of a SQLite database.
+
+    Raises:
+        SnapshotError: They are not.
+    """
+    if head.startswith(_SPG_MAGICS):
+        raise SnapshotError(
+            f"the master's snapshot is an SPG server's own ({head[:8].decode()}), which the engine sqlite cannot "
+            f"read; follow that master with --engine archive"
+        )
+    if head[: len(SQLITE_MAGIC)] != SQLITE_MAGIC:
+        raise SnapshotError(
+            f"the master's snapshot begins with {head!r}, the engine sqlite expects a SQLite database "
+            f"({SQLITE_MAGIC!r}); follow that master with --engine archive"
+        )
+
+
 def inspect_snapshot(path: Path) -> None:
     """Look whether a received snapshot is a sound SQLite database.
 
@@ -21,17 +39,7 @@ def inspect_snapshot(path: Path) -> None:
         SnapshotError: It is something else, or SQLite finds it damaged.
     """
     with open(path, "rb") as file:
-        head = file.read(len(SQLITE_MAGIC))
-    if head.startswith(_SPG_MAGICS):
-        raise SnapshotError(
-            f"the master's snapshot is an SPG server's own ({head[:8].decode()}), which the engine sqlite cannot "
-            f"read; follow that master with --engine archive"
-        )
-    if head != SQLITE_MAGIC:
-        raise SnapshotError(
-            f"the master's snapshot begins with {head!r}, the engine sqlite expects a SQLite database "
-            f"({SQLITE_MAGIC!r}); follow that master with --engine archive"
-        )
+        check_head(file.read(len(SQLITE_MAGIC)))
     try:
         uri = f"{path.absolute().as_uri()}?immutable=1"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:

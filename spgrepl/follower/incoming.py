@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -10,7 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.engines.worker import EngineWorker
-from spgrepl.errors import EngineFailed
+from spgrepl.errors import EngineFailed, SnapshotError
+
+HEAD_BYTES = 16
+"""How much of a snapshot tells its kind."""
 
 WRITE_BYTES = 1024 * 1024
 """What is gathered for one write."""
@@ -27,11 +32,21 @@ class IncomingSnapshot:
         worker: The engine's thread.
         path: The file. One that is there already is written over.
         length: How many bytes will come.
+        check: Judges the first bytes; see `IEngine.check_snapshot_head`.
+
+    Raises:
+        SnapshotError: The disk has no room for so many bytes.
     """
 
     _log = Logger()
 
-    def __init__(self, worker: EngineWorker, path: Path, length: int) -> None:
+    def __init__(self, worker: EngineWorker, path: Path, length: int, check: Callable[[bytes], None]) -> None:
+        free = shutil.disk_usage(path.parent).free
+        if length > free:
+            raise SnapshotError(
+                f"the master announces a snapshot of {length} bytes, and {path.parent} has room for {free}; make room"
+            )
+        self._check: Callable[[bytes], None] | None = check
         self._worker = worker
         self._path = path
         self._handle = -1
@@ -39,6 +54,7 @@ class IncomingSnapshot:
         self._gathered = 0
         self._waiting = 0
         self._told = 0
+        self._head = b""
         self.length = length
         self.received = 0
         self.failure: Failure | None = None
@@ -50,7 +66,16 @@ class IncomingSnapshot:
         return self._waiting >= HIGH_WATER
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes.
+
+        Raises:
+            SnapshotError: The first ones show that the engine cannot use this snapshot.
+        """
+        if self._check is not None:
+            self._head += data[: HEAD_BYTES - len(self._head)]
+            if len(self._head) >= min(HEAD_BYTES, self.length):
+                self._check(self._head)
+                self._check = None
         self.received += len(data)
         self._waiting += len(data)
         self._gathered += len(data)

@@ -45,6 +45,9 @@ class LinkState(enum.Enum):
     CLOSED = "closed"
 
 
+_STREAM_STATES = frozenset({LinkState.FENCE, LinkState.STREAMING})
+
+
 @attrs.frozen
 class LinkTimeouts:
     """Deadlines of a follower's connection, in seconds.
@@ -53,7 +56,7 @@ class LinkTimeouts:
         reply: From the hello to the master's reply, where no snapshot is asked for.
         snapshot: The same, where the master has to make a snapshot first.
         snapshot_idle: Without a byte, within a snapshot.
-        silence: Without a STATUS, on a V2 stream.
+        silence: Without a byte, not even a STATUS, on a V2 stream.
     """
 
     reply: float = 15.0
@@ -201,21 +204,24 @@ class FollowerProtocol(Protocol):
             # Silence means nothing while nobody listens.
             self._set_deadline(self._timeouts.silence)
             return
-        waited = "no STATUS" if self._state is LinkState.STREAMING else "nothing"
-        self._close(PeerTimeout(f"{waited} from the master in time while {self._state.value}"))
+        awaited = "not even a STATUS" if self._state in _STREAM_STATES else "nothing"
+        self._close(PeerTimeout(f"{awaited} came from the master in time while this side was {self._state.value}"))
 
     # -- receiving --------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the master."""
         self._heard = True
+        if self._state in _STREAM_STATES and self._deadline is not None:
+            # Whoever sends is not silent: SPG masters send all their segments before the first STATUS.
+            self._set_deadline(self._timeouts.silence)
         try:
             self._receive(data)
         except SpgReplError as error:
             self._close(error)
 
     def _receive(self, data: bytes) -> None:
-        if self._state in (LinkState.FENCE, LinkState.STREAMING):
+        if self._state in _STREAM_STATES:
             self._receive_stream(data)
         elif self._state is LinkState.INSTALLING:
             # The transport is paused; only what was read already still comes.
@@ -294,7 +300,6 @@ class FollowerProtocol(Protocol):
             self._owner.log_data(data)
 
     def _status(self, status: Status) -> None:
-        self._set_deadline(self._timeouts.silence)
         if status.length >= self._position:
             self._doubt = None
         elif self._doubt is None:

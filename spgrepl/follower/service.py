@@ -252,7 +252,9 @@ class FollowerService(Service):
     def snapshot_started(self, length: int) -> None:
         """See `ILinkOwner`."""
         self._log.info("the master sends a snapshot of {length} bytes", length=length)
-        self._incoming = IncomingSnapshot(self._worker, self._replay.snapshot_path, length)
+        self._incoming = IncomingSnapshot(
+            self._worker, self._replay.snapshot_path, length, self._engine.check_snapshot_head
+        )
 
     def snapshot_data(self, data: bytes) -> None:
         """See `ILinkOwner`."""
