@@ -44,7 +44,7 @@ class IncomingSnapshot:
         free = shutil.disk_usage(path.parent).free
         if length > free:
             raise SnapshotError(
-                f"the master announces a snapshot of {length} bytes, and {path.parent} has room for {free}; make room"
+                f"the master announces a snapshot of {length} bytes, and {path.parent} has room for {free}"
             )
         self._check: Callable[[bytes], None] | None = check
         self._worker = worker
@@ -58,7 +58,7 @@ class IncomingSnapshot:
         self.length = length
         self.received = 0
         self.failure: Failure | None = None
-        self._last: Deferred[None] = self._call(self._create)
+        self._call(self._create)
 
     @property
     def full(self) -> bool:
@@ -85,9 +85,13 @@ class IncomingSnapshot:
         self._tell()
 
     def _flush(self) -> None:
-        pieces, self._pieces, self._gathered = self._pieces, [], 0
+        pieces, size = self._pieces, self._gathered
+        self._pieces, self._gathered = [], 0
         if pieces:
-            self._last = self._call(self._write, pieces)
+            self._call(self._write, pieces).addCallback(self._written, size)
+
+    def _written(self, _: None, size: int) -> None:
+        self._waiting -= size
 
     def _call(self, function: object, *args: object) -> Deferred[None]:
         done: Deferred[None] = self._worker.call(function, *args)  # type: ignore[arg-type]
@@ -100,13 +104,10 @@ class IncomingSnapshot:
         self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
     def _write(self, pieces: list[bytes]) -> None:
-        try:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(self._handle, view) :]
-        finally:
-            self._waiting -= sum(map(len, pieces))
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(self._handle, view) :]
 
     def _close(self) -> None:
         if self._handle >= 0:

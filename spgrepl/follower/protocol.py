@@ -27,7 +27,6 @@ from spgrepl.wire.handshake import (
     StreamVersion,
 )
 
-
 READ_SIZE = 512 * 1024
 """The most bytes that are read from the socket at once."""
 
