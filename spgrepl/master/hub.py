@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from spgrepl.beat import Beat
 from spgrepl.errors import LogTruncated, ServiceStopped, SpgReplError
 from spgrepl.master.causes import Cause, CauseCounts
 from spgrepl.master.feed import LogFeed
@@ -61,8 +62,8 @@ class MasterHub:
         self._frame: tuple[int, bytes] = (-1, b"")
         self._empty: Deferred[None] | None = None
         self._loops = (
-            (self._loop(self._tick), limits.status_interval),
-            (self._loop(self._sweep), _sweep_interval(limits)),
+            Beat(clock, self._tick, limits.status_interval),
+            Beat(clock, self._sweep, _sweep_interval(limits)),
         )
 
     @property
@@ -70,34 +71,25 @@ class MasterHub:
         """How many connections there are, in any state."""
         return len(self._connections)
 
-    def _loop(self, call: Callable[[], None]) -> LoopingCall:
-        loop = LoopingCall(call)
-        loop.clock = self.clock
-        return loop
-
     # -- running --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to follow the log and to keep the deadlines."""
         self._wal.add_listener(self)
-        for loop, interval in self._loops:
-            if not loop.running:
-                loop.start(interval, now=False).addErrback(
-                    lambda failure: self._log.failure("a loop of the master ended", failure=failure)
-                )
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> Deferred[None]:
         """Close all connections; the Deferred fires when the last one is gone."""
         self._wal.remove_listener(self)
-        for loop, _ in self._loops:
-            if loop.running:
-                loop.stop()
+        for loop in self._loops:
+            loop.stop()
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
         self._empty = gone
         error = ServiceStopped("this master is being stopped")
-        self._each(lambda connection: connection.close(Cause.STOPPED, error))
+        self._each(methodcaller("close", Cause.STOPPED, error))
         impatience = self.clock.callLater(_GOODBYE_SECONDS, self._each, MasterProtocol.hang_up)
 
         def done(_: None) -> None:
@@ -132,7 +124,7 @@ class MasterHub:
         self.feed.reset()
         self._build_status()
         self.snapshots.invalidate(reason)
-        self._each(lambda connection: connection.log_lost(reason))
+        self._each(methodcaller("log_lost", reason))
 
     # -- the loops ------------------------------------------------------------------------------------------
 
@@ -148,12 +140,12 @@ class MasterHub:
         return frame
 
     def _tick(self) -> None:
-        self._build_status()
-        self._each(MasterProtocol.tick)
+        frame = self._build_status()
+        self._each(methodcaller("tick", frame))
 
     def _sweep(self) -> None:
         now = self.clock.seconds()
-        self._each(lambda connection: connection.check_deadlines(now))
+        self._each(methodcaller("check_deadlines", now))
 
     def _each(self, call: Callable[[MasterProtocol], None]) -> None:
         """Call something for every connection; a fault of one ends that one."""

@@ -92,10 +92,12 @@ class SocketOutlet:
 
     def send(self, piece: bytes | memoryview) -> None:
         """See `Outlet`."""
-        view = memoryview(piece)
-        taken = self._offer(view)
-        if taken < len(view):
-            self._keep(view[taken:])
+        taken = self._transport.writeSomeData(piece)
+        if taken != len(piece):
+            view = memoryview(piece)
+            taken = self._offer(view, taken)
+            if taken < len(view):
+                self._keep(view[taken:])
 
     def rest(self) -> None:
         """See `Outlet`."""
@@ -118,20 +120,18 @@ class SocketOutlet:
         self._kept = None
         self._transport.abortConnection()
 
-    def _offer(self, view: memoryview) -> int:
-        """Send what the kernel takes; returns how much that was."""
+    def _offer(self, view: memoryview, count: int | Exception) -> int:
+        """Go on sending, as much as the kernel takes, since it has taken `count`; returns how much that was."""
         taken = 0
-        while taken < len(view):
-            count = self._transport.writeSomeData(view[taken:])
-            if not isinstance(count, int):
-                # The connection is broken. The transport learns it in its own way when it is given the rest.
-                self.ready = False
-                self._transport.write(bytes(view[taken:]))
-                return len(view)
-            if count <= 0:
-                break
+        while isinstance(count, int):
             taken += count
-        return taken
+            if count <= 0 or taken == len(view):
+                return taken
+            count = self._transport.writeSomeData(view[taken:])
+        # The connection is broken. The transport learns it in its own way when it is given the rest.
+        self.ready = False
+        self._transport.write(bytes(view[taken:]))
+        return len(view)
 
     def _keep(self, view: memoryview) -> None:
         self._kept = view

@@ -96,10 +96,10 @@ class MasterProtocol(Protocol):
         if self._stream is not None and self._ending is None:
             self._stream.resume()
 
-    def tick(self) -> None:
+    def tick(self, status: bytes) -> None:
         """Send a STATUS frame where it is due."""
         if self._stream is not None and self._ending is None:
-            self._stream.tick()
+            self._stream.tick(status)
 
     def log_lost(self, reason: LogTruncated) -> None:
         """End a stream whose log is lost; a V2 follower is told the length of the log that there is now."""

@@ -66,7 +66,7 @@ class Stream(Protocol):
     def resume(self) -> None:
         """Go on: the outlet is ready, or there is more to send."""
 
-    def tick(self) -> None:
+    def tick(self, status: bytes) -> None:
         """Send a STATUS frame, where the stream has such, now or as soon as the outlet is ready."""
 
     def farewell(self) -> bytes:
@@ -220,12 +220,13 @@ class FollowerStream:
         self._progressed = self._tick_missed = False
         return self._hub.status_frame()
 
-    def tick(self) -> None:
+    def tick(self, status: bytes) -> None:
         """See `Stream`. While bytes wait, one STATUS is owed, not one for every tick."""
         if not self._framed or self._ended or self.state is not ConnectionState.STREAMING:
             return
         if self._outlet.ready and self._arrived is None:
-            self._outlet.send(self._status())
+            self._progressed = False
+            self._outlet.send(status)
         else:
             self._tick_missed = True
 

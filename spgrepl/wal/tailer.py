@@ -15,12 +15,12 @@ from typing import Any
 import attrs
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
+from spgrepl.beat import Beat
 from spgrepl.errors import ConfigurationError, LogTruncated
 from spgrepl.wal.source import ILogListener, ILogSource
 
@@ -95,8 +95,7 @@ class WalTailer:
         self._notifier: Any = None
         self._wake: IDelayedCall | None = None
         self._complaint: str | None = None
-        self._loop = LoopingCall(self.look)
-        self._loop.clock = reactor
+        self._loop = Beat(reactor, self.look, interval)
 
     # -- ILogSource -----------------------------------------------------------------------------------------
 
@@ -132,13 +131,12 @@ class WalTailer:
     def start(self) -> None:
         """Look at the file for the first time, before this returns, and keep looking."""
         if not self._loop.running:
-            ended = self._loop.start(self._interval, now=True)
-            ended.addErrback(lambda failure: self._log.failure("the watch of a log ended", failure=failure))
+            self._loop.start()
+            self.look()
 
     def stop(self) -> None:
         """Look no more and close the file. Listeners are told nothing: the log is not lost."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
         self._cancel_wake()
         self._close()
 
