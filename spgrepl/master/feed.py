@@ -79,17 +79,18 @@ class LogFeed:
         if held is not None and held.end == end:
             self._held.move_to_end(start)
             return held
-        waiting = self._waiting.get((start, end))
-        if waiting is None:
-            reader = self._open()
-            self.reads += 1
-            piece = reader.read_now(start, end - start, HEADER_SIZE)
-            if piece is not None:
-                return self._hold(start, end, piece)
-            waiting = self._waiting[start, end] = []
-            self._read_later(reader, start, end, waiting)
         asked: Deferred[Chunk] = Deferred()
-        waiting.append(asked)
+        waiting = self._waiting.get((start, end))
+        if waiting is not None:
+            waiting.append(asked)
+            return asked
+        reader = self._open()
+        self.reads += 1
+        piece = reader.read_now(start, end - start, HEADER_SIZE)
+        if piece is not None:
+            return self._hold(start, end, piece)
+        self._waiting[start, end] = [asked]
+        self._read_later(reader, start, end, self._waiting[start, end])
         return asked
 
     def reset(self) -> None:

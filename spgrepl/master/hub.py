@@ -103,10 +103,9 @@ class MasterHub:
         self.accepted += 1
         self._connections[connection] = None
 
-    def remove(self, connection: MasterProtocol, cause: Cause) -> None:
+    def remove(self, connection: MasterProtocol) -> None:
         """A connection is gone."""
         self._connections.pop(connection, None)
-        self.causes.count(cause)
         if not self._connections and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -123,8 +122,8 @@ class MasterHub:
         """See `ILogListener`. Nothing of the old log is sent any more; newcomers get the new one."""
         self.feed.reset()
         self._build_status()
-        self.snapshots.invalidate(reason)
         self._each(methodcaller("log_lost", reason))
+        self.snapshots.invalidate(reason)
 
     # -- the loops ------------------------------------------------------------------------------------------
 

@@ -38,7 +38,6 @@ class MasterProtocol(Protocol):
         self._hello = HelloParser()
         self._stream: Stream | None = None
         self._ending: ConnectionState | None = None
-        self._cause = Cause.PEER_CLOSED
         self._since = 0.0
         self._moved = 0.0
         self._progress = 0
@@ -82,12 +81,13 @@ class MasterProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        if self._cause is Cause.PEER_CLOSED:
+        if self._ending is None:
+            self._hub.causes.count(Cause.PEER_CLOSED)
             self._log.info("{address} has gone: {reason}", address=self.address, reason=reason.getErrorMessage())
         self._ending = ConnectionState.CLOSED
         if self._stream is not None:
             self._stream.end()
-        self._hub.remove(self, self._cause)
+        self._hub.remove(self)
 
     # -- called by the hub ----------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class MasterProtocol(Protocol):
     def _end(self, cause: Cause, error: SpgReplError) -> bool:
         if self._ending is not None:
             return False
-        self._cause = cause
+        self._hub.causes.count(cause)
         self._ending = ConnectionState.CLOSING
         self._since = self._hub.clock.seconds()
         if self._stream is not None:

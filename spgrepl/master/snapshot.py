@@ -144,15 +144,16 @@ class SnapshotStore:
         Raises:
             ConnectionRefused: All slots are taken by snapshots that cannot be shared.
         """
-        entry = self._entry_to_share()
-        if entry is None:
-            entry = self._make()
-        else:
-            self.shared += 1
+        shared = self._entry_to_share()
+        entry = _Entry(self._clock.seconds()) if shared is None else shared
         ticket = SnapshotTicket(partial(self._release, entry))
         entry.tickets.add(ticket)
-        if entry.opened is not None:
-            ticket.give(entry.opened)
+        if shared is None:
+            self._make(entry)
+        else:
+            self.shared += 1
+            if shared.opened is not None:
+                ticket.give(shared.opened)
         return ticket
 
     def log_grew(self) -> None:
@@ -203,13 +204,11 @@ class SnapshotStore:
         young = self._clock.seconds() - youngest.started < self._limits.snapshot_age
         return youngest if full or young or youngest.opened is None else None
 
-    def _make(self) -> _Entry:
-        entry = _Entry(self._clock.seconds())
+    def _make(self, entry: _Entry) -> None:
         self._entries.append(entry)
         self._in_thread(self._spool_one).addCallbacks(
             self._made, self._not_made, callbackArgs=(entry,), errbackArgs=(entry,)
         ).addErrback(lambda failure: self._log.failure("cannot hand out a snapshot", failure=failure))
-        return entry
 
     def _spool_one(self) -> _Spooled:
         """Write a snapshot, open it and take its name away; runs in a thread."""
