@@ -16,6 +16,11 @@ MIN_MATCH = 3
 MAX_MATCH = 18
 MAX_DISTANCE = 4095
 
+_MOST_RUNS = 1 << 16
+"""How many runs the writer remembers before it forgets those that are too far back."""
+
+_NEVER = -MAX_DISTANCE - 1
+
 _LENGTH = struct.Struct("<I")
 _TOKEN = struct.Struct("<H")
 
@@ -31,6 +36,8 @@ def compress(data: bytes) -> bytes:
     """
     size = len(data)
     out = bytearray(_LENGTH.pack(size))
+    # Most places where nothing matches are told by this alone, without a search.
+    newest: dict[bytes, int] = {}
     at = 0
     while at < size:
         flags = 0
@@ -39,29 +46,42 @@ def compress(data: bytes) -> bytes:
         for bit in range(8):
             if at >= size:
                 break
-            source, length = _longest_match(data, at, size)
+            run = data[at : at + MIN_MATCH]
+            last = newest.get(run, _NEVER)
+            source, length = _longest_match(data, at, size, last) if last >= at - MAX_DISTANCE else (0, 0)
             if length:
                 out += _TOKEN.pack((at - source) << 4 | (length - MIN_MATCH))
+                for place in range(at, at + length):
+                    newest[data[place : place + MIN_MATCH]] = place
                 at += length
             else:
                 flags |= 1 << bit
                 out.append(data[at])
+                newest[run] = at
                 at += 1
         out[flags_at] = flags
+        if len(newest) > _MOST_RUNS:
+            newest = {run: place for run, place in newest.items() if place >= at - MAX_DISTANCE}
     return bytes(out)
 
 
-def _longest_match(data: bytes, at: int, size: int) -> tuple[int, int]:
+def _longest_match(data: bytes, at: int, size: int, newest: int) -> tuple[int, int]:
     """Find the oldest of the longest earlier runs that equal the bytes at a place; (0, 0) where there is none.
 
     `bytes.find` yields the oldest occurrence of a run. A longer match can only start where the shorter one
     does, or later, so each step searches on from the last find for one byte more than is already matched.
+
+    Args:
+        data: All bytes.
+        at: The place.
+        size: The length of `data`.
+        newest: Where the first `MIN_MATCH` of these bytes stood last: no match starts behind that.
     """
     limit = min(MAX_MATCH, size - at)
     start = max(0, at - MAX_DISTANCE)
     best, length = 0, 0
     wanted = MIN_MATCH
-    while wanted <= limit:
+    while wanted <= limit and start <= newest:
         # The end bound lets a match run into the bytes that it produces, but never start at them.
         found = data.find(data[at : at + wanted], start, at + wanted - 1)
         if found < 0:

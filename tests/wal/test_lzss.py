@@ -180,6 +180,14 @@ def test_big_inputs_survive() -> None:
     assert decompress(compress(data), len(data)) == data
 
 
+def test_what_is_near_is_found_behind_however_much() -> None:
+    # So many runs that the writer forgets some on the way; those within the distance it must not.
+    noise = random.Random(5).randbytes(140_000)
+    found = tokens_of(compress(noise + noise[-4000:]))
+    assert found[-222:-1] == [(4000, 18)] * 221
+    assert sum(isinstance(token, tuple) for token in found[:-223]) < 100
+
+
 @pytest.mark.parametrize("kept", range(4))
 def test_a_stream_without_its_length(kept: int) -> None:
     with pytest.raises(CompressionError, match=f"of {kept} bytes has no room for its length"):
