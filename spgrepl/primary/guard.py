@@ -43,7 +43,7 @@ class ObjectGuard:
 
     def __init__(self) -> None:
         self._watching = False
-        self._changes_rows = False
+        self._evaluates = False
         self._denied: str | None = None
         self._written: set[str] = set()
 
@@ -52,14 +52,14 @@ class ObjectGuard:
         connection.set_authorizer(self._judge)
 
     @contextlib.contextmanager
-    def watching(self, changes_rows: bool) -> Iterator[None]:
+    def watching(self, evaluates: bool) -> Iterator[None]:
         """Judge what is compiled inside the block; what is compiled outside of one is our own and allowed.
 
         Args:
-            changes_rows: Whether it is a statement that changes rows and not the schema. SQLite itself reads
-                the schema's tables for the latter.
+            evaluates: Whether it is a statement whose expressions make rows. For others, those that change the
+                schema, SQLite itself reads the schema's tables and asks PRAGMAs.
         """
-        self._watching, self._changes_rows = True, changes_rows
+        self._watching, self._evaluates = True, evaluates
         try:
             yield
         finally:
@@ -92,7 +92,7 @@ class ObjectGuard:
         if first.startswith(OWN_PREFIX) or second.startswith(OWN_PREFIX):
             name = first if first.startswith(OWN_PREFIX) else second
             return f"{name} belongs to spgrepl: names that begin with {OWN_PREFIX} are its own; use another one"
-        if action == sqlite3.SQLITE_READ:
+        if action == sqlite3.SQLITE_READ and self._evaluates:
             return self._reason_not_to_read(first, second)
         if action == sqlite3.SQLITE_FUNCTION and second in REFUSED_FUNCTIONS:
             # Those of the net are left to it: it knows whether they are called at all.
@@ -103,11 +103,12 @@ class ObjectGuard:
             return "another database file does not exist on a copy"
         return None
 
-    def _reason_not_to_read(self, table: str, column: str) -> str | None:
+    @staticmethod
+    def _reason_not_to_read(table: str, column: str) -> str | None:
         if table.startswith(_OF_THIS_MACHINE):
             return f"what {table} tells of this database or machine differs on a copy; write the values themselves"
-        # While SQLite declares a table-valued function it reads the schema's rowid, nothing else.
-        if self._changes_rows and table in _SCHEMA_TABLES and column != "rowid":
+        # To make a table, or to declare a table-valued function, SQLite reads the schema's rowid, nothing else.
+        if table in _SCHEMA_TABLES and column != "rowid":
             return f"{table} differs on a copy, which has tables of its own; write the values themselves"
         return None
 

@@ -255,7 +255,7 @@ class WriterSession:
         self._net.take()
         self._guard.take()
         try:
-            with self._guard.watching(changes_rows=statement.effect is Effect.ROWS):
+            with self._guard.watching(evaluates=statement.effect in (Effect.ROWS, Effect.COPY)):
                 cursor = self.connection.execute(text)
                 rows = cursor.fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
