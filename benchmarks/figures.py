@@ -68,14 +68,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def table(figures: Sequence[Figure]) -> str:
     """The figures in columns."""
     heads = ("figure", "value", "yardstick", "", "ratio", "target", "")
     rows = [
         (
             figure.name,
-            f"{figure.value:,.6g} {figure.unit}",
-            f"{figure.yardstick_value:,.6g}",
+            f"{_number(figure.value)} {figure.unit}",
+            _number(figure.yardstick_value),
             figure.yardstick,
             f"{figure.ratio:.3f}",
             figure.target,

@@ -1,0 +1,113 @@
+"""The benchmarks' own arithmetic, on inputs small enough for a test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import bare, fanout
+from benchmarks.figures import Figure, machine, table
+from benchmarks.logs import append, create_table, insert, inserts
+from spgrepl.wal.parser import cut_records
+
+
+def figure(value: float, yard: float, target: str) -> Figure:
+    return Figure("a figure", value, "ms", "its yardstick", yard, value / yard, target)
+
+
+@pytest.mark.parametrize(
+    ("value", "yard", "target", "reached"),
+    [
+        (8, 10, ">= 0.8", True),
+        (7.9, 10, ">= 0.8", False),
+        (10, 10, "<= 1", True),
+        (10.1, 10, "<= 1", False),
+        (2.9, 1, "< 3 ms", True),
+        (3, 100, "< 3 ms", False),
+        (5, 1, "> 4 ms", True),
+    ],
+)
+def test_targets_with_a_unit_are_about_the_value_others_about_the_ratio(
+    value: float, yard: float, target: str, reached: bool
+) -> None:
+    assert figure(value, yard, target).reached is reached
+
+
+def test_a_target_that_says_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="'fast' is no target"):
+        _ = figure(1, 1, "fast").reached
+
+
+def test_the_table_says_what_was_missed() -> None:
+    shown = table([figure(8, 10, ">= 0.8"), figure(1234567, 2469134, ">= 0.8")]).splitlines()
+    assert " ".join(shown[1].split()) == "a figure 8 ms 10 its yardstick 0.800 >= 0.8 reached"
+    assert shown[2].split()[2] == "1,234,567"
+    assert shown[2].endswith("MISSED")
+
+
+def test_the_machine_is_described() -> None:
+    assert {"cpu", "cores", "kernel", "python", "sqlite"} <= machine().keys()
+
+
+def test_the_logs_are_logs() -> None:
+    batch, error = cut_records(create_table() + inserts(50), 0)
+    assert error is None
+    assert len(batch) == 51
+    assert inserts(50).endswith(insert(50))
+
+
+def test_the_yardsticks_read_every_record(tmp_path: Path) -> None:
+    log = tmp_path / "a.wal"
+    log.write_bytes(create_table())
+    append(log, inserts(3000))
+    assert len(list(bare.statements(log.read_bytes(), 0))) == 3001
+    (seconds,) = bare.run("parse", log)
+    assert seconds > 0
+    (seconds,) = bare.run("sqlite", log, tmp_path)
+    assert seconds > 0
+    damaged = bytearray(log.read_bytes())
+    damaged[-1] ^= 1
+    with pytest.raises(ValueError, match="wrong checksum"):
+        list(bare.statements(bytes(damaged), 0))
+
+
+def test_disk_pairs_are_measured(tmp_path: Path) -> None:
+    assert len(bare.run("disk", tmp_path, 3)) == 3
+
+
+def test_the_command_prints_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached, missed = figure(8, 10, ">= 0.8"), figure(7, 10, ">= 0.8")
+    monkeypatch.setitem(command.BENCHMARKS, "latency", lambda: [reached])
+    monkeypatch.setitem(command.BENCHMARKS, "memory", lambda: [missed])
+    path = tmp_path / "figures.json"
+    assert command.main(["latency"]) == 0
+    assert command.main(["latency", "memory", "--json", str(path)]) == 1
+    written = json.loads(path.read_text())
+    assert written["machine"]["cores"]
+    assert [(found["value"], found["reached"]) for found in written["figures"]] == [(8, True), (7, False)]
+    assert "1 targets reached, 1 missed" in capsys.readouterr().out
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["speed"]) == 64
+    assert "no 'speed'; there are catchup-sqlite" in capsys.readouterr().err
+
+
+def test_figures_of_the_fanout_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "name": "n",
+        "value": 1.0,
+        "unit": "MiB/s",
+        "yardstick": "y",
+        "yardstick_value": 2.0,
+        "ratio": 0.5,
+        "target": ">= 0.4",
+    }
+    monkeypatch.setattr(fanout, "measure", lambda: [given])
+    (found,) = command.BENCHMARKS["fanout"]()
+    assert found.reached
