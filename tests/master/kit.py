@@ -82,7 +82,7 @@ class Threads:
         def run() -> None:
             try:
                 result = call()
-            except Exception:
+            except Exception:  # noqa: BLE001 - handed on as the result
                 done.errback(Failure())
             else:
                 done.callback(result)
