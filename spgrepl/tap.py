@@ -176,7 +176,7 @@ class FollowerOptions(_RoleOptions):
             raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
         if self["on-divergence"] not in [choice.value for choice in OnDivergence]:
             raise usage.UsageError(f"--on-divergence is stop or resnapshot, not {self['on-divergence']!r}")
-        for name, *_ in _SERVING:
+        for name in ("stalled-reader", "max-connections", "max-snapshots"):
             if self[name] is not None and self["listen"] is None:
                 raise usage.UsageError(f"--{name} is for followers of this follower; it needs --listen")
         if self["listen"] is not None and self["engine"] == "counting":
@@ -195,7 +195,7 @@ class FollowerOptions(_RoleOptions):
             )
         settings = FollowerSettings(
             paths=self.paths(),
-            master=self.value("master", lambda text: read.client_endpoint(reactor, text), None),
+            master=read.client_endpoint(reactor, self["master"]),
             engine=self["engine"],
             listen=self.endpoint(reactor, "listen"),
             limits=self.limits(),
@@ -220,7 +220,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse, and end the process with exit code 64 where that fails: twistd would end it with 1."""
         try:
-            super().parseOptions(options)
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             sub = getattr(self, "subOptions", None)
             print(f"{(sub or self).getSynopsis()}\n\ntwistd spgrepl: {error}", file=sys.stderr)
@@ -236,7 +236,7 @@ class Options(usage.Options):
             raise usage.UsageError("say what to run: master or follower")
 
 
-def makeService(options: Options) -> IService:  # noqa: N802 - twistd's name
+def makeService(options: Options) -> IService:
     """Make the service that twistd runs."""
     from twisted.internet import reactor  # the process's reactor: it is twistd's, and there is no other way to it
 
