@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -104,11 +104,11 @@ class MasterService(Service):
             A Deferred that fires when the last connection is gone.
         """
         Service.stopService(self)
-        if self._listening is not None:
-            self._listening.cancel()
-            self._listening = None
-        port, self.port = self.port, None
         self._tell(Failure(ServiceStopped("the master was stopped before it listened")))
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+        port, self.port = self.port, None
         ended: list[Deferred[Any]] = [self._hub.stop(), self._store.close()]
         if port is not None:
             ended.append(maybeDeferred(port.stopListening))
@@ -144,6 +144,8 @@ class MasterService(Service):
 
     def _does_not_listen(self, failure: Failure) -> None:
         self._listening = None
+        if failure.check(CancelledError):
+            return
         self._error = (
             f"cannot listen for followers: {failure.getErrorMessage()}; choose another address with --listen"
         )

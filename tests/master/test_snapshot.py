@@ -21,12 +21,13 @@ class StoreTests(SynchronousTestCase):
         self.store = self.master.store
         self.threads = self.master.threads
         self.addCleanup(self.master.close)
-        self.handles = len(os.listdir("/proc/self/fd"))
+        self.results: dict[SnapshotTicket, OpenSnapshot] = {}
 
     def opened(self, ticket: SnapshotTicket) -> OpenSnapshot:
-        found = self.successResultOf(ticket.ready)
-        assert isinstance(found, OpenSnapshot)
-        return found
+        if ticket not in self.results:
+            self.results[ticket] = self.successResultOf(ticket.ready)
+        assert isinstance(self.results[ticket], OpenSnapshot)
+        return self.results[ticket]
 
     def spooled(self) -> list[str]:
         return [path.name for path in self.folder.glob("spool/*/*") if path.name != "lock"]
@@ -73,8 +74,8 @@ class StoreTests(SynchronousTestCase):
         snapshot = self.opened(first)
         first.release()
         assert self.successResultOf(snapshot.reader.read_later(0, 8)) == b"SNAPSHOT"
-        second.release()
         self.opened(second)
+        second.release()
         assert self.store.status()["open"] == 0
 
     def test_not_shared_when_nobody_reads_it_any_more(self) -> None:

@@ -82,7 +82,7 @@ class TestSqlite:
             assert copy.execute("SELECT rowid, n FROM t").fetchall() == [(3, 3)]
 
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(SnapshotError, match="there is no database .*gone"):
+        with pytest.raises(SnapshotError, match=r"there is no database .*gone"):
             SqliteSnapshotSource(tmp_path / "gone").save(tmp_path / "copy")
         assert list(tmp_path.iterdir()) == []
 
@@ -173,7 +173,7 @@ class TestFile:
     def test_manifest_of_another_snapshot(self) -> None:
         """A crash between the replacement of one file and of the other: the baseline would be a wrong one."""
         self.register(622, b"the one before")
-        with pytest.raises(SnapshotError, match="the CRC-32 of .*db is not the one"):
+        with pytest.raises(SnapshotError, match=r"the CRC-32 of .*db is not the one"):
             self.source.save(self.copy)
         assert not self.copy.exists()
         assert len(self.slept) == 2
