@@ -292,6 +292,8 @@ class Primary:
         # First the next group, so that the disk is not idle while callers take their answers.
         self._start_group()
         for waiting, answer in zip(group, answers, strict=True):
+            if waiting.cancelled:
+                continue
             if isinstance(answer, Written):
                 waiting.deferred.callback(answer.position)
             else:

@@ -10,6 +10,7 @@ from threading import Lock
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from spgrepl.engines.sqlite_session import prepare_session
@@ -148,7 +149,7 @@ class ReaderPool:
         self._database = database
         self._threads = ThreadPool(minthreads=0, maxthreads=size, name=f"spgrepl readers of {database.name}")
         self._free: list[DatabaseReader] = []
-        self._running: set[Deferred[None]] = set()
+        self._running: set[Deferred[QueryResult]] = set()
 
     def __len__(self) -> int:
         """How many queries run or wait."""
@@ -163,9 +164,15 @@ class ReaderPool:
         query = _Query(sql, parameters)
         answer: Deferred[QueryResult] = Deferred(lambda _: query.give_up())
         running = deferToThreadPool(self._reactor, self._threads, self._run, query)
-        ended = running.addCallbacks(answer.callback, answer.errback)
-        self._running.add(ended)
-        ended.addBoth(lambda _: self._running.discard(ended))
+        self._running.add(running)
+
+        def ended(result: QueryResult | Failure) -> None:
+            self._running.discard(running)
+            if not answer.called:
+                # Takes a Failure as a failure; one that was cancelled has its answer already.
+                answer.callback(result)
+
+        running.addBoth(ended)
         return answer
 
     def _run(self, query: _Query) -> QueryResult:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spgrepl.engines import sqlite_state
@@ -277,6 +277,7 @@ statements = st.one_of(
 groups = st.lists(st.lists(st.lists(statements, min_size=1, max_size=3), min_size=1, max_size=4), max_size=5)
 
 
+@settings(max_examples=60)
 @given(groups)
 def test_a_copy_is_always_the_same(tmp_path_factory: pytest.TempPathFactory, work: list[list[list[str]]]) -> None:
     """Whatever is asked for, in whatever groups: the log alone makes the same database."""

@@ -1,0 +1,246 @@
+"""`Primary`: many callers, one writer, and an end to all of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, inlineCallbacks
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+import spgrepl.primary.writer as writer_module
+from spgrepl.errors import (
+    DatabaseLocked,
+    EngineFailed,
+    NotReplayable,
+    Overloaded,
+    ServiceStopped,
+    StatementFailed,
+    UsageError,
+)
+from spgrepl.files import DatabasePaths
+from spgrepl.primary import Primary, QueryResult
+from spgrepl.wal.reader import Damage, scan_log
+from tests.primary.copying import logged
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
+
+
+class PrimaryTests(TestCase):
+    """A primary in this process, with its threads."""
+
+    timeout = 60
+
+    def setUp(self) -> Deferred[Any]:
+        """Open a new database."""
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        self.paths = DatabasePaths.of(folder / "primary.db")
+        self.primary = Primary(reactor, self.paths)  # type: ignore[arg-type]
+        # The last to run, so that a test ends in a turn of the reactor of its own and not in the middle of what a
+        # thread handed over: the clean-up of trial, which turns the reactor, would find that a second time.
+        self.addCleanup(deferLater, reactor, 0, lambda: None)
+        self.addCleanup(self.primary.close)
+        return self.primary.open()
+
+    @inlineCallbacks
+    def test_write_and_read(self) -> Any:
+        """A row that was acknowledged is seen by the next query, and is in the log."""
+        first = yield self.primary.execute(TABLE)
+        second = yield self.primary.transaction(["INSERT INTO t VALUES (1, 'a')", "INSERT INTO t VALUES (2, 'b')"])
+        found = yield self.primary.query("SELECT a FROM t WHERE id > ?", (1,))
+        assert found == QueryResult(("a",), [("b",)])
+        assert second == self.paths.wal.stat().st_size
+        assert self.primary.position == second
+        assert first < second
+
+    @inlineCallbacks
+    def test_concurrent_callers_share_fsyncs(self) -> Any:
+        """Requests that come while others are written go together, in the order in which they came."""
+        yield self.primary.execute(TABLE)
+        synced: list[int] = []
+        real = os.fdatasync
+        self.patch(os, "fdatasync", lambda handle: (synced.append(handle), real(handle)))
+        positions = yield gatherResults(
+            [self.primary.execute(f"INSERT INTO t VALUES ({number}, 'x')") for number in range(1000)]
+        )
+        assert positions == sorted(positions)
+        assert len(synced) < 10
+        assert logged(self.paths.wal)[1:] == [f"INSERT INTO t VALUES ({number}, 'x')" for number in range(1000)]
+
+    @inlineCallbacks
+    def test_each_caller_gets_their_own_answer(self) -> Any:
+        """Failures go to those who asked for what failed."""
+        yield self.primary.execute(TABLE)
+        results = yield DeferredList(
+            [
+                self.primary.execute("INSERT INTO t VALUES (1, 'a')"),
+                self.primary.execute("INSERT INTO t VALUES (1, 'again')"),
+                self.primary.transaction(["INSERT INTO t VALUES (2, 'b')", "UPDATE t SET a = random()"]),
+                self.primary.execute("INSERT INTO t VALUES (3, 'c')"),
+            ],
+            consumeErrors=True,
+        )
+        assert [success for success, _ in results] == [True, False, False, True]
+        assert isinstance(results[1][1].value, StatementFailed)
+        assert isinstance(results[2][1].value, NotReplayable)
+        assert results[2][1].value.number == 2
+        found = yield self.primary.query("SELECT id FROM t")
+        assert found.rows == [(1,), (3,)]
+
+    @inlineCallbacks
+    def test_closing_finishes_what_was_asked_for(self) -> Any:
+        """All that was asked for before is done; what is asked for afterwards fails at once."""
+        yield self.primary.execute(TABLE)
+        asked = [self.primary.execute(f"INSERT INTO t VALUES ({number}, 'x')") for number in range(2000)]
+        query = self.primary.query("SELECT count(*) FROM t")
+        closing = [self.primary.close(), self.primary.close()]
+        for late in (
+            self.primary.execute("DELETE FROM t"),
+            self.primary.transaction(["DELETE FROM t"]),
+            self.primary.query("SELECT 1"),
+        ):
+            self.failureResultOf(late, ServiceStopped)
+        positions = yield gatherResults(asked)
+        yield query
+        yield gatherResults(closing)
+        yield self.primary.close()
+        assert positions[-1] == self.paths.wal.stat().st_size
+        assert self.primary.pending == 0
+        assert scan_log(self.paths.wal).damage == Damage.NONE
+
+    @inlineCallbacks
+    def test_open_again(self) -> Any:
+        """A primary that was closed may be opened again."""
+        yield self.primary.execute(TABLE)
+        yield self.primary.close()
+        position = yield self.primary.open()
+        assert position == self.paths.wal.stat().st_size
+        yield self.primary.execute("INSERT INTO t VALUES (1, 'a')")
+
+    @inlineCallbacks
+    def test_close_while_opening(self) -> Any:
+        """Closing waits until opening has ended; nobody is left waiting."""
+        yield self.primary.close()
+        opening = self.primary.open()
+        yield gatherResults([self.primary.close(), self.primary.close()])
+        assert self.successResultOf(opening) == 0
+        self.failureResultOf(self.primary.execute(TABLE), ServiceStopped)
+
+    @inlineCallbacks
+    def test_a_second_primary(self) -> Any:
+        """It is refused, may be closed all the same, and opens when the first has gone."""
+        second = Primary(reactor, self.paths)  # type: ignore[arg-type]
+        opening = second.open()
+        closing = second.close()
+        yield self.assertFailure(opening, DatabaseLocked)
+        yield closing
+        yield self.primary.close()
+        yield second.open()
+        yield second.close()
+
+    def test_opening_twice(self) -> None:
+        """It is open already."""
+        self.failureResultOf(self.primary.open(), UsageError)
+
+    def test_what_is_no_transaction(self) -> None:
+        """A list is asked for, with something in it."""
+        self.failureResultOf(self.primary.transaction([]), UsageError)
+        self.failureResultOf(self.primary.transaction("DELETE FROM t"), UsageError)
+
+    @inlineCallbacks
+    def test_a_request_that_waits_is_cancelled(self) -> Any:
+        """It is left out; one that is under way is carried out, and only its answer is lost."""
+        yield self.primary.execute(TABLE)
+        first = self.primary.execute("INSERT INTO t VALUES (1, 'a')")
+        second = self.primary.execute("INSERT INTO t VALUES (2, 'b')")
+        third = self.primary.execute("INSERT INTO t VALUES (3, 'c')")
+        first.cancel()
+        second.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.failureResultOf(second, CancelledError)
+        yield third
+        found = yield self.primary.query("SELECT id FROM t")
+        assert found.rows == [(1,), (3,)]
+
+    @inlineCallbacks
+    def test_all_waiting_requests_are_cancelled(self) -> Any:
+        """Closing does not wait for what is not there any more."""
+        first = self.primary.execute(TABLE)
+        second = self.primary.execute("INSERT INTO t VALUES (2, 'b')")
+        closing = self.primary.close()
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        yield first
+        yield closing
+
+    @inlineCallbacks
+    def test_a_query_is_interrupted(self) -> Any:
+        """A query that would take for ever ends when it is cancelled; others go on."""
+        endless = self.primary.query(
+            "WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
+        )
+        other = yield self.primary.query("SELECT 1")
+        assert other.rows == [(1,)]
+        endless.cancel()
+        self.failureResultOf(endless, CancelledError)
+        yield self.primary.close()
+
+    @inlineCallbacks
+    def test_many_queries(self) -> Any:
+        """More than there are threads wait their turn, and a failing one harms nobody."""
+        queries = [self.primary.query("SELECT ?", (number,)) for number in range(50)]
+        broken = self.primary.query("SELECT FROM")
+        found = yield gatherResults(queries)
+        assert [result.rows for result in found] == [[(number,)] for number in range(50)]
+        yield self.assertFailure(broken, StatementFailed)
+
+    @inlineCallbacks
+    def test_too_much_at_once(self) -> Any:
+        """Beyond the bound a request fails at once, and those before it are done."""
+        yield self.primary.close()
+        small = Primary(reactor, self.paths, max_pending=3)  # type: ignore[arg-type]
+        yield small.open()
+        asked = [small.execute(f"CREATE TABLE t{number} (a)") for number in range(3)]
+        self.failureResultOf(small.execute(TABLE), Overloaded)
+        queries = [small.query("SELECT 1") for _ in range(3)]
+        self.failureResultOf(small.query("SELECT 1"), Overloaded)
+        yield gatherResults([gatherResults(asked), gatherResults(queries)])
+        yield small.execute(TABLE)
+        yield small.close()
+
+    @inlineCallbacks
+    def test_a_defect_in_the_writer(self) -> Any:
+        """Everybody is answered, it is logged, and the next group finds database and log in agreement."""
+        yield self.primary.execute(TABLE)
+
+        def explode(*_arguments: object) -> None:
+            raise ZeroDivisionError("a defect")
+
+        patched = self.patch(writer_module.DatabaseWriter, "_make_durable", explode)
+        first = self.primary.execute("INSERT INTO t VALUES (1, 'a')")
+        second = self.primary.execute("INSERT INTO t VALUES (2, 'b')")
+        yield self.assertFailure(first, ZeroDivisionError)
+        yield self.assertFailure(second, ZeroDivisionError)
+        patched.restore()
+        yield self.primary.execute("INSERT INTO t VALUES (3, 'c')")
+        found = yield self.primary.query("SELECT id FROM t")
+        assert found.rows == [(3,)]
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
+
+    @inlineCallbacks
+    def test_a_disk_that_refuses_for_a_while(self) -> Any:
+        """The request fails, and the primary goes on."""
+        yield self.primary.execute(TABLE)
+
+        def refuse(_handle: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        patched = self.patch(os, "fdatasync", refuse)
+        yield self.assertFailure(self.primary.execute("INSERT INTO t VALUES (1, 'a')"), EngineFailed)
+        patched.restore()
+        yield self.primary.execute("INSERT INTO t VALUES (2, 'b')")
+        assert logged(self.paths.wal) == [TABLE, "INSERT INTO t VALUES (2, 'b')"]
