@@ -18,6 +18,7 @@ from spgrepl.engines.sqlite_copy import (
     overwrite_database,
     save_database,
 )
+from spgrepl.engines.sqlite_session import prepare_session
 from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, to_sqlite
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
@@ -109,6 +110,7 @@ class SqliteEngine:
         # FULL, so that a position which was told to anybody is never taken back by a loss of power.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        prepare_session(connection)
         return connection
 
     def close(self) -> None:
