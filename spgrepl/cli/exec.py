@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     writer = DatabaseWriter(DatabasePaths.of(arguments.db, arguments.wal))
     writer.open()
     try:
+        if not steps:
+            print(f"position {writer.position}")
         return _Run(arguments.db, writer).all(steps)
     finally:
         writer.close()
@@ -185,7 +187,7 @@ class _Run:
         if step.refusal is not None:
             _report(step, StatementFailed(step.refusal, step.sql))
         elif step.dropped is not None:
-            print(f"rolled back: {step.dropped} statements were not run")
+            print(f"rolled back: {_count(step.dropped, 'statement')} not run")
         else:
             self._read(step)
 
@@ -215,6 +217,10 @@ class _Run:
         self._position = answer.position
         for result in answer.results:
             print_table(result)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
 
 
 def _report(step: Step, error: SpgReplError) -> None:

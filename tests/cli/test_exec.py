@@ -1,0 +1,278 @@
+"""``spgrepl exec``: statements, transactions, failures and tables."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+import pytest
+
+from spgrepl.cli import main
+from spgrepl.cli.exec import Step, plan, print_table
+from spgrepl.files import DatabasePaths
+from spgrepl.primary.session import QueryResult, Request
+from spgrepl.primary.writer import DatabaseWriter
+from spgrepl.wal.reader import Damage, iterate_records, scan_log
+
+
+@attrs.define
+class Shell:
+    """Runs the command in a folder, and knows what it printed."""
+
+    folder: Path
+    captured: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+    out: str = ""
+    err: str = ""
+
+    @property
+    def paths(self) -> DatabasePaths:
+        return DatabasePaths.of(self.folder / "a.db")
+
+    def run(self, *words: str, stdin: bytes = b"") -> int:
+        """Run ``spgrepl exec`` with further words, and return its exit code."""
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(["exec", "--db", str(self.paths.database), *words])
+        self.out, self.err = self.captured.readouterr()
+        return code
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """Look into the database."""
+        with closing(sqlite3.connect(self.paths.database)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def length(self) -> int:
+        """The log's length; every command must leave it whole."""
+        assert scan_log(self.paths.wal).damage is Damage.NONE
+        return self.paths.wal.stat().st_size
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A folder without a database."""
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+def test_statements_from_arguments(shell: Shell) -> None:
+    """Several in one argument and several arguments; the position comes last."""
+    code = shell.run("CREATE TABLE t (a); INSERT INTO t VALUES ('x;y')", "SELECT a FROM t")
+    assert code == 0
+    assert shell.out.splitlines() == ["a", "---", "x;y", "(1 row)", f"position {shell.length()}"]
+    assert shell.err == ""
+
+
+def test_statements_from_a_file_and_from_standard_input(shell: Shell) -> None:
+    """A byte order mark is passed over; -f - is standard input, and so is nothing at all."""
+    script = shell.folder / "s.sql"
+    script.write_bytes("\ufeffCREATE TABLE t (a); -- é\nINSERT INTO t VALUES ('é');\n".encode())
+    assert shell.run("-f", str(script)) == 0
+    assert shell.run("-f", "-", stdin=b"INSERT INTO t VALUES (2)") == 0
+    assert shell.run(stdin=b"INSERT INTO t VALUES (3);\n\n") == 0
+    assert shell.rows("SELECT a FROM t") == [("é",), (2,), (3,)]
+
+
+def test_nothing_to_do_makes_a_primary(shell: Shell) -> None:
+    """An empty input opens the database, which makes or adopts it."""
+    assert shell.run(stdin=b" -- nothing\n") == 0
+    assert shell.out == "position 0\n"
+    assert shell.paths.wal.exists()
+
+
+def test_a_log_elsewhere(shell: Shell) -> None:
+    """--wal names it."""
+    wal = shell.folder / "elsewhere.log"
+    assert shell.run("--wal", str(wal), "CREATE TABLE t (a)") == 0
+    assert wal.stat().st_size > 0
+    assert not shell.paths.wal.exists()
+
+
+def test_a_trigger_is_one_statement(shell: Shell) -> None:
+    """Its semicolons do not end it."""
+    trigger = "CREATE TRIGGER r AFTER INSERT ON t BEGIN DELETE FROM t WHERE a = 1; DELETE FROM t WHERE a = 2; END"
+    assert shell.run(f"CREATE TABLE t (a); {trigger}; INSERT INTO t VALUES (1), (2), (3);") == 0
+    assert shell.rows("SELECT a FROM t") == [(3,)]
+
+
+# -- failures -------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_statement(shell: Shell) -> None:
+    """It is named by number and text; earlier ones stay, later ones are not run."""
+    code = shell.run(
+        "CREATE TABLE t (a); INSERT INTO t VALUES (1); INSERT INTO\n nowhere VALUES (2); DELETE FROM t"
+    )
+    assert code == 65
+    assert shell.out == f"position {shell.length()}\n"
+    assert "statement 3 failed: no such table: nowhere" in shell.err
+    assert "INSERT INTO nowhere VALUES (2)" in shell.err
+    assert shell.rows("SELECT a FROM t") == [(1,)]
+
+
+def test_a_failing_query(shell: Shell) -> None:
+    """What was written before it stays, and is told."""
+    assert shell.run("CREATE TABLE t (a); SELECT b FROM t; DROP TABLE t") == 65
+    assert "statement 2 failed: no such column: b" in shell.err
+    assert shell.out == f"position {shell.length()}\n"
+
+
+def test_a_statement_that_copies_could_not_follow(shell: Shell) -> None:
+    """The advice is printed."""
+    assert shell.run("CREATE TABLE t (a); UPDATE t SET a = random()") == 65
+    assert "make the number in your program" in shell.err
+
+
+def test_a_long_statement_is_cut_in_the_message(shell: Shell) -> None:
+    """One line is enough to know it again."""
+    assert shell.run("INSERT INTO nowhere VALUES ('" + "x" * 5000 + "\x1b[31m')") == 65
+    assert len(shell.err) < 500
+    assert "\x1b" not in shell.err
+
+
+def test_bytes_that_are_no_text(shell: Shell) -> None:
+    """The statement that holds them is refused by its number."""
+    assert shell.run(stdin=b"CREATE TABLE t (a); INSERT INTO t VALUES ('\xff')") == 65
+    assert "statement 2 failed: the text is no valid Unicode" in shell.err
+
+
+def test_a_database_that_is_being_written(shell: Shell) -> None:
+    """Writing is refused with the code of a temporary failure, reading is not."""
+    assert shell.run("CREATE TABLE t (a)") == 0
+    writer = DatabaseWriter(shell.paths)
+    writer.open()
+    assert shell.run("DROP TABLE t") == 75
+    assert str(os.getpid()) in shell.err
+    assert shell.run("SELECT count(*) AS n FROM t") == 0
+    assert shell.out.splitlines()[2] == "0"
+    writer.close()
+
+
+def test_a_log_that_is_damaged(shell: Shell) -> None:
+    """The exit code is that of bad data."""
+    assert shell.run("CREATE TABLE t (a)") == 0
+    shell.paths.wal.write_bytes(b"")
+    assert shell.run("DROP TABLE t") == 65
+    assert "is 0 bytes long" in shell.err
+
+
+# -- transactions ---------------------------------------------------------------------------------------------
+
+
+def test_transactions(shell: Shell) -> None:
+    """BEGIN … COMMIT is one unit in the log; ROLLBACK runs nothing, and says so."""
+    code = shell.run(
+        "CREATE TABLE t (a INTEGER PRIMARY KEY); BEGIN IMMEDIATE; INSERT INTO t VALUES (1); SAVEPOINT s; "
+        "DELETE FROM t; ROLLBACK TO s; UPDATE t SET a = last_insert_rowid() + 1; END; "
+        "BEGIN; DELETE FROM t; ROLLBACK; BEGIN; COMMIT"
+    )
+    assert code == 0
+    assert shell.out == f"rolled back: 1 statement was not run\nposition {shell.length()}\n"
+    assert shell.rows("SELECT a FROM t") == [(2,)]
+    logged = [sql for batch in iterate_records(shell.paths.wal) for sql in batch.sql]
+    assert logged[1] == b"BEGIN"
+    assert logged[-2:] == [b"UPDATE t SET a = 1 + 1", b"COMMIT"]
+
+
+def test_a_failure_inside_a_transaction(shell: Shell) -> None:
+    """The statement is counted among all, and nothing of its transaction stays."""
+    code = shell.run(
+        "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)", "BEGIN", "DELETE FROM t", "DELETE FROM nowhere", "COMMIT"
+    )
+    assert code == 65
+    assert "statement 5 failed: no such table: nowhere" in shell.err
+    assert "Nothing of its transaction was run." in shell.err
+    assert shell.rows("SELECT a FROM t") == [(1,)]
+
+
+def test_a_transaction_that_is_never_ended(shell: Shell) -> None:
+    """Nothing of it is run."""
+    assert shell.run("CREATE TABLE t (a); BEGIN; INSERT INTO t VALUES (1)") == 65
+    assert "statement 2 failed: the transaction is never ended" in shell.err
+    assert shell.rows("SELECT a FROM t") == []
+
+
+def test_a_commit_without_a_beginning(shell: Shell) -> None:
+    """It is named."""
+    assert shell.run("CREATE TABLE t (a); COMMIT") == 65
+    assert "statement 2 failed: no transaction is open" in shell.err
+
+
+def test_steps() -> None:
+    """What statements become, one by one."""
+    texts = ["SELECT 1", "DELETE FROM t", "BEGIN", "a", "b", "COMMIT", "BEGIN", "c", "ROLLBACK", "BEGIN", "d"]
+    read, write, whole, undone, unfinished = plan(texts)
+    assert read == Step(1, "SELECT 1")
+    assert write == Step(2, "DELETE FROM t", Request(("DELETE FROM t",)))
+    assert whole == Step(3, "BEGIN", Request(("a", "b"), transaction=True))
+    assert undone == Step(7, "BEGIN", dropped=1)
+    assert unfinished.number == 10
+    assert unfinished.refusal is not None
+
+
+# -- many -----------------------------------------------------------------------------------------------------
+
+
+def test_many_statements_share_fsyncs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of statements are made durable in groups; a failure among them cuts exactly there."""
+    synced = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda handle: (synced.append(handle), real(handle)))
+    inserts = [f"INSERT INTO t VALUES ({number})" for number in range(5000)]
+    inserts[4321] = "INSERT INTO t VALUES (0)"
+    assert shell.run(stdin=";\n".join(["CREATE TABLE t (a UNIQUE)", *inserts]).encode()) == 65
+    assert "statement 4323 failed: UNIQUE constraint failed" in shell.err
+    assert shell.rows("SELECT count(*), max(a) FROM t") == [(4321, 4320)]
+    assert len(synced) < 20
+
+
+def test_a_dump_of_the_sqlite3_program(shell: Shell) -> None:
+    """It comes back as it was; the setting that it begins with holds anyway."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(
+            "CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT, t TEXT DEFAULT CURRENT_TIMESTAMP);"
+            "CREATE TABLE c (p REFERENCES p (id)); INSERT INTO c VALUES (7); INSERT INTO p VALUES (7, 'a;b');"
+            "CREATE TRIGGER r AFTER DELETE ON p BEGIN DELETE FROM c WHERE p = OLD.id; END;"
+            "CREATE VIEW v AS SELECT * FROM p; CREATE INDEX i ON p (t)"
+        )
+        dump = "\n".join(connection.iterdump())
+    assert shell.run(stdin=f"PRAGMA foreign_keys=OFF;\n{dump}\n".encode()) == 0
+    with closing(sqlite3.connect(shell.paths.database)) as connection:
+        back = [line for line in connection.iterdump() if "spgrepl_replay" not in line]
+    assert sorted(back) == sorted(dump.splitlines())
+
+
+# -- tables ---------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are aligned by what a terminal shows; numbers stand to the right."""
+    rows: list[tuple[int | float | str | bytes | None, ...]] = [
+        (1, None, "naïve", b"\x00\xff"),
+        (-200, 2.5, "日本", b""),
+        (3, 0.1, "two\nlines\x1b", b"x" * 100),
+    ]
+    print_table(QueryResult(("id", "number", "te\txt", "blob"), rows))
+    assert capsys.readouterr().out.splitlines() == [
+        "  id  number  te\\txt            blob",
+        "----  ------  ----------------  ------------------------------------------------------------",
+        "   1    NULL  naïve             x'00ff'",
+        " 200     2.5  日本              x''".replace(" 200", "-200"),
+        "   3     0.1  two\\nlines\\u{1b}  x'" + "78" * 28 + "7…",
+        "(3 rows)",
+    ]
+
+
+def test_a_table_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """The columns are shown all the same."""
+    print_table(QueryResult(("a", "b"), []))
+    assert capsys.readouterr().out.splitlines() == ["a  b", "-  -", "(0 rows)"]
+
+
+def test_returning_prints_rows(shell: Shell) -> None:
+    """Behind the write that they tell of."""
+    assert shell.run("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2) RETURNING a * 2 AS twice") == 0
+    assert shell.out.splitlines()[:-1] == ["twice", "-----", "    2", "    4", "(2 rows)"]
