@@ -79,15 +79,16 @@ class _RoleOptions(usage.Options):
         why = "is not built into this version" if "://" in named else "is unknown"
         return f"the engine {named!r} {why}; there are {', '.join(self.engines)}"
 
-    def value(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
-        """The value of an option, or a default where it was not given."""
-        given = self[name]
-        if given is None:
-            return default
+    def value(self, name: str, parse: Callable[[str], _T]) -> _T:
+        """The value of an option that was given; what is wrong with it names the option."""
         try:
-            return parse(given)
+            return parse(self[name])
         except UsageError as error:
             raise UsageError(f"--{name}: {error}") from error
+
+    def value_or(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
+        """The value of an option, or a default where it was not given."""
+        return default if self[name] is None else self.value(name, parse)
 
     def paths(self) -> DatabasePaths:
         """The files that are named, as absolute paths: a daemon may change its folder."""
@@ -105,14 +106,14 @@ class _RoleOptions(usage.Options):
         """What peers are allowed."""
         usual = MasterLimits()
         return MasterLimits(
-            connections=self.value("max-connections", read.parse_count, usual.connections),
-            snapshots=self.value("max-snapshots", read.parse_count, usual.snapshots),
-            stalled=self.value("stalled-reader", read.parse_seconds, usual.stalled),
+            connections=self.value_or("max-connections", read.parse_count, usual.connections),
+            snapshots=self.value_or("max-snapshots", read.parse_count, usual.snapshots),
+            stalled=self.value_or("stalled-reader", read.parse_seconds, usual.stalled),
         )
 
     def endpoint(self, reactor: object, name: str) -> Any:
         """The endpoint to listen on that an option names, None where it was not given."""
-        return self.value(name, lambda text: read.server_endpoint(reactor, text), None)
+        return self.value_or(name, lambda text: read.server_endpoint(reactor, text), None)
 
 
 class MasterOptions(_RoleOptions):
@@ -143,7 +144,7 @@ class MasterOptions(_RoleOptions):
             engine=self["engine"],
             limits=self.limits(),
             http=self.endpoint(reactor, "http"),
-            max_record=self.value("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
         )
         return MasterRole(reactor, settings)
 
@@ -190,20 +191,18 @@ class FollowerOptions(_RoleOptions):
         """
         skip = None
         if self["skip-at"] is not None:
-            skip = SkipRequest(
-                self.value("skip-at", read.parse_position, 0), self.value("skip-crc", read.parse_crc, 0)
-            )
+            skip = SkipRequest(self.value("skip-at", read.parse_position), self.value("skip-crc", read.parse_crc))
         settings = FollowerSettings(
             paths=self.paths(),
-            master=read.client_endpoint(reactor, self["master"]),
+            master=self.value("master", lambda text: read.client_endpoint(reactor, text)),
             engine=self["engine"],
             listen=self.endpoint(reactor, "listen"),
             limits=self.limits(),
             http=self.endpoint(reactor, "http"),
             on_divergence=OnDivergence(self["on-divergence"]),
             skip=skip,
-            max_record=self.value("max-record", read.parse_size, DEFAULT_MAX_RECORD),
-            max_frame=self.value("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
         )
         return FollowerRole(reactor, settings)
 
@@ -222,8 +221,8 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
-            sub = getattr(self, "subOptions", None)
-            print(f"{(sub or self).getSynopsis()}\n\ntwistd spgrepl: {error}", file=sys.stderr)
+            refused: Any = getattr(self, "subOptions", self)
+            print(f"Usage: {refused.synopsis}\n\ntwistd spgrepl: {error}", file=sys.stderr)
             print(
                 "See `twistd spgrepl --help`, `twistd spgrepl master --help` or `… follower --help`.",
                 file=sys.stderr,

@@ -8,6 +8,7 @@ anything that was logged as a failure. Trial's own TestCases do so themselves, b
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -65,6 +66,15 @@ def logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
     if left:
         shown = "\n".join(failure.getTraceback() for failure in left)
         pytest.fail(f"{len(left)} failures were logged that the test did not expect:\n{shown}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def trial_files_apart(request: pytest.FixtureRequest) -> None:
+    """Give trial's TestCases temporary names in pytest's folder instead of the one where pytest was started."""
+    if isinstance(request.instance, SynchronousTestCase):
+        folder = request.getfixturevalue("tmp_path")
+        names = (str(folder / f"temporary-{number}") for number in itertools.count())
+        request.instance.mktemp = lambda: next(names)
 
 
 @pytest.fixture(autouse=True, scope="session")
