@@ -12,7 +12,6 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Callable
-from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
@@ -187,12 +186,12 @@ def units(data: bytes) -> None:
     """Cut any sequence of records into units, in batches of every size: the same rows must be committed."""
     size, words = (data[0] % 8 + 1, data[1:65]) if data else (1, b"")
     log = [_WORDS[word % len(_WORDS)] for word in words]
-    first, *others = [_committed(log, step) for step in (len(log) + 1, size, 1)]
+    first, *others = [committed(log, step) for step in (len(log) + 1, size, 1)]
     for other in others:
         _equal("committed", other, first)
 
 
-def _committed(log: list[bytes], size: int) -> tuple[list[bytes], int | None]:
+def committed(log: list[bytes], size: int) -> tuple[list[bytes], int | None]:
     """What an engine holds after a log in batches of some records, and the record at which replay stops."""
     copy, cutter = _Copy(), UnitCutter()
     for first in range(0, len(log), size):
@@ -236,9 +235,11 @@ class _Copy:
             done = section.stop
             if section.rolled_back:
                 self.pending = []
-            work = section.work
-            both = [(work.origin(index), sql) for index, sql in enumerate(work.statements)] + work.controls
-            self.pending += [sql for _, sql in sorted(both, key=itemgetter(0))]
+            work, taken = section.work, 0
+            for control in work.controls:
+                self.pending += [*work.statements[taken : control.before], control.sql]
+                taken = control.before
+            self.pending += work.statements[taken:]
             if section.complete:
                 self.committed += self.pending
                 self.pending, self.position = [], first + done
