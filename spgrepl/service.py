@@ -268,8 +268,9 @@ class MasterRole(Role):
         primary = Primary(self._reactor, self._settings.paths, max_record=self._settings.max_record)
         try:
             yield primary.open()
-        except DatabaseLocked as error:
-            self._log.info("the database has a writer, which keeps it in order: {error}", error=error)
+        except DatabaseLocked:
+            database = self._settings.paths.database
+            self._log.info("{database} has a writer, which keeps it and its log in order", database=database)
             return
         yield primary.close()
 
