@@ -45,6 +45,10 @@ class NotingEndpoint:
         self._endpoint = endpoint
         self._failed = failed
 
+    def __repr__(self) -> str:
+        # ClientService names its endpoint in the log.
+        return "the master"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         """Connect; see `IStreamClientEndpoint`."""
         return self._endpoint.connect(protocolFactory).addErrback(self._note)

@@ -22,6 +22,9 @@ WRITE_BYTES = 1024 * 1024
 
 HIGH_WATER = 4 * 1024 * 1024
 
+TELL_FROM = 64 * 1024 * 1024
+"""Snapshots below this many bytes arrive before anybody asks how far they are."""
+
 _MIB = 1024 * 1024
 
 
@@ -141,7 +144,9 @@ class IncomingSnapshot:
 
     def _tell(self) -> None:
         """Log each tenth of the way, so that a long bootstrap is seen to go on."""
-        tenth = self.received * 10 // self.length if self.length else 10
+        if self.length < TELL_FROM:
+            return
+        tenth = self.received * 10 // self.length
         if tenth > self._told:
             self._told = tenth
             self._log.info(
