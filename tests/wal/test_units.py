@@ -62,6 +62,13 @@ def test_a_rolled_back_transaction_leaves_nothing() -> None:
     assert [section.work.origin(index) for index in range(2)] == [0, 5]
 
 
+def test_origins_are_right_behind_a_rolled_back_transaction() -> None:
+    table = b"CREATE TABLE u (a)"
+    (section,) = cut(v2(INSERT, b"BEGIN", UPDATE, table, table, b"ROLLBACK", DELETE, DELETE, DELETE))
+    assert shape(section) == ([INSERT, DELETE, DELETE, DELETE], 9, True)
+    assert [section.work.origin(index) for index in range(4)] == [0, 6, 7, 8]
+
+
 def test_savepoints_go_to_the_engine() -> None:
     log = [b"SAVEPOINT a", INSERT, b"ROLLBACK TO a", b"RELEASE a"]
     (section,) = cut(v2(b"BEGIN", *log, b"END"))
@@ -191,6 +198,13 @@ def test_controls_keep_their_place_among_the_statements() -> None:
     assert before.work.controls == [Control(1, 1, publication)]
     assert rest.work.statements == [INSERT, DELETE]
     assert rest.work.controls == [Control(1, 5, drop)]
+
+
+def test_a_control_among_others_in_its_record_is_left_to_the_engine() -> None:
+    sql = b"CREATE PUBLICATION p; DELETE FROM t"
+    (section,) = cut(v2(sql, b"SHOW PUBLICATIONS;"))
+    assert section.work.statements == [sql]
+    assert section.work.controls == [Control(1, 1, b"SHOW PUBLICATIONS;")]
 
 
 # -- several statements in one record -------------------------------------------------------------------------
