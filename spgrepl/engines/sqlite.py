@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from zope.interface import implementer
 
 from spgrepl.engines import sqlite_state
 from spgrepl.engines.interfaces import IEngine, ReplayState
+from spgrepl.engines.own_names import ForbiddenStatement, needs_a_look, refuse_forbidden
 from spgrepl.engines.sqlite_copy import (
     BUSY_SECONDS,
     check_head,
@@ -23,7 +25,7 @@ from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, to_s
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
 from spgrepl.publications.catalog import note_control
-from spgrepl.sqltext import split_statements
+from spgrepl.sqltext import TokenKind, split_statements, tokenize
 from spgrepl.wal.records import RecordType
 from spgrepl.wal.transactions import StatementKind, statement_kind
 
@@ -41,6 +43,8 @@ _STORAGE_FAULTS = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+_PARAMETER_MARKS = (b"?", b":", b"@", b"$", b"#")
+_REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TranslationFailed, ForbiddenStatement)
 _NOTHING: Mapping[int, RecordType] = {}
 
 
@@ -81,7 +85,12 @@ class SqliteEngine:
     def _open(self) -> ReplayState | None:
         if not self._database.exists():
             return None
-        connection = self._connect()
+        with contextlib.closing(self._plain_connection()) as connection:
+            found = self._stored_state(connection)
+        self._connect()
+        return found
+
+    def _stored_state(self, connection: sqlite3.Connection) -> ReplayState | None:
         stored = sqlite_state.read_state(connection)
         if stored is None:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -96,21 +105,25 @@ class SqliteEngine:
             )
         return stored.replay
 
-    def _connect(self) -> sqlite3.Connection:
+    def _plain_connection(self) -> sqlite3.Connection:
         # Distinct statements would only churn the statement cache. The thread check is the worker's business.
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             self._database,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=0,
         )
-        self._connection = connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = self._connection = self._plain_connection()
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL, so that a position which was told to anybody is never taken back by a loss of power.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         prepare_session(connection)
+        # A log has no business with other files of this machine.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         return connection
 
     def close(self) -> None:
@@ -175,7 +188,9 @@ class SqliteEngine:
         for index, statement in enumerate(statements):
             try:
                 self._execute_one(connection, statement, types.get(index, RecordType.SQL))
-            except (sqlite3.Error, sqlite3.Warning, ValueError, TranslationFailed) as error:
+            except StatementRefused as refused:
+                raise StatementRefused(index, statement, refused.reason) from refused
+            except _REFUSALS as error:
                 _raise_if_storage_failed(error, self._database)
                 raise StatementRefused(index, statement, str(error)) from error
             self._pending += 1
@@ -208,6 +223,8 @@ class SqliteEngine:
     @staticmethod
     def _execute_all(connection: sqlite3.Connection, pieces: Sequence[str]) -> None:
         """Run the statements of one record: all or none, where there are several."""
+        for piece in pieces:
+            refuse_forbidden(piece)
         if len(pieces) == 1:
             connection.execute(pieces[0])
             return
@@ -215,7 +232,7 @@ class SqliteEngine:
         try:
             for piece in pieces:
                 _execute_piece(connection, piece)
-        except (sqlite3.Error, sqlite3.Warning, ValueError):
+        except (*_REFUSALS, StatementRefused):
             if connection.in_transaction:
                 connection.execute(f"ROLLBACK TO {_INNER_SAVEPOINT}")
                 connection.execute(f"RELEASE {_INNER_SAVEPOINT}")
@@ -257,7 +274,11 @@ class SqliteEngine:
         into place; where there is one, SQLite's backup writes over it in one transaction, so that programs which
         have it open see the old copy and then the new one.
         """
-        self._stamp(path, state)
+        try:
+            self._stamp(path, state)
+        except sqlite3.Error as error:
+            _raise_if_storage_failed(error, path)
+            raise SnapshotError(f"the master's snapshot cannot take this copy's own table: {error}") from error
         if self._connection is None and not self._database.exists():
             # A log that a removed database left behind would be taken for the new one's.
             for suffix in ("-wal", "-shm", "-journal"):
@@ -267,7 +288,10 @@ class SqliteEngine:
             self._connect()
             return
         self.rollback()
-        overwrite_database(path, self._connection or self._connect())
+        try:
+            overwrite_database(path, self._connection or self._connect())
+        except sqlite3.Error as error:
+            raise EngineFailed(f"{self._database} cannot be replaced: {error}") from error
         path.unlink()
 
     @staticmethod
@@ -303,14 +327,18 @@ def _raise_if_storage_failed(error: Exception, database: Path) -> None:
 def joined_script(statements: Sequence[bytes]) -> str | None:
     """Join statements into one script that means the same, or say that this cannot be known.
 
-    A statement could run into the next one through an unfinished string, quoted name or comment, or hold a
-    ``;`` of its own. Texts that have neither quotes but `'`, nor brackets, comments or inner ``;``, and an even
-    number of `'` each, cannot; for all others SQLite's own scanner is asked, one by one.
+    A statement could run into the next one through an unfinished string, quoted name or comment, hold a ``;`` of
+    its own, or have parameters, which a script takes for NULL. Texts that have neither quotes but `'`, nor
+    brackets, comments or inner ``;``, and an even number of `'` each, cannot; for all others SQLite's own scanner
+    is asked, one by one.
 
     Returns:
         The script, beginning a transaction that it leaves open; or None.
     """
-    joined = b";\n".join(statements)
+    # The line's end ends a comment that a statement may end with.
+    joined = b"\n;\n".join(statements)
+    if b"\0" in joined or needs_a_look(joined):
+        return None
     simple = (
         joined.count(b";") == len(statements) - 1
         and b'"' not in joined
@@ -318,17 +346,24 @@ def joined_script(statements: Sequence[bytes]) -> str | None:
         and b"/*" not in joined
         and b"[" not in joined
         and b"`" not in joined
-        and b"\0" not in joined
     )
     try:
         if simple:
-            if any(statement.count(b"'") & 1 for statement in statements):
+            if any(statement.count(b"'") & 1 for statement in statements) or _may_have_parameters(joined):
                 return None
-        elif b"\0" in joined or not all(_stands_alone(statement) for statement in statements):
+        elif not all(_stands_alone(statement) for statement in statements):
             return None
-        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + ";"
+        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + "\n;"
     except UnicodeDecodeError:
         return None
+
+
+def _may_have_parameters(text: bytes) -> bool:
+    """Whether a text, in which `'` comes in pairs and no other quote stands, may have parameters."""
+    if not any(mark in text for mark in _PARAMETER_MARKS):
+        return False
+    outside = b"".join(text.split(b"'")[::2])
+    return any(mark in outside for mark in _PARAMETER_MARKS)
 
 
 def _stands_alone(statement: bytes) -> bool:
@@ -338,6 +373,10 @@ def _stands_alone(statement: bytes) -> bool:
         sqlite3.complete_statement(text + "\n;")
         and statement_kind(statement) is StatementKind.PLAIN
         and (";" not in text or len(split_statements(text)) == 1)
+        and (
+            not any(mark in statement for mark in _PARAMETER_MARKS)
+            or all(token.kind is not TokenKind.PARAMETER for token in tokenize(text))
+        )
     )
 
 
@@ -351,5 +390,7 @@ def _execute_piece(connection: sqlite3.Connection, piece: str) -> None:
     elif kind is StatementKind.ROLLBACK:
         connection.execute("ROLLBACK TO spgrepl_unit")
         connection.execute("RELEASE spgrepl_unit")
+    elif kind is StatementKind.CONTROL:
+        note_control(connection, piece.encode())
     else:
         connection.execute(piece)

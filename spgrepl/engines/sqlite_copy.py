@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from spgrepl.engines import sqlite_state
@@ -54,16 +56,35 @@ def overwrite_database(path: Path, target: sqlite3.Connection) -> None:
     """Replace all content of an open database by that of a file, in one transaction of SQLite's backup.
 
     Args:
-        path: The file; its page size may be changed to the target's, which a backup in WAL mode asks for.
+        path: The file. Where its page size is not the target's, a copy of it is made beside it for a while.
         target: The database that is replaced. Programs that have it open see the old content, then the new.
+
+    Raises:
+        sqlite3.Error: The disk refused, or another program kept the target locked.
     """
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as source:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
         (wanted,) = target.execute("PRAGMA page_size").fetchone()
         (present,) = source.execute("PRAGMA page_size").fetchone()
         if wanted != present:
+            # A database in WAL mode keeps its page size. VACUUM INTO, other than VACUUM, keeps all row numbers.
+            refitted = path.with_name(path.name + "-refitted")
+            refitted.unlink(missing_ok=True)
+            stack.callback(refitted.unlink, missing_ok=True)
             source.execute(f"PRAGMA page_size = {wanted}")
-            source.execute("VACUUM")
-        source.backup(target, pages=-1)
+            source.execute("VACUUM INTO ?", (str(refitted),))
+            source = stack.enter_context(contextlib.closing(sqlite3.connect(refitted, isolation_level=None)))
+        source.backup(target, pages=-1, progress=_stop_when_locked(time.monotonic() + BUSY_SECONDS))
+
+
+def _stop_when_locked(end: float) -> Callable[[int, int, int], None]:
+    """Without this, a backup waits for ever for whoever keeps the target locked."""
+
+    def judge(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > end:
+            raise sqlite3.OperationalError("another program keeps the database locked")
+
+    return judge
 
 
 def save_database(database: Path, path: Path) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 
 import sqlglot
-from sqlglot.errors import SqlglotError
+
+from spgrepl.primary.determinism import find_dependent
+from spgrepl.sqltext import significant_tokens
 
 # sqlglot tells of what it cannot carry over through the standard library's log; here that is an error instead.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -33,9 +35,16 @@ def to_sqlite(sql: str, dialect: str) -> list[str]:
         The statements, one a string.
 
     Raises:
-        TranslationFailed: It is not that dialect, or has no counterpart in SQLite.
+        TranslationFailed: It is not that dialect, has no counterpart in SQLite, or asks for what differs from
+            machine to machine, such as the time.
     """
     try:
-        return sqlglot.transpile(sql, read=dialect, write="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
-    except (SqlglotError, RecursionError) as error:
-        raise TranslationFailed(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        found = sqlglot.transpile(sql, read=dialect, write="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
+    except Exception as error:
+        said = str(error).splitlines()
+        raise TranslationFailed(said[0] if said else type(error).__name__) from error
+    for statement in found:
+        dependent = find_dependent(significant_tokens(statement))
+        if dependent is not None:
+            raise TranslationFailed(f"{dependent} would have another value here than it had on the master")
+    return found

@@ -11,7 +11,8 @@ from bisect import bisect_right
 from zlib import crc32
 
 from spgrepl.engines.interfaces import Fence, ReplayState
-from spgrepl.errors import HistoryDiverged
+from spgrepl.errors import HistoryDiverged, LocalFilesDamaged
+from spgrepl.files import DatabasePaths
 
 FENCE_SPAN = 512
 """A fence covers at least this many bytes, where there are so many since the snapshot."""
@@ -115,3 +116,38 @@ class FenceCheck:
                 f"--on-divergence resnapshot"
             )
         return rest
+
+
+def check_log(paths: DatabasePaths, log: int, length: int, state: ReplayState | None) -> None:
+    """See that a local log holds what the engine's state says, up to the applied position.
+
+    Args:
+        paths: The copy's files, for errors.
+        log: The descriptor of the local log.
+        length: How many bytes it holds.
+        state: What the engine says; None where there is no copy.
+
+    Raises:
+        LocalFilesDamaged: It does not, or belongs to something else.
+    """
+    if state is None:
+        if length:
+            raise LocalFilesDamaged(
+                f"{paths.wal} holds {length} bytes, but there is no copy in {paths.database} that they belong to; "
+                f"a follower begins its own log anew: name another file, or move this one away"
+            )
+        return
+    held = state.position - state.base
+    if length < held:
+        raise LocalFilesDamaged(
+            f"{paths.wal} holds {length} bytes, but {paths.database} has applied {held} bytes of it: restore the "
+            f"log, or move both away to start from a fresh snapshot"
+        )
+    if state.fence is not None:
+        found = crc_of_range(log, state.fence.start - state.base, held)
+        if found != state.fence.crc:
+            raise LocalFilesDamaged(
+                f"{paths.wal} and {paths.database} do not belong together: the log's bytes before {held} have CRC "
+                f"{found:08x}, expected {state.fence.crc:08x}; restore the right one, or move both away to start "
+                f"from a fresh snapshot"
+            )

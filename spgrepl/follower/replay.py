@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -12,18 +11,19 @@ from twisted.logger import Logger
 
 from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.errors import (
+    ConfigurationError,
     EngineFailed,
-    LocalFilesDamaged,
     ReplayStopped,
     ServiceStopped,
     SnapshotError,
     StatementRefused,
 )
 from spgrepl.files import DatabasePaths, LockFile, load_cluster_id, write_applied_position
-from spgrepl.follower.fence import FENCE_SPAN, FenceKeeper, crc_of_range
+from spgrepl.follower.fence import FENCE_SPAN, FenceKeeper, check_log
+from spgrepl.follower.skip import index_to_skip
 from spgrepl.wal.parser import RecordBatch, RecordParser
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
-from spgrepl.wal.units import MixedTransaction, Section, UnitCutter
+from spgrepl.wal.units import MixedTransaction, Section, UnitCutter, Work
 from spgrepl.wal.writer import LogWriter
 
 MAX_POSITION = 2**63 - 1
@@ -54,11 +54,13 @@ class Progress:
         applied: The position up to which the engine holds everything.
         durable: The position up to which the local log is on disk; ahead of `applied` inside a transaction.
         base: The position at which the local log begins.
+        copies: How many snapshots were put in place since the start; each one begins the local log anew.
     """
 
     applied: int
     durable: int
     base: int
+    copies: int = 0
 
 
 class Replay:
@@ -91,6 +93,7 @@ class Replay:
         self._parser = RecordParser()
         self._fences = FenceKeeper(ReplayState(0, 0))
         self._transacting = False
+        self._copies = 0
         self._opened = False
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spgrepl-sync")
         self._syncing: Future[None] | None = None
@@ -106,16 +109,22 @@ class Replay:
         Raises:
             DatabaseLocked: Another process uses these files.
             LocalFilesDamaged: They cannot be used, or do not belong together.
+            ConfigurationError: Their folder is missing, or may not be written.
         """
-        self._lock.acquire()
-        self._opened = True
         try:
-            for leftover in self._paths.database.parent.glob(self.snapshot_path.name + "*"):
-                leftover.unlink()
+            self._lock.acquire()
+            self._opened = True
+            self._remove_snapshot()
             load_cluster_id(self._paths)
             self._state = self._engine.open()
             self._writer.open()
-            self._check_log()
+            check_log(self._paths, self._writer.fileno(), self._writer.length, self._state)
+        except OSError as error:
+            self.close()
+            raise ConfigurationError(
+                f"{error.filename or self._paths.wal} cannot be used: {error.strerror or error}; a follower keeps "
+                f"{self._paths.database} and {self._paths.wal}, whose folders must exist and be writable"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -126,25 +135,11 @@ class Replay:
         """Where a snapshot is gathered before it is put in place."""
         return self._paths.database.with_name(self._paths.database.name + ".incoming")
 
-    def _check_log(self) -> None:
-        """See that the local log holds what the engine's state says, up to the applied position."""
-        state, length = self._state, self._writer.length
-        if state is None:
-            return
-        held = state.position - state.base
-        if length < held:
-            raise LocalFilesDamaged(
-                f"{self._paths.wal} holds {length} bytes, but {self._paths.database} has applied {held} bytes of "
-                f"it: restore the log, or move both away to start from a fresh snapshot"
-            )
-        if state.fence is not None:
-            found = crc_of_range(self._writer.fileno(), state.fence.start - state.base, held)
-            if found != state.fence.crc:
-                raise LocalFilesDamaged(
-                    f"{self._paths.wal} and {self._paths.database} do not belong together: the log's bytes before "
-                    f"{held} have CRC {found:08x}, expected {state.fence.crc:08x}; restore the right one, or move "
-                    f"both away to start from a fresh snapshot"
-                )
+    def _remove_snapshot(self) -> None:
+        """Remove what is left of a bootstrap that did not come to its end."""
+        for suffix in ("", "-wal", "-shm", "-journal", "-refitted"):
+            # SQLite would take a log that lies beside the next snapshot for that one's own.
+            self.snapshot_path.with_name(self.snapshot_path.name + suffix).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Undo what is not committed, and close and unlock everything."""
@@ -166,6 +161,9 @@ class Replay:
 
         Returns:
             The state to resume from; None where a snapshot is needed.
+
+        Raises:
+            EngineFailed: The disk refused.
         """
         self._require_open()
         self._rollback()
@@ -173,7 +171,10 @@ class Replay:
         state = self._state
         if state is not None:
             if self._writer.length > state.position - state.base:
-                self._writer.cut(state.position - state.base)
+                try:
+                    self._writer.cut(state.position - state.base)
+                except OSError as error:
+                    raise EngineFailed(f"{self._paths.wal} cannot be cut back: {error}") from error
             self._parser = RecordParser(state.position, self._max_record)
             self._fences = FenceKeeper(state)
         return state
@@ -187,6 +188,10 @@ class Replay:
             # Whether it succeeds no longer matters: what it wrote is cut back.
             wait([self._syncing])
             self._syncing = None
+        self._undo()
+
+    def _undo(self) -> None:
+        """Undo what the engine has not committed; the local log stays, on its way to the disk."""
         if self._transacting:
             self._transacting = False
             self._engine.rollback()
@@ -210,25 +215,31 @@ class Replay:
                 f"the master sent an empty snapshot at position {position}; the rows before that position are not "
                 f"to be had from it"
             )
-        self._rollback()
-        if length:
-            self._engine.check_snapshot(self.snapshot_path)
         state = ReplayState(position, position)
-        self._engine.install_snapshot(self.snapshot_path, state)
-        # From here on the engine is the truth: a crash before the next line leaves a log that `open` accepts
-        # and `resume` cuts.
-        self._state = state
-        self._writer.replace()
-        self.resume()
-        write_applied_position(self._paths, position)
+        self._rollback()
+        try:
+            if length:
+                self._engine.check_snapshot(self.snapshot_path)
+            self._engine.install_snapshot(self.snapshot_path, state)
+            # From here on the engine is the truth: a crash before the next lines leaves a log that `open` accepts
+            # and `resume` cuts.
+            self._state = state
+            self._copies += 1
+            self._writer.replace()
+            self.resume()
+            write_applied_position(self._paths, position)
+        except OSError as error:
+            raise EngineFailed(f"the snapshot cannot be put in place: {error}") from error
+        finally:
+            self._remove_snapshot()
         return self.progress()
 
     def progress(self) -> Progress:
         """How far replay has come."""
         state = self._state
         if state is None:
-            return Progress(0, 0, 0)
-        return Progress(state.position, state.base + self._writer.length, state.base)
+            return Progress(0, 0, 0, self._copies)
+        return Progress(state.position, state.base + self._writer.length, state.base, self._copies)
 
     def apply(self, pieces: Sequence[bytes]) -> Progress:
         """Take bytes of the log: all whole records among them are written, fsynced and applied.
@@ -277,22 +288,29 @@ class Replay:
             syncing.result()
 
     def _apply_batch(self, batch: RecordBatch) -> None:
-        before = self._cutter.open
-        try:
-            self._apply_sections(batch, len(batch))
-        except _Refused as refused:
+        continues = self._cutter.open
+        stop = len(batch)
+        refused: _Refused | None = None
+        while stop:
+            try:
+                self._apply_sections(batch, stop)
+                break
+            except _Refused as error:
+                self._undo()
+                refused = error
+            if continues or self.progress().applied != batch.position:
+                break
+            self._cutter.reset()
             # What stands before the unit of the refused record is complete: keep it.
-            self._rollback()
-            if not before and self.progress().applied == batch.position:
-                self._cutter.reset()
-                self._apply_sections(batch, refused.index)
-                self._rollback()
+            stop = refused.index
+        if refused is not None:
             record = batch.record(refused.index)
             text = (record.sql or b"").decode("utf-8", "replace")
             raise ReplayStopped(record.position, record.crc, text, refused.reason) from refused
 
     def _apply_sections(self, batch: RecordBatch, stop: int) -> None:
-        skip = self._skipped(batch)
+        wanted = self._skip
+        skip = None if wanted is None else index_to_skip(batch, wanted.position, wanted.crc)
         try:
             sections = self._cutter.cut(batch, stop, skip)
         except MixedTransaction as mixed:
@@ -308,26 +326,37 @@ class Replay:
     def _apply_section(self, batch: RecordBatch, section: Section, start: int) -> None:
         engine, work = self._engine, section.work
         if section.rolled_back:
-            self._rollback()
+            self._undo()
         if not self._transacting:
             engine.begin()
             self._transacting = True
-        try:
-            if work.statements:
-                engine.execute(work.statements, work.types)
-        except StatementRefused as refused:
-            raise _Refused(work.origin(refused.index), refused.reason) from refused
-        for index, statement in work.controls:
+        done = 0
+        for control in work.controls:
+            self._execute(work, done, control.before)
+            done = control.before
             try:
-                engine.control(statement)
+                engine.control(control.sql)
             except StatementRefused as refused:
-                raise _Refused(index, refused.reason) from refused
+                raise _Refused(control.record, refused.reason) from refused
+        self._execute(work, done, len(work.statements))
         position = batch.start_of(section.stop)
         # Only the last starts matter, and a record has 4 bytes at least.
         first = max(start, section.stop - FENCE_SPAN // 4)
         self._fences.note([batch.start_of(index) for index in range(first, section.stop)], position)
         if section.complete:
             self._commit(position)
+
+    def _execute(self, work: Work, start: int, stop: int) -> None:
+        statements, types = work.statements, work.types
+        if start or stop < len(statements):
+            statements = statements[start:stop]
+            types = {index - start: kind for index, kind in types.items() if start <= index < stop}
+        if not statements:
+            return
+        try:
+            self._engine.execute(statements, types)
+        except StatementRefused as refused:
+            raise _Refused(work.origin(start + refused.index), refused.reason) from refused
 
     def _commit(self, position: int) -> None:
         assert self._state is not None
@@ -337,35 +366,6 @@ class Replay:
         self._transacting = False
         self._state = state
         write_applied_position(self._paths, position)
-
-    def _skipped(self, batch: RecordBatch) -> int | None:
-        """The index of the record that an operator ordered to pass over, where it is in the batch."""
-        wanted = self._skip
-        if wanted is None or not batch.position <= wanted.position < batch.end:
-            return None
-        ends = [0, *batch.ends]
-        index = bisect_left(ends, wanted.position - batch.position)
-        if ends[index] != wanted.position - batch.position:
-            self._log.error(
-                "--skip-at {position}: no record starts there; nothing is passed over", position=wanted.position
-            )
-            return None
-        record = batch.record(index)
-        if record.crc != wanted.crc:
-            self._log.error(
-                "--skip-at {position}: the record there has CRC {found:08x}, not {wanted:08x}; it is not skipped",
-                position=wanted.position,
-                found=record.crc,
-                wanted=wanted.crc,
-            )
-            return None
-        self._log.warn(
-            "passing over the record at position {position}, CRC {crc:08x}, as ordered: {sql!r}",
-            position=record.position,
-            crc=record.crc,
-            sql=record.sql,
-        )
-        return index
 
 
 class _Refused(Exception):

@@ -186,8 +186,8 @@ def _run_section(
         )
     try:
         session.reapply([sql.decode("utf-8") for sql in work.statements])
-        for _index, control in work.controls:
-            note_control(session.connection, control)
+        for control in work.controls:
+            note_control(session.connection, control.sql)
     except (StatementFailed, StatementRefused, UnicodeDecodeError) as error:
         raise LocalFilesDamaged(
             f"a statement of {path} behind position {state.position} does not fit the database: {error}; {_ADVICE}"

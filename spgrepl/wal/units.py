@@ -20,6 +20,21 @@ from spgrepl.wal.transactions import StatementKind, may_hide_transaction, statem
 _ENDS = frozenset({StatementKind.COMMIT, StatementKind.ROLLBACK})
 
 
+@attrs.frozen
+class Control:
+    """A statement of PROTOCOL section 5 among others.
+
+    Attributes:
+        before: How many statements of the work go before it.
+        record: The index in the batch of its record.
+        sql: The statement in UTF-8.
+    """
+
+    before: int
+    record: int
+    sql: bytes
+
+
 @attrs.define
 class Work:
     """Statements for an engine, in order.
@@ -27,14 +42,14 @@ class Work:
     Attributes:
         statements: SQL in UTF-8.
         types: The record types of those that are not a single statement in SPG's own dialect.
-        controls: Statements of PROTOCOL section 5, each behind the index of its record.
+        controls: Statements of PROTOCOL section 5, in order.
         runs: Where the statements come from: pairs of a statement's index and its record's; the statements that
             follow come from the records that follow, up to the next pair.
     """
 
     statements: list[bytes] = attrs.field(factory=list)
     types: dict[int, RecordType] = attrs.field(factory=dict)
-    controls: list[tuple[int, bytes]] = attrs.field(factory=list)
+    controls: list[Control] = attrs.field(factory=list)
     runs: list[tuple[int, int]] = attrs.field(factory=list)
 
     def origin(self, statement: int) -> int:
@@ -50,7 +65,7 @@ class Work:
         rest = Work(
             self.statements[statement:],
             {index - statement: kind for index, kind in self.types.items() if index >= statement},
-            self.controls[control:],
+            [attrs.evolve(one, before=one.before - statement) for one in self.controls[control:]],
             runs,
         )
         del self.statements[statement:], self.controls[control:]
@@ -123,9 +138,10 @@ class UnitCutter:
             transaction that is not.
 
         Raises:
-            MixedTransaction: A record cannot be put on either side of a transaction's end.
+            MixedTransaction: A record cannot be put on either side of a transaction's end. (Never with `every`:
+                nothing is put on any side then.)
         """
-        run = _Run(batch, self._open)
+        run = _Run(batch, self._open, self._every)
         done = 0
         for index in _interesting(batch, stop, skip):
             run.take_plain(done, index)
@@ -174,8 +190,9 @@ def _with_every(batch: RecordBatch, section: Section, start: int) -> Section:
 class _Run:
     """One pass over a batch."""
 
-    def __init__(self, batch: RecordBatch, continues: bool) -> None:
+    def __init__(self, batch: RecordBatch, continues: bool, every: bool) -> None:
         self._batch = batch
+        self._every = every
         self._continues = continues
         self._work = Work()
         self._sections: list[Section] = []
@@ -195,23 +212,26 @@ class _Run:
         sql = self._batch.sql[index]
         if sql is None:
             return
-        pieces = [(statement_kind(sql), sql)]
-        if b";" in sql and may_hide_transaction(sql):
+        kind = statement_kind(sql)
+        pieces = [(kind, sql)]
+        # A record of the MySQL dialect is one statement, and its strings do not end where SQLite's would.
+        single = b";" not in sql or self._batch.types.get(index) is RecordType.MYSQL
+        if not single and (kind is not StatementKind.PLAIN or may_hide_transaction(sql)):
             pieces = _pieces(sql)
             if _balanced(pieces) and not self.open:
                 pieces = [(StatementKind.PLAIN, sql)]
-            elif not _separable(pieces):
+            elif not self._every and not _separable(pieces):
                 raise MixedTransaction(index)
-        for kind, piece in pieces:
-            self._step(kind, piece, index)
+        for piece_kind, piece in pieces:
+            self._step(piece_kind, piece, index)
 
     def _step(self, kind: StatementKind, sql: bytes, index: int) -> None:
         if kind is StatementKind.BEGIN:
             self._begin(index)
         elif kind in _ENDS:
             self._end(kind, index)
-        elif kind is StatementKind.CONTROL:
-            self._work.controls.append((index, sql))
+        elif kind is StatementKind.CONTROL and not _several(sql):
+            self._work.controls.append(Control(len(self._work.statements), index, sql))
         else:
             if index in self._batch.types:
                 self._work.types[len(self._work.statements)] = self._batch.types[index]
@@ -252,6 +272,11 @@ class _Run:
         elif not self._sections or self._sections[-1].stop < stop:
             self._sections.append(Section(self._work, stop, complete=not self.open))
         return self._sections
+
+
+def _several(sql: bytes) -> bool:
+    """Whether a text is several statements, which an engine takes apart itself."""
+    return b";" in sql and len(_pieces(sql)) > 1
 
 
 def _pieces(sql: bytes) -> list[tuple[StatementKind, bytes]]:
