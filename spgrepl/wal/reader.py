@@ -15,10 +15,11 @@ from typing import BinaryIO
 import attrs
 
 from spgrepl.errors import LocalFilesDamaged, MalformedRecord, RecordError, UnsupportedRecordFormat
+from spgrepl.sqltext import split_statements
 from spgrepl.wal.parser import RecordBatch, RecordParser
 from spgrepl.wal.records import DEFAULT_MAX_RECORD, RecordType
 from spgrepl.wal.salvage import find_record, is_whole
-from spgrepl.wal.transactions import StatementKind, statement_kind
+from spgrepl.wal.transactions import StatementKind, may_hide_transaction, statement_kind
 
 PIECE = 1024 * 1024
 """How many bytes of a log are read at once."""
@@ -203,6 +204,27 @@ def _judge(
     return Damage.BROKEN, found.position
 
 
+def _worth_a_look(batch: RecordBatch) -> list[int]:
+    """The indices of records that may begin or end a transaction, and of those that are not plain SQL."""
+    hidden = [
+        index
+        for index, sql in enumerate(batch.sql)
+        if sql is not None and b";" in sql and may_hide_transaction(sql)
+    ]
+    return sorted({*batch.special, *hidden}) if hidden else batch.special
+
+
+def _kinds(sql: bytes) -> list[StatementKind]:
+    """The kinds of the statements of a record that may hold several."""
+    kind = statement_kind(sql)
+    if b";" not in sql or not (kind is not StatementKind.PLAIN or may_hide_transaction(sql)):
+        return [kind]
+    try:
+        return [statement_kind(piece.encode()) for piece in split_statements(sql.decode("utf-8"))]
+    except UnicodeDecodeError:
+        return [kind]
+
+
 class _Watch:
     """Looks at the records that matter for transactions and at checkpoints."""
 
@@ -215,20 +237,22 @@ class _Watch:
 
     def saw(self, batch: RecordBatch) -> None:
         self.records += len(batch)
-        for index in batch.special:
-            kind = batch.types.get(index)
+        for index in _worth_a_look(batch):
+            kind, sql = batch.types.get(index), batch.sql[index]
             if kind is RecordType.CHECKPOINT:
                 self._saw_checkpoint(batch, index)
-            elif kind is None and (sql := batch.sql[index]) is not None:
-                self._saw_statement(sql, batch.start_of(index))
+            elif sql is not None:
+                # A record of the MySQL dialect is one statement.
+                pieces = [statement_kind(sql)] if kind is RecordType.MYSQL else _kinds(sql)
+                for piece in pieces:
+                    self._saw_statement(piece, batch.start_of(index))
 
     def _saw_checkpoint(self, batch: RecordBatch, index: int) -> None:
         stated, position = batch.record(index).stated_position, batch.start_of(index)
         if stated != self._base + position:
             self._warn(position, f"a checkpoint states position {stated}, it stands at {self._base + position}")
 
-    def _saw_statement(self, sql: bytes, position: int) -> None:
-        kind = statement_kind(sql)
+    def _saw_statement(self, kind: StatementKind, position: int) -> None:
         if kind is StatementKind.BEGIN:
             if self.open_transaction is None:
                 self.open_transaction = position

@@ -123,7 +123,29 @@ def test_a_rollback_to_a_savepoint_ends_nothing(log: Path) -> None:
 
 
 def test_a_transaction_in_one_record_opens_none(log: Path) -> None:
-    log.write_bytes(records.encode_timed(RecordType.TRANSACTION, 7, None, b"BEGIN;\nINSERT INTO t VALUES (1)"))
+    log.write_bytes(
+        records.encode_timed(RecordType.TRANSACTION, 7, None, b"INSERT INTO t VALUES (1);\nDELETE FROM t")
+    )
+    assert scan_log(log).open_transaction is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "open_at"),
+    [
+        (b"BEGIN; INSERT INTO t VALUES (1); COMMIT", None),
+        (b"BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN", 0),
+        (b"INSERT INTO t VALUES (1); BEGIN; INSERT INTO t VALUES (2)", 0),
+        (b"INSERT INTO t VALUES ('; BEGIN;')", None),
+        (b"BEGIN; INSERT INTO t VALUES ('\xff'); COMMIT", 0),
+    ],
+)
+def test_several_statements_in_one_record(log: Path, sql: bytes, open_at: int | None) -> None:
+    log.write_bytes(encode_v3(RecordType.SQL, sql))
+    assert scan_log(log).open_transaction == open_at
+
+
+def test_a_mysql_record_is_one_statement(log: Path) -> None:
+    log.write_bytes(records.encode_mysql(b"INSERT INTO t VALUES ('it\\'s; BEGIN; x')"))
     assert scan_log(log).open_transaction is None
 
 
