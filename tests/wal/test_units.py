@@ -202,9 +202,10 @@ def test_controls_keep_their_place_among_the_statements() -> None:
 
 def test_a_control_among_others_in_its_record_is_left_to_the_engine() -> None:
     sql = b"CREATE PUBLICATION p; DELETE FROM t"
-    (section,) = cut(v2(sql, b"SHOW PUBLICATIONS;"))
-    assert section.work.statements == [sql]
-    assert section.work.controls == [Control(1, 1, b"SHOW PUBLICATIONS;")]
+    for encode in (records.encode_v2, records.encode_mysql):
+        (section,) = cut(batch(encode(sql), encode(b"SHOW PUBLICATIONS")))
+        assert section.work.statements == [sql]
+        assert section.work.controls == [Control(1, 1, b"SHOW PUBLICATIONS")]
 
 
 # -- several statements in one record -------------------------------------------------------------------------
