@@ -205,6 +205,7 @@ class _Reached:
 
     def log_lost(self, reason: LogTruncated) -> None:
         """Whoever waits goes on waiting: the log may come back and grow."""
+        self._waiters.reached(0)
 
 
 class MasterRole(Role):
