@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -53,6 +54,7 @@ class LogFeed:
         self._held_bytes = 0
         self._reader: FileReader | None = None
         self._waiting: dict[tuple[int, int], list[Deferred[Chunk]]] = {}
+        self._spare: bytearray | None = None
         self.reads = 0
 
     @property
@@ -86,7 +88,8 @@ class LogFeed:
             return asked
         reader = self._open()
         self.reads += 1
-        piece = reader.read_now(start, end - start, HEADER_SIZE)
+        spare = self._take_spare() if end - start == PIECE else None
+        piece = reader.read_now(start, end - start, HEADER_SIZE, spare)
         if piece is not None:
             return self._hold(start, end, piece)
         self._waiting[start, end] = [asked]
@@ -98,6 +101,7 @@ class LogFeed:
         self._held.clear()
         self._held_bytes = 0
         self._waiting.clear()
+        self._spare = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -136,4 +140,17 @@ class LogFeed:
         while self._held_bytes > self._limit and len(self._held) > 1:
             _, dropped = self._held.popitem(last=False)
             self._held_bytes -= dropped.end - dropped.start
+            if dropped.end - dropped.start == PIECE:
+                self._spare = cast("bytearray", dropped.framed.obj)
         return chunk
+
+    def _take_spare(self) -> bytearray | None:
+        """A buffer that was used before, which saves clearing a new one; None when a connection still sends it."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                # No buffer can change its size while a view of it exists.
+                spare.append(spare.pop())
+            except BufferError:
+                return None
+        return spare

@@ -8,7 +8,7 @@ from operator import methodcaller
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +24,8 @@ from spgrepl.wire.frames import encode_status
 
 _GOODBYE_SECONDS = 2.0
 _SWEEPS_PER_DEADLINE = 10
+_WAKE_SECONDS = 0.005
+_BURST = 2 * 1024 * 1024
 
 
 @implementer(ILogListener)
@@ -61,10 +63,17 @@ class MasterHub:
         self._connections: dict[MasterProtocol, None] = {}
         self._frame: tuple[int, bytes] = (-1, b"")
         self._empty: Deferred[None] | None = None
+        self._to_wake: dict[MasterProtocol, None] = {}
+        self._waking: IDelayedCall | None = None
         self._loops = (
             Beat(clock, self._tick, limits.status_interval),
             Beat(clock, self._sweep, _sweep_interval(limits)),
         )
+
+    @property
+    def burst(self) -> int:
+        """After how many bytes a connection lets the reactor serve the others: less, the more there are."""
+        return _BURST // max(1, len(self._connections))
 
     @property
     def connection_count(self) -> int:
@@ -84,6 +93,10 @@ class MasterHub:
         self._wal.remove_listener(self)
         for loop in self._loops:
             loop.stop()
+        self._to_wake.clear()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
@@ -106,6 +119,7 @@ class MasterHub:
     def remove(self, connection: MasterProtocol) -> None:
         """A connection is gone."""
         self._connections.pop(connection, None)
+        self._to_wake.pop(connection, None)
         if not self._connections and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -116,7 +130,21 @@ class MasterHub:
         """See `ILogListener`."""
         self._build_status()
         self.snapshots.log_grew()
-        self._each(MasterProtocol.go_on)
+        self._to_wake.update(self._connections)
+        if self._waking is None:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        """Tell connections of growth, and let the reactor do other work when that takes long."""
+        self._waking = None
+        until = self.clock.seconds() + _WAKE_SECONDS
+        while self._to_wake:
+            connection = next(iter(self._to_wake))
+            del self._to_wake[connection]
+            self._guarded(connection, MasterProtocol.go_on)
+            if self._to_wake and self.clock.seconds() > until:
+                self._waking = self.clock.callLater(0, self._wake_some)
+                return
 
     def log_lost(self, reason: LogTruncated) -> None:
         """See `ILogListener`. Nothing of the old log is sent any more; newcomers get the new one."""
@@ -147,13 +175,16 @@ class MasterHub:
         self._each(methodcaller("check_deadlines", now))
 
     def _each(self, call: Callable[[MasterProtocol], None]) -> None:
-        """Call something for every connection; a fault of one ends that one."""
         for connection in tuple(self._connections):
-            try:
-                call(connection)
-            except Exception as error:  # noqa: BLE001 - logged, and the connection is ended
-                self._log.failure("a connection of {address} failed", address=connection.address)
-                connection.abort(Cause.FAULT, SpgReplError(f"an error of this program: {error!r}"))
+            self._guarded(connection, call)
+
+    def _guarded(self, connection: MasterProtocol, call: Callable[[MasterProtocol], None]) -> None:
+        """Call something for a connection; a fault ends that one and is no other's concern."""
+        try:
+            call(connection)
+        except Exception as error:  # noqa: BLE001 - logged, and the connection is ended
+            self._log.failure("a connection of {address} failed", address=connection.address)
+            connection.abort(Cause.FAULT, SpgReplError(f"an error of this program: {error!r}"))
 
     # -- the status -----------------------------------------------------------------------------------------
 

@@ -54,20 +54,21 @@ class FileReader:
         self._under_way = 0
         self._closed = False
 
-    def read_now(self, start: int, size: int, room: int = 0) -> bytearray | None:
+    def read_now(self, start: int, size: int, room: int = 0, into: bytearray | None = None) -> bytearray | None:
         """Read bytes that are in memory already.
 
         Args:
             start: The first byte's offset in the file.
             size: How many to read; the file must have them.
             room: How many bytes to leave free in front of them, for a header.
+            into: Where to read them to; `room + size` bytes long.
 
         Returns:
-            `room` zeros and the bytes, or None where the disk would have to be waited for.
+            `room` bytes and those of the file, or None where the disk would have to be waited for.
         """
         if not _NOWAIT:
             return None
-        piece = bytearray(room + size)
+        piece = bytearray(room + size) if into is None else into
         try:
             count = os.preadv(self._handle, [memoryview(piece)[room:]], start, _NOWAIT)
         except OSError as error:

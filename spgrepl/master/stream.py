@@ -26,9 +26,6 @@ from spgrepl.wire.handshake import FollowerHello, StreamVersion, encode_snapshot
 if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
 
-BURST = 1024 * 1024
-"""After how many bytes a connection lets the reactor serve the others."""
-
 _T = TypeVar("_T")
 _log = Logger()
 
@@ -150,7 +147,7 @@ class FollowerStream:
 
     def resume(self) -> None:
         """See `Stream`."""
-        budget = BURST
+        budget = self._hub.burst
         try:
             while self._outlet.ready and not self._reading and not self._ended:
                 piece = self._take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -167,13 +168,36 @@ class LogTests(MasterCase):
         assert got[-1][0] == 1
 
     def test_catch_up_yields_to_others(self) -> None:
-        """After a mebibyte the reactor gets its turn, and the stream goes on in the next one."""
+        """After a burst the reactor gets its turn, and the stream goes on in the next one; more peers, less burst."""
         self.master.log.grow(bytes(3 * 1024 * 1024))
-        peer = self.master.follow(1)
-        first = len(peer.take())
-        assert 1024 * 1024 <= first < 1.5 * 1024 * 1024
-        self.master.pass_time(0.1, 0.01)
-        assert first + len(peer.take()) > 3 * 1024 * 1024
+        for number in range(3):
+            peer = self.master.follow(1)
+            burst = 2 * 1024 * 1024 // (number + 1)
+            assert self.master.hub.burst == burst
+            first = len(peer.take())
+            assert burst <= first < burst + PIECE + 100
+            self.master.pass_time(0.1, 0.01)
+            assert first + len(peer.take()) > 3 * 1024 * 1024
+
+    def test_growth_is_told_in_turns(self) -> None:
+        """Many connections that all have something to send do not keep the reactor from its other work."""
+        peers = [self.master.follow(1000) for _ in range(10)]
+        for peer in peers:
+            peer.take()
+            real = peer.transport.write
+
+            def slow(data: bytes, real: Any = real) -> None:
+                self.master.clock.rightNow += 0.002
+                real(data)
+
+            self.patch(peer.transport, "write", slow)
+        self.master.log.grow(b"x")
+        served = [bool(peer.take()) for peer in peers]
+        assert served == [True] * 2 + [False] * 8
+        peers[2].lose()
+        self.master.log.grow(b"y")
+        self.master.pass_time(0.2, 0.005)
+        assert all(wal_of(peer.take()).endswith(b"y") for peer in peers[3:])
 
     def test_same_place_is_read_once(self) -> None:
         first = self.master.follow(10)
