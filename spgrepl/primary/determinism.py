@@ -50,11 +50,11 @@ class Moment:
 
     Attributes:
         instant: The present time in UTC, as ``2026-01-31 12:00:00.123``.
-        outcome: What the statement before did; None for a statement that stands alone.
+        outcome: What the statement before did.
     """
 
     instant: str
-    outcome: Outcome | None = None
+    outcome: Outcome = Outcome()
 
 
 @attrs.frozen
@@ -138,6 +138,7 @@ class Rewriter:
         self._text = text
         self._tokens = tokens
         self._insert: Insert | None = None
+        self._plain_tuples = range(0)
         self._constant = False
 
     def statement(self) -> str:
@@ -147,6 +148,7 @@ class Rewriter:
             NotReplayable: A call in it has no one value; the message says what to write instead.
         """
         self._insert = parse_insert(self._tokens)
+        self._plain_tuples = self._find_plain_tuples()
         return self._rewritten()
 
     def constant(self) -> str:
@@ -246,14 +248,14 @@ class Rewriter:
         Raises:
             NotReplayable: It is not.
         """
-        if call.name in RANDOM_FUNCTIONS and self._is_in_plain_tuple(call):
+        if call.name in RANDOM_FUNCTIONS and self._tokens[call.first].start in self._plain_tuples:
             if call.name == "random" and not call.arguments:
                 return self._evaluator.value("random()")
             if len(call.arguments) == 1 and _is_literal(call.arguments[0]):
                 inside = self._text[call.arguments[0][0].start : call.arguments[0][-1].end]
                 return self._evaluator.value(f"randomblob({inside})")
-        outcome = self._moment.outcome
-        if call.name in OUTCOME_FUNCTIONS and outcome is not None and self._is_evaluated_once():
+        if call.name in OUTCOME_FUNCTIONS and self._is_evaluated_once():
+            outcome = self._moment.outcome
             value = outcome.changes if call.name == "changes" else outcome.last_rowid
             if value is not None:
                 return value
@@ -264,15 +266,14 @@ class Rewriter:
             )
         raise NotReplayable(explain(call.name), self._text)
 
-    def _is_in_plain_tuple(self, call: _Call) -> bool:
-        """Whether a call stands in a tuple of VALUES, in an INSERT whose tuples hold no query."""
+    def _find_plain_tuples(self) -> range:
+        """Where the tuples of VALUES stand in the text; nowhere where they hold a query, or there are none."""
         insert = self._insert
         if insert is None or insert.source is not RowSource.VALUES:
-            return False
-        inside = [token for token in self._tokens if insert.source_start <= token.start < insert.source_end]
-        return insert.source_start <= self._tokens[call.first].start < insert.source_end and not any(
-            token.upper in ("SELECT", "WITH") for token in inside
-        )
+            return range(0)
+        tuples = range(insert.source_start, insert.source_end)
+        holds_query = any(token.start in tuples and token.upper in ("SELECT", "WITH") for token in self._tokens)
+        return range(0) if holds_query else tuples
 
     def _is_evaluated_once(self) -> bool:
         """Whether the outcome of the statement before is the same wherever it is asked for in this one."""

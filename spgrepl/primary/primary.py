@@ -68,7 +68,7 @@ class Primary:
     - `EngineFailed`: the disk is full, or another program holds the database. Nothing of the request was done;
       try again later.
     - `LoggedNotApplied`: the request is durable and takes effect later; do not repeat it.
-    - `Overloaded`: `max_pending` requests are waiting; wait for some of them, then go on.
+    - `Overloaded`: as many requests are waiting as may; wait for some of them, then go on.
     - `ServiceStopped`: the primary is not open.
 
     A Deferred may be cancelled. A request that has not begun is then left out; one that has is carried out, and
@@ -79,6 +79,7 @@ class Primary:
         paths: The database and its log.
         max_record: The most bytes of SQL that one statement may have; followers must accept as many.
         max_pending: How many requests, and how many queries, may wait.
+        max_pending_size: How many characters of SQL the waiting requests may have in all.
     """
 
     _log = Logger()
@@ -90,10 +91,13 @@ class Primary:
         *,
         max_record: int = DEFAULT_MAX_RECORD,
         max_pending: int = 100_000,
+        max_pending_size: int = 256 * 1024 * 1024,
     ) -> None:
         self._reactor = reactor
         self._paths = paths
         self._max_pending = max_pending
+        self._max_pending_size = max_pending_size
+        self._pending_size = 0
         self._state = _State.CLOSED
         self._writer = DatabaseWriter(paths, max_record)
         self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
@@ -247,22 +251,27 @@ class Primary:
         if self._state is not _State.OPEN:
             return fail(self._not_open())
         if len(self._readers) >= self._max_pending:
-            return fail(self._overloaded("queries"))
+            return fail(self._overloaded(f"{self._max_pending} queries"))
         return self._readers.query(sql, parameters)
 
     def _not_open(self) -> ServiceStopped:
         return ServiceStopped(f"the primary of {self._paths.database} is {self._state.value}, not open")
 
     def _overloaded(self, what: str) -> Overloaded:
-        return Overloaded(f"{self._max_pending} {what} wait already; let some of them end before you ask for more")
+        return Overloaded(f"{what} wait already; let some of them end before you ask for more")
 
     def _ask(self, request: Request) -> Deferred[int]:
         if self._state is not _State.OPEN:
             return fail(self._not_open())
+        if not all(isinstance(sql, str) for sql in request.statements):
+            return fail(UsageError("a statement is text"))
         if self.pending >= self._max_pending:
-            return fail(self._overloaded("requests"))
+            return fail(self._overloaded(f"{self._max_pending} requests"))
+        if self._pending and self._pending_size + request.size > self._max_pending_size:
+            return fail(self._overloaded(f"requests with {self._pending_size} characters of SQL"))
         waiting = _Waiting(request)
         self._pending.append(waiting)
+        self._pending_size += request.size
         if not self._in_flight:
             self._start_group()
         return waiting.deferred
@@ -272,6 +281,7 @@ class Primary:
         size = 0
         while self._pending and len(self._in_flight) < GROUP_REQUESTS and size < GROUP_SIZE:
             waiting = self._pending.popleft()
+            self._pending_size -= waiting.request.size
             if not waiting.cancelled:
                 self._in_flight.append(waiting)
                 size += waiting.request.size

@@ -228,7 +228,7 @@ class WriterSession:
         for number, sql in enumerate(request.statements, 1):
             try:
                 statement = prepare(sql, self._max_record, request.transaction)
-                moment = Moment(instant, outcome if request.transaction else None)
+                moment = Moment(instant, outcome)
                 text = self._rewritten(statement, moment)
                 result, outcome = self._execute(text, statement, outcome)
             except StatementFailed as error:
@@ -322,9 +322,11 @@ class WriterSession:
 
 
 def _outcome(cursor: sqlite3.Cursor, text: str, before: Outcome) -> Outcome:
-    changes = cursor.rowcount if cursor.rowcount >= 0 else None
-    inserted = changes and text[:7].upper() in ("INSERT ", "REPLACE")
-    return Outcome(changes, cursor.lastrowid if inserted else before.last_rowid)
+    if cursor.rowcount < 0:
+        # The driver tells nothing of a statement that begins with WITH, be it an INSERT or not.
+        return Outcome(None, None if text[:4].upper() == "WITH" else before.last_rowid)
+    inserted = cursor.rowcount > 0 and text[:1] in "IiRr"
+    return Outcome(cursor.rowcount, cursor.lastrowid if inserted else before.last_rowid)
 
 
 def _encode(texts: Sequence[str], transaction: bool) -> bytes:

@@ -150,6 +150,7 @@ class PrimaryTests(TestCase):
         """A list is asked for, with something in it."""
         self.failureResultOf(self.primary.transaction([]), UsageError)
         self.failureResultOf(self.primary.transaction("DELETE FROM t"), UsageError)
+        self.failureResultOf(self.primary.transaction([b"DELETE FROM t"]), UsageError)  # type: ignore[list-item]
 
     @inlineCallbacks
     def test_a_request_that_waits_is_cancelled(self) -> Any:
@@ -211,6 +212,12 @@ class PrimaryTests(TestCase):
         yield gatherResults([gatherResults(asked), gatherResults(queries)])
         yield small.execute(TABLE)
         yield small.close()
+        narrow = Primary(reactor, self.paths, max_pending_size=20)  # type: ignore[arg-type]
+        yield narrow.open()
+        asked = [narrow.execute("DELETE FROM t -- a long one") for _ in range(2)]
+        self.failureResultOf(narrow.execute("DELETE FROM t"), Overloaded)
+        yield gatherResults(asked)
+        yield narrow.close()
 
     @inlineCallbacks
     def test_a_defect_in_the_writer(self) -> Any:

@@ -68,6 +68,18 @@ def test_the_database_is_rolled_forward(paths: DatabasePaths) -> None:
     assert rows(paths) == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize(("end", "expected"), [(b"COMMIT", [(1,), (2,), (3,), (4,)]), (b"ROLLBACK", [(1,), (4,)])])
+def test_a_transaction_longer_than_what_is_read_at_once(
+    paths: DatabasePaths, end: bytes, expected: list[tuple[int]]
+) -> None:
+    """It is one unit all the same."""
+    append(paths, encode_v2(b"BEGIN"))
+    for number in (2, 3):
+        append(paths, encode_v2(b"INSERT INTO t VALUES (%d, '%s')" % (number, b"x" * 1_500_000)))
+    append(paths, encode_v2(end) + encode_statement(b"INSERT INTO t VALUES (4, 'd')"))
+    assert rows(paths) == expected
+
+
 def test_a_torn_tail_is_cut(paths: DatabasePaths) -> None:
     """A half record at the end was never acknowledged."""
     length = paths.wal.stat().st_size
