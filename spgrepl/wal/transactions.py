@@ -19,25 +19,32 @@ class StatementKind(enum.Enum):
     CONTROL = "control"
 
 
-# White space and comments. An unfinished block comment ends with the text, as SQLite has it. The groups are
-# atomic: a comment ends where it first can, never later, and no text makes the search try what it has tried.
-_GAP = rb"(?>\s+|--[^\n]*\n?|/\*(?:.*?\*/|.*))"
+# Blanks (a byte order mark is one to SQLite, a vertical tab is not) and comments, of which an unfinished one ends
+# with the text. The groups are atomic: a comment ends where it first can, never later, and no text makes the
+# search try what it has tried.
+_BLANKS = rb"[ \t\n\f\r]++|\xef\xbb\xbf"
+_GAP = rb"(?>%(blanks)s|--[^\n]*\n?|/\*(?:.*?\*/|.*))" % {b"blanks": _BLANKS}
+# Behind a word, a byte order mark is a part of it.
+_BETWEEN = rb"(?!\xef)%(gap)s++" % {b"gap": _GAP}
 _KIND = re.compile(
     rb"(?>%(gap)s|;)*+(?:"
-    rb"(?P<begin>BEGIN|START%(gap)s++TRANSACTION)"
+    rb"(?P<begin>BEGIN|START%(between)sTRANSACTION)"
     rb"|(?P<commit>COMMIT|END)"
-    rb"|(?P<rollback_to>ROLLBACK(?:%(gap)s++(?:TRANSACTION|WORK))?%(gap)s++TO)"
+    rb"|(?P<rollback_to>ROLLBACK(?:%(between)s(?:TRANSACTION|WORK))?%(between)sTO)"
     rb"|(?P<rollback>ROLLBACK|ABORT)"
     rb"|(?P<savepoint>SAVEPOINT)"
     rb"|(?P<release>RELEASE)"
-    rb"|(?P<control>(?:CREATE|DROP|ALTER|SHOW)%(gap)s++(?:PUBLICATIONS?|SUBSCRIPTIONS?)"
-    rb"|(?:SET|SHOW)%(gap)s++effective_wal_level|WAIT%(gap)s++FOR%(gap)s++WAL)"
-    rb")(?![\w$\x80-\xff])" % {b"gap": _GAP},
+    rb"|(?P<control>(?:CREATE|DROP|ALTER|SHOW)%(between)s(?:PUBLICATIONS?|SUBSCRIPTIONS?)"
+    rb"|(?:SET|SHOW)%(between)seffective_wal_level|WAIT%(between)sFOR%(between)sWAL)"
+    rb")(?![\w$\x80-\xff])" % {b"gap": _GAP, b"between": _BETWEEN},
     re.IGNORECASE | re.DOTALL,
 )
 
 # A first look that settles nearly every statement: these words open all kinds but the plain one.
-_OPENERS = re.compile(rb"[\s;]*+(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
+_OPENERS = re.compile(
+    rb"(?>%(blanks)s|;)*+(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)" % {b"blanks": _BLANKS},
+    re.IGNORECASE,
+)
 
 _TRANSACTION_WORD = re.compile(rb"\b(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 
