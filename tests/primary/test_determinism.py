@@ -14,7 +14,6 @@ from spgrepl.primary.determinism import (
     Outcome,
     apply_edits,
     find_dependent,
-    refuse_unordered_limit,
     rewrite,
 )
 from spgrepl.primary.functions import Evaluator
@@ -251,42 +250,6 @@ def test_an_insert_that_inserted_nothing_has_no_row_number(tmp_path: Path) -> No
                 "INSERT OR IGNORE INTO t VALUES (1)", "INSERT INTO t VALUES (last_insert_rowid() + 1)"
             )
         assert writer.rows("SELECT * FROM t") == [(1,)]
-
-
-# -- LIMIT ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO t SELECT a FROM u LIMIT 5",
-        "CREATE TABLE v AS SELECT a FROM u LIMIT 5",
-        "UPDATE t SET a = (SELECT a FROM u LIMIT 1)",
-        "DELETE FROM t WHERE a IN (SELECT a FROM (SELECT a FROM u ORDER BY a) LIMIT 3)",
-        "WITH x AS (SELECT a FROM u LIMIT 1) INSERT INTO t SELECT a FROM x ORDER BY a",
-        "DELETE FROM t LIMIT 1",
-    ],
-)
-def test_limit_without_order_is_refused(sql: str) -> None:
-    """Which rows it takes is not said."""
-    with pytest.raises(NotReplayable, match="ORDER BY"):
-        rewritten(sql)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO t SELECT a FROM u ORDER BY a LIMIT 5",
-        "DELETE FROM t WHERE EXISTS (SELECT 1 FROM u LIMIT 1)",
-        "WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c LIMIT 9) INSERT INTO t SELECT x FROM c",
-        "WITH c AS NOT MATERIALIZED (SELECT 1 UNION SELECT 2 FROM C LIMIT 9) DELETE FROM t WHERE a IN c",
-        "INSERT INTO t (\"limit\") VALUES ('no LIMIT 1')",
-    ],
-)
-def test_limit_that_means_the_same_everywhere(sql: str) -> None:
-    """With ORDER BY, under EXISTS, and in a recursion it is allowed."""
-    refuse_unordered_limit(sql, significant_tokens(sql))
-    assert rewritten(sql) == sql
 
 
 # -- parts ----------------------------------------------------------------------------------------------------

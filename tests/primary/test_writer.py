@@ -495,3 +495,9 @@ def test_a_commit_that_fails_behind_the_log(tmp_path: Path, monkeypatch: pytest.
         writer.transaction("INSERT INTO t VALUES (3, 3)", "DELETE FROM t WHERE id = 1")
         assert writer.rows("SELECT id FROM t") == [(2,), (3,)]
         assert_same_on_copy(writer)
+
+
+def test_a_limit_without_order_is_refused(tmp_path: Path) -> None:
+    """By name, before it is run."""
+    with opened(tmp_path, TABLE) as writer, pytest.raises(NotReplayable, match="LIMIT without ORDER BY"):
+        writer.execute("INSERT INTO t SELECT * FROM t LIMIT 5")
