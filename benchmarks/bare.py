@@ -95,7 +95,7 @@ def disk_pairs(folder: Path, count: int) -> list[float]:
     return seconds
 
 
-def run(*words: str | Path) -> list[float]:
+def run(*words: str | Path | int) -> list[float]:
     """Run one of these in a process of its own; returns the seconds that it prints."""
     command = [sys.executable, "-m", "benchmarks.bare", *map(str, words)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

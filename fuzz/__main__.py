@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from fuzz.seeds import seeds
+from fuzz.seeds import DICTIONARY, seeds
 from fuzz.targets import TARGETS
 from spgrepl.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE
 
@@ -69,7 +69,9 @@ def fuzz(target: str, seconds: int, findings: Path, corpus: Path | None) -> Resu
         corpus: A folder whose inputs are started from and added to; None for the seeds alone.
     """
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        gathered = Path(folder) if corpus is None else corpus / target
+        words = Path(folder) / "words"
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in DICTIONARY))
+        gathered = (Path(folder) if corpus is None else corpus) / target
         gathered.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds(target)):
             (gathered / f"seed-{number}").write_bytes(seed)
@@ -80,6 +82,7 @@ def fuzz(target: str, seconds: int, findings: Path, corpus: Path | None) -> Resu
             f"-timeout={SECONDS_PER_INPUT}",
             f"-rss_limit_mb={MEGABYTES}",
             "-use_value_profile=1",
+            f"-dict={words}",
             "-print_final_stats=1",
             f"-artifact_prefix={findings}/{target}-",
         ]
@@ -110,6 +113,11 @@ def fuzz(target: str, seconds: int, findings: Path, corpus: Path | None) -> Resu
         output,
         code,
     )
+
+
+def _escaped(word: bytes) -> str:
+    """A word as libFuzzer reads it from a dictionary."""
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 def replay(target: str, path: Path) -> None:

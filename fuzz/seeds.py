@@ -20,6 +20,17 @@ _SQL = (
 )
 
 
+DICTIONARY = (
+    *b"BEGIN START TRANSACTION COMMIT END ROLLBACK TO SAVEPOINT RELEASE ABORT".split(),
+    *b"CREATE TEMP TRIGGER EXPLAIN DROP SHOW SET PUBLICATION SUBSCRIPTION \xef\xbb\xbf".split(),
+    *(b"effective_wal_level", b"WAIT FOR WAL", b"INSERT INTO t", b"/*", b"*/", b"--", b"\n", b"''", b"x'", b"->>"),
+    *(b"SPGREPL\x01", b"SPGREPL\x02", b"SPGSUB\x01\0", b"SPGMAN01\x0a"),
+    *(bytes((0, 0, flag)) for flag in (0x80, 0xA0, 0xC0, 0xE0)),
+    *(bytes((5, 0, 0, flag)) for flag in (0, 0x80, 0xC0)),
+)
+"""Words that the formats are made of, since no coverage leads to them through a regular expression."""
+
+
 def _recorded(field: str, *names: str) -> list[bytes]:
     """A field of recorded conversations, as bytes."""
     found = (json.loads((VECTORS / f"{name}.json").read_text()).get(field) for name in names)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz import targets
+from fuzz import transaction_targets
 from spgrepl.wal import records
 from spgrepl.wal.parser import RecordBatch, cut_records
 from spgrepl.wal.records import RecordType
@@ -325,9 +325,9 @@ WORDS = st.sampled_from(
 def test_what_is_committed_does_not_depend_on_the_batches(log: list[bytes], size: int) -> None:
     encoded = list(map(records.encode_v2, log))
     for step in (1, size, len(log)):
-        assert targets.committed(encoded, step) == (reference(log), None)
+        assert transaction_targets.committed(encoded, step) == (reference(log), None)
 
 
 @given(st.binary(max_size=60))
 def test_records_of_all_kinds_do_not_depend_on_the_batches(data: bytes) -> None:
-    targets.units(data)
+    transaction_targets.units(data)
