@@ -77,6 +77,7 @@ class SocketOutlet:
 
     def __init__(self, transport: Any, resume: Callable[[], None]) -> None:
         self._transport = transport
+        self._socket: socket.socket = transport.getHandle()
         self._resume = resume
         self._kept: memoryview | None = None
         self._waiting = True  # until the transport has been told of us, which calls resumeProducing
@@ -92,12 +93,15 @@ class SocketOutlet:
 
     def send(self, piece: bytes | memoryview) -> None:
         """See `Outlet`."""
-        taken = self._transport.writeSomeData(piece)
+        try:
+            taken = self._socket.send(piece)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            self._broken(piece)
+            return
         if taken != len(piece):
-            view = memoryview(piece)
-            taken = self._offer(view, taken)
-            if taken < len(view):
-                self._keep(view[taken:])
+            self._keep(memoryview(piece)[taken:])
 
     def rest(self) -> None:
         """See `Outlet`."""
@@ -120,18 +124,10 @@ class SocketOutlet:
         self._kept = None
         self._transport.abortConnection()
 
-    def _offer(self, view: memoryview, count: int | Exception) -> int:
-        """Go on sending, as much as the kernel takes, since it has taken `count`; returns how much that was."""
-        taken = 0
-        while isinstance(count, int):
-            taken += count
-            if count <= 0 or taken == len(view):
-                return taken
-            count = self._transport.writeSomeData(view[taken:])
-        # The connection is broken. The transport learns it in its own way when it is given the rest.
+    def _broken(self, piece: bytes | memoryview) -> None:
+        """The connection is broken. The transport learns it in its own way when it is given the piece."""
         self.ready = False
-        self._transport.write(bytes(view[taken:]))
-        return len(view)
+        self._transport.write(bytes(piece))
 
     def _keep(self, view: memoryview) -> None:
         self._kept = view

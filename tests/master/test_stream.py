@@ -168,7 +168,7 @@ class LogTests(MasterCase):
         assert got[-1][0] == 1
 
     def test_catch_up_yields_to_others(self) -> None:
-        """After a burst the reactor gets its turn, and the stream goes on in the next one; more peers, less burst."""
+        """After a burst the reactor gets its turn and the stream goes on in the next one; more peers, less burst."""
         self.master.log.grow(bytes(3 * 1024 * 1024))
         for number in range(3):
             peer = self.master.follow(1)
