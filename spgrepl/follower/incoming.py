@@ -134,7 +134,11 @@ class IncomingSnapshot:
             raise EngineFailed(f"{self._path} cannot be written: {self.failure.getErrorMessage()}")
 
     def discard(self) -> Deferred[None]:
-        """Give the snapshot up: close and remove the file."""
+        """Give the snapshot up: close and remove the file.
+
+        Returns:
+            A Deferred that fires when the file is gone.
+        """
         self._pieces = []
         return self._call(self._remove)
 

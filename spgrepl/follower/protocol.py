@@ -52,10 +52,11 @@ class LinkTimeouts:
     """Deadlines of a follower's connection, in seconds.
 
     Attributes:
-        reply: From the hello to the master's reply, where no snapshot is asked for.
+        reply: From the hello to the master's reply, where no snapshot is asked for; then without a byte of the
+            log that this copy has already, which is compared first.
         snapshot: The same, where the master has to make a snapshot first.
         snapshot_idle: Without a byte, within a snapshot.
-        silence: Without a byte, not even a STATUS, on a V2 stream.
+        silence: Without a byte, not even a STATUS, on a V2 stream that goes on behind what was compared.
     """
 
     reply: float = 15.0
@@ -130,6 +131,7 @@ class FollowerProtocol(Protocol):
         self._fence = FenceCheck(ReplayState(0, 0))
         self._state = LinkState.PREPARING
         self._deadline: IDelayedCall | None = None
+        self._timeout: float | None = None
         self._reason: SpgReplError | None = None
         self._heard = False
         self._on_demand = False
@@ -138,6 +140,7 @@ class FollowerProtocol(Protocol):
         self._early = b""
         self._position = 0
         self._doubt: LogTruncated | None = None
+        self._log_came = False
         self._passed_over = 0
 
     @property
@@ -188,6 +191,7 @@ class FollowerProtocol(Protocol):
             self._owner.state_changed(state)
 
     def _set_deadline(self, timeout: float | None) -> None:
+        self._timeout = timeout
         if timeout is None:
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -201,18 +205,24 @@ class FollowerProtocol(Protocol):
         self._deadline = None
         if self._paused:
             # Silence means nothing while nobody listens.
-            self._set_deadline(self._timeouts.silence)
+            self._set_deadline(self._timeout)
             return
-        awaited = "not even a STATUS" if self._state in _STREAM_STATES else "nothing"
-        self._close(PeerTimeout(f"{awaited} came from the master in time while this side was {self._state.value}"))
+        awaited = "not even a STATUS" if self._state is LinkState.STREAMING else "nothing that was waited for"
+        error = f"{awaited} came from the master in time while this side was {self._state.value}"
+        if self._state is LinkState.FENCE:
+            error += (
+                f": it had its log from position {self._fence.start} on when this copy was made. Where it stays "
+                f"silent, its log was truncated or is another one"
+            )
+        self._close(PeerTimeout(error))
 
     # -- receiving --------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the master."""
         self._heard = True
-        if self._state in _STREAM_STATES and self._deadline is not None:
-            # Whoever sends is not silent: SPG masters send all their segments before the first STATUS.
+        if self._state is LinkState.STREAMING and self._deadline is not None:
+            # Whoever sends is not silent: a long frame, or one that is passed over, leaves no room for a STATUS.
             self._set_deadline(self._timeouts.silence)
         try:
             self._receive(data)
@@ -269,16 +279,27 @@ class FollowerProtocol(Protocol):
             self._close(error)
 
     def _stream(self, data: bytes) -> None:
-        silence = None if self._version is StreamVersion.V1 else self._timeouts.silence
-        self._enter(LinkState.STREAMING if self._fence.passed else LinkState.FENCE, silence)
+        if self._fence.passed:
+            self._begin_streaming()
+        else:
+            self._enter(LinkState.FENCE, self._timeouts.reply)
         if data:
             self._receive_stream(data)
+
+    def _begin_streaming(self) -> None:
+        # A master of V1 has nothing to say while its log does not grow.
+        silence = None if self._version is StreamVersion.V1 else self._timeouts.silence
+        self._enter(LinkState.STREAMING, silence)
 
     def _receive_stream(self, data: bytes) -> None:
         if self._version is StreamVersion.V1:
             self._wal(data)
             return
-        for event in self._frames.feed(data):
+        events = self._frames.feed(data)
+        if self._state is LinkState.FENCE and not events:
+            # SPG masters send all their segments before the log.
+            self._set_deadline(self._timeouts.reply)
+        for event in events:
             if isinstance(event, WalBytes):
                 self._wal(event.data)
             else:
@@ -290,10 +311,13 @@ class FollowerProtocol(Protocol):
 
     def _wal(self, data: bytes) -> None:
         self._doubt = None
+        self._log_came = True
         if self._state is LinkState.FENCE:
             data = self._fence.feed(data)
             if self._fence.passed:
-                self._enter(LinkState.STREAMING, self._timeouts.silence if self._deadline else None)
+                self._begin_streaming()
+            else:
+                self._set_deadline(self._timeouts.reply)
         if data:
             self._position += len(data)
             self._owner.log_data(data)
@@ -303,7 +327,7 @@ class FollowerProtocol(Protocol):
             self._doubt = None
         elif self._doubt is None:
             # A master may have measured its log before it sent the bytes that came last: a second STATUS in a
-            # row, or the end of the connection, makes it sure.
+            # row makes it sure, or the end of a connection on which no byte of the log came.
             self._doubt = LogTruncated(
                 f"the master's log ends at {status.length}, before position {self._position} that this copy has "
                 f"reached: it was truncated, reset or replaced. Point the follower at the right master, or take a "
@@ -326,8 +350,7 @@ class FollowerProtocol(Protocol):
         if self._paused and self._state is not LinkState.CLOSED:
             self._paused = False
             self.transport.resumeProducing()
-            if self._state is LinkState.STREAMING and self._deadline is not None:
-                self._set_deadline(self._timeouts.silence)
+            self._set_deadline(self._timeout)
 
     # -- closing ----------------------------------------------------------------------------------------------
 
@@ -354,7 +377,8 @@ class FollowerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the follower why it ended."""
         if self._reason is None and not self._on_demand:
-            self._reason = self._doubt or PeerClosed(
+            doubt = None if self._log_came else self._doubt
+            self._reason = doubt or PeerClosed(
                 f"the master closed the connection while this side was {self._state.value}: {reason.value}"
             )
         self._set_deadline(None)

@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 
 from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.engines.worker import EngineWorker
-from spgrepl.errors import HistoryDiverged, PeerClosed, RecordError, ReplayStopped, ServiceStopped, SpgReplError
+from spgrepl.errors import HistoryDiverged, PeerClosed, PeerTimeout, ServiceStopped, SpgReplError
 from spgrepl.files import DatabasePaths
 from spgrepl.follower.applied_log import AppliedLog
-from spgrepl.follower.backoff import Backoff
+from spgrepl.follower.backoff import RetryPlan
 from spgrepl.follower.connecting import LinkFactory, NotingEndpoint
 from spgrepl.follower.incoming import IncomingSnapshot
 from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
@@ -97,13 +97,12 @@ class FollowerService(Service):
             self._retry_delay,
             reactor,
         )
-        self._backoff = Backoff()
+        self._retries = RetryPlan(reactor)
         self._waiters = PositionWaiters(reactor, f"the copy in {paths.database}")
         self._link: FollowerProtocol | None = None
         self._incoming: IncomingSnapshot | None = None
         self._next_version = StreamVersion.V2
         self._resnapshot = False
-        self._at_once = False
         self._state = FollowerState.STOPPED
         self._error: SpgReplError | None = None
         self._progress: Progress | None = None
@@ -158,29 +157,25 @@ class FollowerService(Service):
 
     @inlineCallbacks
     def _close_all(self) -> Any:
+        if self._link is not None:
+            self._link.drop()
         if self._client.running:
             yield self._client.stopService()
         self._queue.discard()
         self._waiters.stop()
-        yield self._worker.call(self._replay.close).addErrback(self._log_failure)
+        closed = self._worker.call(self._replay.close)
+        yield closed.addErrback(lambda failure: self._log.failure("closing the copy", failure))
         self._worker.stop()
         self.log.close()
         self._state = FollowerState.STOPPED
 
     def _shut_down(self) -> Deferred[None]:
         if self._stopping is None:
-            self._stopping = self._close_all()
+            self._stopping = Deferred()
+            self._close_all().chainDeferred(self._stopping)
         waiter: Deferred[None] = Deferred()
-
-        def pass_on(result: Any) -> Any:
-            waiter.callback(None)
-            return result
-
-        self._stopping.addBoth(pass_on)
+        self._stopping.addBoth(lambda _: waiter.callback(None))
         return waiter
-
-    def _log_failure(self, failure: Failure) -> None:
-        self._log.failure("closing the copy", failure)
 
     # -- connecting -------------------------------------------------------------------------------------------
 
@@ -192,15 +187,14 @@ class FollowerService(Service):
 
     def _retry_delay(self, _attempt: int) -> float:
         self._state = FollowerState.WAITING if self.running else FollowerState.STOPPED
-        if self._at_once:
-            self._at_once = False
-            return 0.0
-        delay = self._backoff.delay()
+        delay = self._retries.delay()
         self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
         return delay
 
     def _connect_failed(self, failure: Failure) -> None:
-        self._backoff.failed()
+        if not self.running:
+            return
+        self._retries.failed()
         self._next_version = StreamVersion.V2
         self._error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
 
@@ -218,23 +212,22 @@ class FollowerService(Service):
         self._next_version = StreamVersion.V1 if refused_v2 else StreamVersion.V2
         if refused_v2:
             self._log.info("the master closed on the V2 hello; trying V1")
-            self._at_once = True
+            self._retries.refused_version()
             return
         self._error = reason
         self._log.warn("the connection has ended: {reason}", reason=reason)
         if isinstance(reason, HistoryDiverged):
             self._diverged(reason)
         else:
-            self._backoff.failed()
+            self._retries.failed()
 
     def _diverged(self, reason: HistoryDiverged) -> None:
         if self._on_divergence is OnDivergence.STOP:
             self._end(reason)
-        elif not self._resnapshot:
-            self._log.warn("taking a fresh snapshot, as told by --on-divergence resnapshot")
-            self._resnapshot = self._at_once = True
-        else:
-            self._backoff.failed()
+            return
+        self._log.warn("taking a fresh snapshot, as told by --on-divergence resnapshot")
+        self._resnapshot = True
+        self._retries.diverged()
 
     # -- the connection's calls -------------------------------------------------------------------------------
 
@@ -281,7 +274,16 @@ class FollowerService(Service):
         def install(_: None) -> Deferred[Progress]:
             return self._worker.call(self._replay.install, incoming.length, position)
 
-        return incoming.finish().addCallback(install).addCallback(self._installed, incoming)
+        done = incoming.finish().addCallback(install)
+        return done.addCallbacks(self._installed, self._not_installed, (incoming,), errbackArgs=(incoming,))
+
+    def _not_installed(self, failure: Failure, incoming: IncomingSnapshot) -> Failure:
+        incoming.discard()
+        progress = self._replay.progress()
+        if self._progress is not None and progress.copies != self._progress.copies:
+            # The copy is the new one already; only what comes behind that has failed.
+            self._progressed(progress)
+        return failure
 
     def _installed(self, progress: Progress, incoming: IncomingSnapshot) -> None:
         self._resnapshot = False
@@ -290,7 +292,6 @@ class FollowerService(Service):
             length=incoming.length,
             position=progress.applied,
         )
-        self.log.restart()
         self._received = progress.applied
         self._queue.open()
         self._progressed(progress)
@@ -306,8 +307,8 @@ class FollowerService(Service):
         """See `ILinkOwner`."""
         self._source = status
         self._source_heard = self._reactor.seconds()
-        if not isinstance(self._error, (ReplayStopped, RecordError)):
-            self._recovered()
+        if self._retries.is_stable():
+            self._error = None
 
     def state_changed(self, state: LinkState) -> None:
         """See `ILinkOwner`."""
@@ -315,23 +316,27 @@ class FollowerService(Service):
             self._state = FollowerState.BOOTSTRAPPING
         elif state is LinkState.STREAMING:
             self._state = FollowerState.STREAMING
+            self._retries.streaming()
+            if isinstance(self._error, (PeerClosed, PeerTimeout)):
+                self._error = None
 
     # -- replay's calls ---------------------------------------------------------------------------------------
 
     def _progressed(self, progress: Progress) -> None:
-        before, self._progress = self._progress, progress
+        before, self._progress = self._progress or Progress(0, 0, 0), progress
+        moved, anew = progress.applied > before.applied, progress.copies != before.copies
+        if anew:
+            self.log.restart()
         self.log.publish(progress.applied - progress.base)
         self._waiters.reached(progress.applied)
+        if moved and not anew:
+            self._retries.progressed()
         # An error at a record is over when that record is applied.
         at = getattr(self._error, "position", None)
-        if self._error is not None and (progress.applied > at if at is not None else progress != before):
-            self._recovered()
+        if progress.applied > at if at is not None else moved or anew:
+            self._error = None
         if self._queue.drained and self._link is not None and self._link.state is LinkState.STREAMING:
             self._link.resume()
-
-    def _recovered(self) -> None:
-        self._error = None
-        self._backoff.succeeded()
 
     def _apply_failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, SpgReplError):
