@@ -14,7 +14,7 @@ class ILogListener(Interface):
         """The log may now be read up to `length` bytes; called in the reactor's thread."""
 
     def log_lost(reason: LogTruncated) -> None:
-        """The log was truncated, replaced by another file, or has disappeared: nothing read before is its start."""
+        """The log was truncated, replaced by another file, or has disappeared: what was read is not its start."""
 
 
 class ILogSource(Interface):

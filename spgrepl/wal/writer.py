@@ -61,7 +61,7 @@ class LogWriter:
         self._length = at
 
     def sync(self) -> None:
-        """Make all that was appended durable."""
+        """Make all that was appended durable. May be called from another thread than `append`."""
         os.fdatasync(self._handle)
 
     def cut(self, length: int) -> None:
