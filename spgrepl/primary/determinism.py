@@ -28,8 +28,8 @@ _LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.BLOB})
 _NOW = frozenset({"now", "subsec", "subsecond"})
 _OF_ZONE = frozenset({"localtime", "utc"})
 
-# Behind these a name followed by a parenthesis is a table with its columns, not a call.
-_BEFORE_TABLES = frozenset({"INTO", "FROM", "JOIN", "WITH", "RECURSIVE", "REFERENCES", "AS", ".", "TABLE"})
+# Behind these stands the name of a table or an alias, even where it looks like a call with its arguments.
+_BEFORE_NAMES = frozenset({"INTO", "UPDATE", "WITH", "RECURSIVE", "REFERENCES", "AS", ".", "TABLE"})
 
 
 @attrs.frozen
@@ -294,7 +294,7 @@ def _is_current_word(tokens: list[Token], index: int) -> bool:
         return False
     before = tokens[index - 1].upper if index else ""
     after = tokens[index + 1].text if index + 1 < len(tokens) else ""
-    return before not in (".", "AS") and after != "("
+    return before not in _BEFORE_NAMES and after != "("
 
 
 def _call_at(tokens: list[Token], index: int) -> _Call | None:
@@ -304,7 +304,7 @@ def _call_at(tokens: list[Token], index: int) -> _Call | None:
         return None
     if index + 1 >= len(tokens) or tokens[index + 1].text != "(":
         return None
-    if index and tokens[index - 1].upper in _BEFORE_TABLES:
+    if index and tokens[index - 1].upper in _BEFORE_NAMES:
         return None
     arguments: list[list[Token]] = [[]]
     depth = 0

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 
 from spgrepl.sqltext import SqlValue
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
 
 TIME_FUNCTIONS = {
     "date": (0,),
@@ -109,10 +110,16 @@ def tells_present_time(name: str, arguments: tuple[SqlValue, ...]) -> bool:
 
 
 class Evaluator:
-    """SQLite's own functions, on a connection that holds no data and from which nothing is replaced."""
+    """SQLite's own functions, on a connection that holds no data and from which nothing is replaced.
 
-    def __init__(self) -> None:
+    Args:
+        max_length: The most bytes that a value may have.
+    """
+
+    def __init__(self, max_length: int = DEFAULT_MAX_RECORD) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        # No value may be longer than a statement that holds it: randomblob(1000000000) is not even tried.
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_length)
 
     def value(self, expression: str) -> SqlValue:
         """Evaluate a constant expression.

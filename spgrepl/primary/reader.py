@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from spgrepl.engines.sqlite_session import prepare_session
-from spgrepl.errors import StatementFailed
+from spgrepl.errors import EngineFailed, StatementFailed
 from spgrepl.primary.session import QueryResult
 from spgrepl.sqltext import SqlValue
 
@@ -47,16 +47,22 @@ class DatabaseReader:
     Args:
         database: The database file, which exists.
         busy_seconds: How long to wait for a lock.
+
+    Raises:
+        EngineFailed: The file cannot be opened.
     """
 
     def __init__(self, database: Path, busy_seconds: float = 10.0) -> None:
-        self._connection = sqlite3.connect(
-            f"{database.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=busy_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        try:
+            self._connection = sqlite3.connect(
+                f"{database.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        except sqlite3.Error as error:
+            raise EngineFailed(f"{database} cannot be read: {error}") from error
         prepare_session(self._connection)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.set_authorizer(self._judge)

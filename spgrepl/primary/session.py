@@ -17,7 +17,7 @@ from spgrepl.primary.defaults import TableDefaults, fill_in_defaults, read_depen
 from spgrepl.primary.determinism import Moment, Outcome, rewrite
 from spgrepl.primary.functions import TIME_FUNCTIONS, Evaluator, FunctionNet, explain
 from spgrepl.primary.guard import ObjectGuard
-from spgrepl.primary.statements import Effect, Statement, prepare
+from spgrepl.primary.statements import Effect, Statement, check_text, prepare
 from spgrepl.sqltext import SqlValue, quote_name
 from spgrepl.wal.records import encode_statement, encode_v2
 
@@ -102,7 +102,7 @@ class WriterSession:
     def __init__(self, database: Path, max_record: int, busy_seconds: float = 10.0) -> None:
         self._database = database
         self._max_record = max_record
-        self._evaluator = Evaluator()
+        self._evaluator = Evaluator(max_record)
         self._net = FunctionNet(self._evaluator)
         self._guard = ObjectGuard()
         self._defaults: TableDefaults | None = None
@@ -240,14 +240,24 @@ class WriterSession:
         return Applied(_encode(texts, request.transaction), tuple(texts), tuple(results))
 
     def _rewritten(self, statement: Statement, moment: Moment) -> str:
-        text = rewrite(statement, self._evaluator, moment)
-        if statement.effect is not Effect.ROWS:
-            return text
-        if self._defaults is None:
-            self._defaults = read_dependent_defaults(self.connection)
-        if self._defaults:
-            text = fill_in_defaults(text, self._defaults, self._evaluator, moment)
+        """The text to run and to log, which may be longer than what the caller handed over."""
+        if self._defaults is None and statement.effect is Effect.ROWS:
+            self._defaults = self._read_defaults()
+        try:
+            text = rewrite(statement, self._evaluator, moment)
+            if self._defaults and statement.effect is Effect.ROWS:
+                text = fill_in_defaults(text, self._defaults, self._evaluator, moment)
+        except sqlite3.Error as error:
+            raise StatementFailed(str(error), statement.text) from error
+        if text is not statement.text:
+            check_text(text, self._max_record)
         return text
+
+    def _read_defaults(self) -> TableDefaults:
+        try:
+            return read_dependent_defaults(self.connection)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _execute(self, text: str, statement: Statement, before: Outcome) -> tuple[QueryResult | None, Outcome]:
         if statement.effect in _SCHEMA_EFFECTS:

@@ -83,7 +83,7 @@ def prepare(sql: str, max_length: int, in_transaction: bool) -> Statement:
     Raises:
         StatementFailed: It is not one statement that may be run here; the message says what to do instead.
     """
-    _check_text(sql, max_length)
+    check_text(sql, max_length)
     text = sql.strip(_EDGE)
     if _PLAIN.match(text) is not None and _LOOK_CLOSER.search(text) is None:
         return Statement(text, Effect.ROWS)
@@ -97,7 +97,12 @@ def prepare(sql: str, max_length: int, in_transaction: bool) -> Statement:
     return _classify(pieces[0], in_transaction)
 
 
-def _check_text(sql: str, max_length: int) -> None:
+def check_text(sql: str, max_length: int) -> None:
+    """Look whether a text can stand in a record of the log.
+
+    Raises:
+        StatementFailed: It is too long, or no valid Unicode.
+    """
     if "\0" in sql:
         raise StatementFailed("a NUL character cannot stand in a statement; write char(0) or a blob", sql)
     try:

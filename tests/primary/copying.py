@@ -81,8 +81,11 @@ def copy_of(wal: Path) -> sqlite3.Connection:
 def content(connection: sqlite3.Connection) -> dict[str, object]:
     """The schema and the rows of all tables of users."""
     found: dict[str, object] = {}
+    # Bytes as they are: text need not be UTF-8.
+    connection.text_factory = bytes
     schema = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'spgrepl%' ORDER BY 1, 2"
-    for kind, name, sql in connection.execute(schema).fetchall():
+    for row in connection.execute(schema).fetchall():
+        kind, name, sql = (None if value is None else value.decode() for value in row)
         found[f"{kind} {name}"] = sql
         if kind == "table" and not name.startswith("sqlite_"):
             rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()

@@ -70,6 +70,11 @@ def rewritten(sql: str, outcome: Outcome | None = None) -> str:
             "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = CURRENT_DATE RETURNING CURRENT_TIME",
             "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = '2026-01-31' RETURNING '12:00:00'",
         ),
+        ("INSERT INTO current_date VALUES (current_date)", "INSERT INTO current_date VALUES ('2026-01-31')"),
+        (
+            "DELETE FROM t WHERE a IS NOT DISTINCT FROM date()",
+            "DELETE FROM t WHERE a IS NOT DISTINCT FROM '2026-01-31'",
+        ),
         ("UPDATE t SET a = 'b'||CURRENT_DATE||'c'", "UPDATE t SET a = 'b'|| '2026-01-31' ||'c'"),
     ],
 )

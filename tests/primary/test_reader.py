@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spgrepl.errors import StatementFailed
+from spgrepl.errors import EngineFailed, StatementFailed
 from spgrepl.primary.reader import DatabaseReader
 from tests.primary.copying import Writer, opened
 
@@ -85,3 +85,10 @@ def test_what_sqlite_refuses(both: tuple[Writer, DatabaseReader], sql: str) -> N
     with pytest.raises(StatementFailed) as caught:
         reader.query(sql)
     assert caught.value.sql == sql
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    """It is not made."""
+    with pytest.raises(EngineFailed, match="missing\\.db cannot be read"):
+        DatabaseReader(tmp_path / "missing.db")
+    assert not (tmp_path / "missing.db").exists()

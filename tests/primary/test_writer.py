@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from spgrepl.engines import sqlite_state
 from spgrepl.engines.interfaces import ReplayState
@@ -411,6 +412,26 @@ def test_a_database_held_by_another_program(tmp_path: Path) -> None:
         assert_same_on_copy(writer)
 
 
+def test_another_program_that_writes(tmp_path: Path) -> None:
+    """What it wrote is in no log: that is told loudly, once, and a reader alone is no reason."""
+    told: list[LogEvent] = []
+    with opened(tmp_path, TABLE) as writer, closing(sqlite3.connect(writer.paths.database)) as other:
+        globalLogPublisher.addObserver(told.append)
+        try:
+            other.execute("SELECT * FROM t").fetchall()
+            writer.execute("INSERT INTO t VALUES (1, 1)")
+            assert told == []
+            other.execute("CREATE TABLE u (a, b DEFAULT CURRENT_DATE)")
+            other.commit()
+            writer.execute("INSERT INTO u (a) VALUES (1)")
+            writer.execute("INSERT INTO u (a) VALUES (2)")
+        finally:
+            globalLogPublisher.removeObserver(told.append)
+        (event,) = told
+        assert "another program has changed" in (formatEvent(event) or "")
+        assert "2023-" in writer.logged()[-1]
+
+
 FULL_DISK = """
     import random, resource, signal, sys
     from pathlib import Path
@@ -495,6 +516,27 @@ def test_a_commit_that_fails_behind_the_log(tmp_path: Path, monkeypatch: pytest.
         writer.transaction("INSERT INTO t VALUES (3, 3)", "DELETE FROM t WHERE id = 1")
         assert writer.rows("SELECT id FROM t") == [(2,), (3,)]
         assert_same_on_copy(writer)
+
+
+def test_a_statement_that_grows_too_long(tmp_path: Path) -> None:
+    """What is logged must fit into a record, with all literals; and nothing longer is even made."""
+    writer = DatabaseWriter(DatabasePaths.of(tmp_path / "primary.db"), max_record=2000)
+    writer.open()
+    sqls = ["CREATE TABLE t (a)", *(f"INSERT INTO t VALUES (randomblob({n}))" for n in (900, 1100, 10**9, 10**10))]
+    answers = writer.run([Request((sql,)) for sql in sqls])
+    assert [type(answer) for answer in answers] == [Written, Written, *[StatementFailed] * 3]
+    assert "has 2226 bytes" in str(answers[2])
+    assert "too big" in str(answers[3])
+    writer.close()
+
+
+def test_a_function_that_is_not_there(tmp_path: Path) -> None:
+    """What is evaluated ahead fails as it would later."""
+    with (
+        opened(tmp_path, TABLE) as writer,
+        pytest.raises(StatementFailed, match=r"wrong number of arguments|no such"),
+    ):
+        writer.execute("INSERT INTO t VALUES (1, timediff('now'))")
 
 
 def test_a_limit_without_order_is_refused(tmp_path: Path) -> None:
