@@ -1,8 +1,8 @@
 """How fast a master sends, what idle connections cost it, and how much memory a big snapshot takes.
 
 Master, yardstick and reader are processes of their own. The yardstick is a bare epoll loop over non-blocking
-sockets that sends the same bytes from its memory in 64 KiB pieces; both are read by the same reader, which throws
-the bytes away inside the kernel, so that the sender is what is measured.
+sockets that sends the same bytes from its memory in 64 KiB pieces; both are read by the same reader, which does
+nothing but receive. They take turns, and the fastest round of each counts: other work on the machine only slows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import select
 import socket
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -61,7 +60,7 @@ def _throughput(folder: Path, connections: int, mebibytes: int) -> dict[str, Any
         for _ in range(ROUNDS):
             for name, port in (("bare", bare.port), ("master", master.port)):
                 rates[name].append(connections * log.stat().st_size / _read_all(port, connections, log) / MIB)
-    ours, theirs = statistics.median(rates["master"]), statistics.median(rates["bare"])
+    ours, theirs = max(rates["master"]), max(rates["bare"])
     return {
         "name": f"V2 log to {connections} connection{'s' if connections > 1 else ''}",
         "value": round(ours, 1),
@@ -77,19 +76,26 @@ def _idle(folder: Path, connections: int, seconds: float = 5.0) -> dict[str, Any
     """The processor time that V2 connections take which get nothing but STATUS."""
     log = _make_log(folder / "idle.wal", MIB)
     with _process("master", log) as master, _process("sink", log, str(master.port), str(connections)):
-        time.sleep(1.0)
-        before, began = _cpu_seconds(master.pid), time.perf_counter()
-        time.sleep(seconds)
-        share = (_cpu_seconds(master.pid) - before) / (time.perf_counter() - began)
+        share = _busy_share(master, seconds)
+    with _process("ticker", log) as ticker, _process("sink", log, str(ticker.port), str(connections)):
+        bare = _busy_share(ticker, seconds)
     return {
         "name": f"{connections} idle V2 connections",
         "value": round(share * 100, 2),
         "unit": "% of a core",
-        "yardstick": "limit",
-        "yardstick_value": TARGET_IDLE * 100,
-        "ratio": round(share / TARGET_IDLE, 3),
-        "target": "<= 1",
+        "yardstick": "bare loop sending as many bytes as often",
+        "yardstick_value": round(bare * 100, 2),
+        "ratio": round(share / bare, 3),
+        "target": f"value <= {TARGET_IDLE * 100:g}",
     }
+
+
+def _busy_share(process: _Child, seconds: float) -> float:
+    """How much of a core a process uses."""
+    time.sleep(1.0)
+    before, began = _cpu_seconds(process.pid), time.perf_counter()
+    time.sleep(seconds)
+    return (_cpu_seconds(process.pid) - before) / (time.perf_counter() - began)
 
 
 def _snapshot_memory(folder: Path, mebibytes: int) -> dict[str, Any]:
@@ -120,9 +126,8 @@ def _snapshot_memory(folder: Path, mebibytes: int) -> dict[str, Any]:
 
 def _make_log(path: Path, size: int) -> Path:
     """A log of INSERT records, a little over `size` bytes long."""
-    block = b"".join(
-        encode_statement(b"INSERT INTO t VALUES (%d, 'row number %d of the benchmark')" % (n, n)) for n in range(10_000)
-    )
+    sql = b"INSERT INTO t VALUES (%d, 'row number %d of the benchmark')"
+    block = b"".join(encode_statement(sql % (n, n)) for n in range(10_000))
     with open(path, "wb") as file:
         while file.tell() < size:
             file.write(block)
@@ -181,7 +186,7 @@ def _serve_read(log: Path, port: int, connections: int) -> None:
     while missing:
         for handle, _ in poller.poll():
             connection, left = missing[handle]
-            left -= connection.recv_into(waste, MIB, socket.MSG_TRUNC)
+            left -= connection.recv_into(waste, MIB)
             if left <= 0:
                 poller.unregister(handle)
                 del missing[handle]
@@ -201,7 +206,7 @@ def _serve_sink(log: Path, port: int, connections: int) -> None:
     waste = bytearray(MIB)
     while True:
         for handle, _ in poller.poll():
-            by_handle[handle].recv_into(waste, MIB, socket.MSG_TRUNC)
+            by_handle[handle].recv_into(waste, MIB)
 
 
 def _read_some(port: int, start: int) -> None:
@@ -292,6 +297,22 @@ def _serve_bare(log: Path) -> None:
                 sending[handle] = (connection, at)
 
 
+def _serve_ticker() -> None:
+    """The yardstick of idle connections: 21 bytes to each of them, 20 times a second."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+    print(listener.getsockname()[1], flush=True)
+    listener.settimeout(0.05)
+    opened: list[socket.socket] = []
+    while True:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                opened.append(connection)
+        for connection in opened:
+            connection.send(bytes(21))
+
+
 def _serve_master(log: Path, database: Path | None = None) -> None:
     """A master without the command line around it."""
     from twisted.internet import reactor
@@ -320,6 +341,8 @@ def _serve_master(log: Path, database: Path | None = None) -> None:
 def _main(role: str, *arguments: str) -> None:
     if role == "bare":
         _serve_bare(Path(arguments[0]))
+    elif role == "ticker":
+        _serve_ticker()
     elif role == "master":
         _serve_master(*map(Path, arguments))
     elif role == "read":
