@@ -25,7 +25,7 @@ from spgrepl.wire.frames import encode_status
 _GOODBYE_SECONDS = 2.0
 _SWEEPS_PER_DEADLINE = 10
 _WAKE_SECONDS = 0.005
-_BURST = 2 * 1024 * 1024
+_BURST = 8 * 1024 * 1024
 
 
 @implementer(ILogListener)
