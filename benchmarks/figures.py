@@ -12,7 +12,12 @@ from typing import Any
 
 import attrs
 
-_TARGET = re.compile(r"(>=|<=|<|>) ([0-9.]+)( .+)?")
+_TARGET = re.compile(r"(value )?(>=|<=|<|>) ([0-9.]+)( .+)?")
+
+
+def _judged(figure: Figure, attribute: attrs.Attribute[str], target: str) -> None:
+    if _TARGET.fullmatch(target) is None:
+        raise ValueError(f"{figure.name}: {target!r} is no target")
 
 
 @attrs.frozen
@@ -21,12 +26,12 @@ class Figure:
 
     Attributes:
         name: What was measured.
-        value: The median of all runs.
+        value: The median of all runs, unless the note says otherwise.
         unit: Of `value`, and of `yardstick_value` where that measures the same.
         yardstick: What it is compared with, measured in the same run; or ``limit``.
-        yardstick_value: The yardstick's median.
+        yardstick_value: The yardstick's, likewise.
         ratio: `value` by `yardstick_value`.
-        target: What is to be reached: ``>= 0.8`` is about the ratio, ``< 3 ms``, with a unit, about the value.
+        target: What is to be reached: ``>= 0.8`` is about the ratio, ``value <= 5`` and ``< 3 ms`` about the value.
         samples: The single runs that `value` is the median of, where there were several.
         yardstick_samples: Those of the yardstick.
         note: What has to be known to read it.
@@ -38,7 +43,7 @@ class Figure:
     yardstick: str
     yardstick_value: float
     ratio: float
-    target: str
+    target: str = attrs.field(validator=_judged)
     samples: Sequence[float] = ()
     yardstick_samples: Sequence[float] = ()
     note: str = ""
@@ -47,10 +52,9 @@ class Figure:
     def reached(self) -> bool:
         """Whether the target is reached."""
         found = _TARGET.fullmatch(self.target)
-        if found is None:
-            raise ValueError(f"{self.name}: {self.target!r} is no target")
-        bound, sign = float(found[2]), found[1]
-        value = self.value if found[3] else self.ratio
+        assert found is not None
+        about_value, sign, bound = found[1] or found[4], found[2], float(found[3])
+        value = self.value if about_value else self.ratio
         return {">=": value >= bound, "<=": value <= bound, "<": value < bound, ">": value > bound}[sign]
 
 
