@@ -1,4 +1,4 @@
-"""What no statement of a log may do to a copy: touch spgrepl's own tables, or the connection that it runs on.
+"""What no statement of a log may do to a copy: touch spgrepl's own tables, or the settings that it runs under.
 
 A primary refuses such statements, so only the log of a careless or hostile master holds any. Every name that
 begins with ``spgrepl_`` is spgrepl's own.
@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from spgrepl.engines.sqlite_state import OWN_PREFIX
 from spgrepl.sqltext import Token, TokenKind, significant_tokens
-from spgrepl.wal.transactions import StatementKind, statement_kind
 
-_BOM = "\ufeff"
-_MARKS = (OWN_PREFIX, "pragma", _BOM)
+_MARKS = (OWN_PREFIX, "pragma")
 _MARKS_IN_UTF8 = tuple(mark.encode() for mark in _MARKS)
 
 # SQLite takes a string for a name where only a name can stand.
 _BEFORE_NAMES = frozenset(
     {"INTO", "UPDATE", "FROM", "JOIN", "TABLE", "INDEX", "VIEW", "TRIGGER", "EXISTS", "ON", "."}
 )
-_TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 
 
 class ForbiddenStatement(Exception):
@@ -44,12 +41,8 @@ def refuse_forbidden(statement: str) -> None:
     if not any(mark in lowered for mark in _MARKS):
         return
     tokens = significant_tokens(statement)
-    first = tokens[0].upper if tokens else ""
-    if first == "PRAGMA":
+    if tokens and tokens[0].upper == "PRAGMA":
         raise ForbiddenStatement("PRAGMA would change the settings of the copy, which are not the log's to change")
-    if first in _TRANSACTION_WORDS and statement_kind(statement.encode()) is StatementKind.PLAIN:
-        # SQLite passes over a byte order mark, and would end the transaction that holds the position as well.
-        raise ForbiddenStatement(f"{first} stands behind a byte order mark, where no transaction can be told")
     before = ""
     for token in tokens:
         name = _name(token, before)

@@ -21,7 +21,7 @@ from spgrepl.engines.sqlite_copy import (
     save_database,
 )
 from spgrepl.engines.sqlite_session import prepare_session
-from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, to_sqlite
+from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, ValueOfThisMachine, to_sqlite
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
 from spgrepl.publications.catalog import note_control
@@ -244,6 +244,8 @@ class SqliteEngine:
     ) -> None:
         try:
             translated = to_sqlite(text, POSTGRESQL)
+        except ValueOfThisMachine:
+            raise
         except TranslationFailed:
             raise refusal from None
         if [piece.strip() for piece in translated] == [piece.strip() for piece in pieces]:

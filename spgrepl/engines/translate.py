@@ -24,6 +24,10 @@ class TranslationFailed(Exception):
     """The statement could not be put into SQLite's words; the message says why."""
 
 
+class ValueOfThisMachine(TranslationFailed):
+    """The statement asks for what differs from machine to machine, such as the time."""
+
+
 def to_sqlite(sql: str, dialect: str) -> list[str]:
     """Translate SQL into SQLite's dialect.
 
@@ -35,8 +39,8 @@ def to_sqlite(sql: str, dialect: str) -> list[str]:
         The statements, one a string.
 
     Raises:
-        TranslationFailed: It is not that dialect, has no counterpart in SQLite, or asks for what differs from
-            machine to machine, such as the time.
+        TranslationFailed: It is not that dialect, or has no counterpart in SQLite.
+        ValueOfThisMachine: Its translation would have another effect here than it had on the master.
     """
     try:
         found = sqlglot.transpile(sql, read=dialect, write="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
@@ -46,5 +50,5 @@ def to_sqlite(sql: str, dialect: str) -> list[str]:
     for statement in found:
         dependent = find_dependent(significant_tokens(statement))
         if dependent is not None:
-            raise TranslationFailed(f"{dependent} would have another value here than it had on the master")
+            raise ValueOfThisMachine(f"{dependent} would have another value here than it had on the master")
     return found

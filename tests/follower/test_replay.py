@@ -278,6 +278,16 @@ def test_a_rolled_back_transaction_moves_the_position_alone(copy: Copy) -> None:
     assert [row[1] for row in copy.rows()] == [2]
 
 
+@pytest.mark.parametrize("commit", ["COMMIT", "\ufeffCOMMIT", "/* so */ end;", "-- now\ncommit transaction"])
+def test_however_a_commit_is_written_rows_and_position_go_together(copy: Copy, commit: str) -> None:
+    log = log_of("BEGIN", INSERT.format(1), commit)
+    copy.replay.apply([log])
+    assert (len(copy.rows()), copy.stored_position()) == (1, 100 + len(log))
+    with pytest.raises(ReplayStopped):
+        copy.replay.apply([log_of("BEGIN", INSERT.format(2), f"INSERT INTO missing VALUES (1); {commit}")])
+    assert (len(copy.rows()), copy.stored_position()) == (1, 100 + len(log))
+
+
 def test_a_connection_that_ends_inside_a_transaction_undoes_it(copy: Copy) -> None:
     log = log_of("BEGIN", INSERT.format(1), "COMMIT")
     copy.replay.apply([log[:-12]])
