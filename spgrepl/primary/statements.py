@@ -7,6 +7,7 @@ import re
 
 import attrs
 
+from spgrepl.engines.own_names import ForbiddenStatement, refuse_forbidden
 from spgrepl.engines.sqlite_state import OWN_PREFIX
 from spgrepl.errors import StatementFailed
 from spgrepl.primary.control import refuse_control
@@ -123,7 +124,7 @@ def _classify(text: str, in_transaction: bool) -> Statement:
     verb = main_verb(tokens)
     if verb in _REFUSED_VERBS:
         raise StatementFailed(f"{verb} cannot be run here: {_REFUSED_VERBS[verb]}", text)
-    _refuse_own_names(text, tokens)
+    _refuse_own_names(text)
     if verb in _SAVEPOINT_VERBS or _is_rollback_to(tokens):
         if not in_transaction:
             raise StatementFailed(f"{verb} stands outside of a transaction: use transaction()", text)
@@ -138,13 +139,12 @@ def _classify(text: str, in_transaction: bool) -> Statement:
     return Statement(text, _effect(verb, tokens), tokens)
 
 
-def _refuse_own_names(text: str, tokens: list[Token]) -> None:
-    for token in tokens:
-        name = token.name
-        if name is not None and name.lower().startswith(OWN_PREFIX):
-            raise StatementFailed(
-                f"{name} belongs to spgrepl: names that begin with {OWN_PREFIX} are its own; use another one", text
-            )
+def _refuse_own_names(text: str) -> None:
+    """Refuse by the very rule by which copies do: what is accepted here must not stop one."""
+    try:
+        refuse_forbidden(text)
+    except ForbiddenStatement as error:
+        raise StatementFailed(f"{error}; use another name", text) from error
 
 
 def _is_rollback_to(tokens: list[Token]) -> bool:

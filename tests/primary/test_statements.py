@@ -64,6 +64,7 @@ def test_savepoints_belong_into_transactions(sql: str) -> None:
         ("WAIT FOR WAL POSITION 5", "publications"),
         ("DELETE FROM spgrepl_replay", "belongs to spgrepl"),
         ('DROP TABLE "SpgRepl_Replay"', "belongs to spgrepl"),
+        ("CREATE TRIGGER r AFTER DELETE ON t BEGIN DELETE FROM 'spgrepl_replay'; END", "belongs to spgrepl"),
         ("INSERT INTO t VALUES ('a\0b')", "NUL"),
         ("INSERT INTO t VALUES ('\udc80')", "no valid Unicode"),
         ("INSERT INTO t VALUES ('" + "é" * 600 + "')", "has 1225 bytes"),
