@@ -15,7 +15,7 @@ import attrs
 _TARGET = re.compile(r"(value )?(>=|<=|<|>) ([0-9.]+)( .+)?")
 
 
-def _judged(figure: Figure, attribute: attrs.Attribute[str], target: str) -> None:
+def _judged(figure: Figure, _: attrs.Attribute[str], target: str) -> None:
     if _TARGET.fullmatch(target) is None:
         raise ValueError(f"{figure.name}: {target!r} is no target")
 
@@ -31,7 +31,8 @@ class Figure:
         yardstick: What it is compared with, measured in the same run; or ``limit``.
         yardstick_value: The yardstick's, likewise.
         ratio: `value` by `yardstick_value`.
-        target: What is to be reached: ``>= 0.8`` is about the ratio, ``value <= 5`` and ``< 3 ms`` about the value.
+        target: What is to be reached: ``>= 0.8`` is about the ratio; ``value <= 5`` and ``< 3 ms`` are about the
+            value.
         samples: The single runs that `value` is the median of, where there were several.
         yardstick_samples: Those of the yardstick.
         note: What has to be known to read it.
