@@ -1,4 +1,7 @@
-"""``python -m benchmarks [name …] [--json FILE]``: measure, print a table, write JSON."""
+"""``python -m benchmarks [name …] [--json FILE]``: measure, print a table, write JSON.
+
+The figures mean something on a machine that does nothing else: its load is printed and written with them.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,15 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 when all targets are reached, else 1, 64 for wrong usage."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("name", nargs="*", help=f"what to measure: {', '.join(BENCHMARKS)} (all)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=Path("benchmarks.json"),
+        help="where to write them (%(default)s)",
+    )
     arguments = parser.parse_args(argv)
     unknown = [name for name in arguments.name if name not in BENCHMARKS]
     if unknown:
@@ -46,9 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         figures += BENCHMARKS[name]()
     print(table(figures))
-    if arguments.json is not None:
-        content = [attrs.asdict(figure) | {"reached": figure.reached} for figure in figures]
-        arguments.json.write_text(json.dumps({"machine": described, "figures": content}, indent=1) + "\n")
+    content = [attrs.asdict(figure) | {"reached": figure.reached} for figure in figures]
+    arguments.json.write_text(json.dumps({"machine": described, "figures": content}, indent=1) + "\n")
     reached = sum(figure.reached for figure in figures)
     print(f"{reached} targets reached, {len(figures) - reached} missed")
     return 0 if reached == len(figures) else 1

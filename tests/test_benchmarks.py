@@ -87,7 +87,9 @@ def test_the_command_prints_and_writes(
     monkeypatch.setitem(command.BENCHMARKS, "latency", lambda: [reached])
     monkeypatch.setitem(command.BENCHMARKS, "memory", lambda: [missed])
     path = tmp_path / "figures.json"
+    monkeypatch.chdir(tmp_path)
     assert command.main(["latency"]) == 0
+    assert len(json.loads((tmp_path / "benchmarks.json").read_text())["figures"]) == 1
     assert command.main(["latency", "memory", "--json", str(path)]) == 1
     written = json.loads(path.read_text())
     assert written["machine"]["cores"]
