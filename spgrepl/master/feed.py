@@ -1,6 +1,6 @@
 """The log, cut into chunks that all connections share.
 
-A chunk ends at the next multiple of 256 KiB, or at the end of the log. So connections that started at different
+A chunk ends at the next multiple of 512 KiB, or at the end of the log. So connections that started at different
 positions ask for the same chunks from the first boundary on, and a chunk is read once, with its frame header in
 front, for all of them. At the tail, where every connection waits for the same bytes, that is one read for all.
 """

@@ -32,7 +32,7 @@ class MasterLimits:
     stalled: float = 60.0
     farewell: float = 10.0
     status_interval: float = 0.05
-    cache_bytes: int = 512 * 1024
+    cache_bytes: int = 1024 * 1024
     keepalive_idle: int = 30
     keepalive_interval: int = 10
     keepalive_count: int = 3

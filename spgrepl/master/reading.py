@@ -15,7 +15,7 @@ from spgrepl.errors import LocalFilesDamaged
 
 _T = TypeVar("_T")
 
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 """How many bytes are read at a time."""
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
