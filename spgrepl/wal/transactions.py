@@ -19,9 +19,9 @@ class StatementKind(enum.Enum):
     CONTROL = "control"
 
 
-# Blanks (a byte order mark is one to SQLite, a vertical tab is not) and comments; behind an unfinished one there is
-# nothing to be found. The groups are atomic: a comment ends where it first can, never later, and no text makes the
-# search try what it has tried.
+# Blanks (a byte order mark is one to SQLite, a vertical tab is not) and comments; behind an unfinished one stands
+# nothing. The groups are atomic: a comment ends where it first can, never later, and no text makes the search try
+# what it has tried.
 _BLANKS = rb"[ \t\n\f\r]++|\xef\xbb\xbf"
 _GAP = rb"(?>%(blanks)s|--[^\n]*\n?|/\*.*?\*/)" % {b"blanks": _BLANKS}
 # Behind a word, a byte order mark is a part of it.
