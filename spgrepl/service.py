@@ -290,7 +290,8 @@ class MasterRole(Role):
         """See `Role`."""
         length = self.log.length if self._serving else None
         serving = self.master.status()
-        state = "serving" if self._serving else "starting" if self.running else "stopped"
+        starting = self.running and self._error is None
+        state = "serving" if self._serving else "starting" if starting else "stopped"
         return {
             "role": "master",
             "state": state,
