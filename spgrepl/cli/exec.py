@@ -195,7 +195,8 @@ class _Run:
         if self._reader is None:
             self._reader = DatabaseReader(self._database)
         try:
-            result = self._reader.query(step.sql)
+            # Being asked whether to go on lets Ctrl-C through to a query that takes long.
+            result = self._reader.query(step.sql, given_up=lambda: False)
         except StatementFailed as error:
             _report(step, error)
         else:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
@@ -36,6 +36,9 @@ _LOOKING = frozenset(
         "quick_check",
     }
 )
+_ASK_EVERY = 100_000
+"""A query asks after so many steps of SQLite's virtual machine, a millisecond or so, whether to go on."""
+
 _NOT_READING = frozenset(
     {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT}
 )
@@ -77,19 +80,24 @@ class DatabaseReader:
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
-    def query(self, sql: str, parameters: Parameters = ()) -> QueryResult:
+    def query(
+        self, sql: str, parameters: Parameters = (), given_up: Callable[[], bool] | None = None
+    ) -> QueryResult:
         """Run one statement that reads.
 
         Args:
             sql: The statement.
             parameters: Values for its parameters.
+            given_up: Asked now and then whether to end the query early; called in this thread.
 
         Returns:
             All its rows.
 
         Raises:
-            StatementFailed: SQLite refuses it, or it would write.
+            StatementFailed: SQLite refuses it, it would write, or it was given up.
         """
+        # Asked by the query itself, for SQLite forgets an interruption that comes just before it begins.
+        self._connection.set_progress_handler(given_up, _ASK_EVERY)
         try:
             cursor = self._connection.execute(sql, parameters)
             rows = cursor.fetchall()
@@ -103,42 +111,18 @@ class DatabaseReader:
         columns = tuple(column[0] for column in cursor.description or ())
         return QueryResult(columns, rows)
 
-    def interrupt(self) -> None:
-        """End the query that is running; may be called from another thread."""
-        self._connection.interrupt()
-
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
 
+@attrs.define
 class _Query:
-    """A query on its way through a thread; it can be given up at any time."""
+    """A query on its way through a thread; it may be given up at any time."""
 
-    def __init__(self, sql: str, parameters: Parameters) -> None:
-        self._sql = sql
-        self._parameters = parameters
-        self._lock = Lock()
-        self._reader: DatabaseReader | None = None
-        self._given_up = False
-
-    def run(self, reader: DatabaseReader) -> QueryResult:
-        with self._lock:
-            if self._given_up:
-                return QueryResult((), [])
-            self._reader = reader
-        try:
-            return reader.query(self._sql, self._parameters)
-        finally:
-            with self._lock:
-                self._reader = None
-
-    def give_up(self) -> None:
-        # Under the lock, so that the reader cannot have begun somebody else's query.
-        with self._lock:
-            self._given_up = True
-            if self._reader is not None:
-                self._reader.interrupt()
+    sql: str
+    parameters: Parameters
+    given_up: bool = False
 
 
 class ReaderPool:
@@ -168,7 +152,11 @@ class ReaderPool:
     def query(self, sql: str, parameters: Parameters) -> Deferred[QueryResult]:
         """Run a query; see `DatabaseReader.query`. Cancelling the Deferred interrupts it."""
         query = _Query(sql, parameters)
-        answer: Deferred[QueryResult] = Deferred(lambda _: query.give_up())
+
+        def give_up(_: Deferred[QueryResult]) -> None:
+            query.given_up = True
+
+        answer: Deferred[QueryResult] = Deferred(give_up)
         running = deferToThreadPool(self._reactor, self._threads, self._run, query)
         self._running.add(running)
 
@@ -183,12 +171,14 @@ class ReaderPool:
 
     def _run(self, query: _Query) -> QueryResult:
         """Run a query in one of the threads; there are never more readers than threads."""
+        if query.given_up:
+            return QueryResult((), [])
         try:
             reader = self._free.pop()
         except IndexError:
             reader = DatabaseReader(self._database)
         try:
-            return query.run(reader)
+            return reader.query(query.sql, query.parameters, lambda: query.given_up)
         finally:
             self._free.append(reader)
 

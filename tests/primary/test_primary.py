@@ -180,14 +180,15 @@ class PrimaryTests(TestCase):
 
     @inlineCallbacks
     def test_a_query_is_interrupted(self) -> Any:
-        """A query that would take for ever ends when it is cancelled; others go on."""
-        endless = self.primary.query(
-            "WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
-        )
+        """Queries that would take for ever end when they are cancelled, begun or not; others go on."""
+        endless = "WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
+        running = [self.primary.query(endless) for _ in range(3)]
         other = yield self.primary.query("SELECT 1")
         assert other.rows == [(1,)]
-        endless.cancel()
-        self.failureResultOf(endless, CancelledError)
+        running += [self.primary.query(endless) for _ in range(10)]
+        for query in running:
+            query.cancel()
+            self.failureResultOf(query, CancelledError)
         yield self.primary.close()
 
     @inlineCallbacks
