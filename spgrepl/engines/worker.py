@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from threading import Thread
 from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -26,6 +28,9 @@ class EngineWorker:
         self._reactor = reactor
         # One thread, never more: an engine's methods must not overlap.
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name=name)
+        # A program that ends without stopping its services must end all the same; what is lost then is what
+        # a SIGKILL would lose: nothing that was told to anybody.
+        self._pool.threadFactory = partial(Thread, daemon=True)
         self._running = False
 
     def start(self) -> None:
