@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from threading import Thread
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads
@@ -14,6 +13,16 @@ from twisted.python.threadpool import ThreadPool
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+class _DaemonThread(Thread):
+    """A thread that does not keep a program alive which ends without stopping its services.
+
+    What is lost then is what a SIGKILL would lose: nothing that was told to anybody.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, daemon=True)
 
 
 class EngineWorker:
@@ -28,9 +37,7 @@ class EngineWorker:
         self._reactor = reactor
         # One thread, never more: an engine's methods must not overlap.
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name=name)
-        # A program that ends without stopping its services must end all the same; what is lost then is what
-        # a SIGKILL would lose: nothing that was told to anybody.
-        self._pool.threadFactory = partial(Thread, daemon=True)
+        self._pool.threadFactory = _DaemonThread
         self._running = False
 
     def start(self) -> None:
