@@ -223,7 +223,17 @@ def test_a_torn_text_full_of_header_like_characters_is_torn_and_soon_known(log: 
 # -- holes in the middle --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("behind", [v3, lambda n: encode_v2(insert(n)), lambda n: encode_v1(insert(n))])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        v3,
+        lambda n: encode_v2(insert(n)),
+        lambda n: encode_v1(insert(n)),
+        lambda n: records.encode_timed(RecordType.TIMED, n, None, insert(n)),
+        lambda n: records.encode_statement(insert(n) * 20),
+    ],
+    ids=["v3", "v2", "v1", "timed", "compressed"],
+)
 @pytest.mark.parametrize("bit", range(32))
 def test_no_flipped_bit_of_a_length_makes_the_rest_a_torn_tail(log: Path, bit: int, behind) -> None:  # type: ignore[no-untyped-def]
     front = v3(1)
@@ -233,6 +243,7 @@ def test_no_flipped_bit_of_a_length_makes_the_rest_a_torn_tail(log: Path, bit: i
     report = scan_log(log)
     assert report.damage is Damage.BROKEN, report
     assert report.whole_end >= len(front)
+    assert report.next_whole is None or report.next_whole > report.whole_end
 
 
 def test_the_place_where_reading_can_go_on_is_named(log: Path) -> None:
