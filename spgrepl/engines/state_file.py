@@ -66,12 +66,24 @@ def install_with_state(snapshot: Path, database: Path, state: ReplayState) -> No
 
 
 def adopt_installed(database: Path) -> None:
-    """End an installation that was interrupted: with the new state, or with the old where nothing was renamed."""
+    """End an installation that was interrupted: with the new state, or with the old where nothing was renamed.
+
+    Args:
+        database: The file of ``--db``.
+
+    Raises:
+        LocalFilesDamaged: The trace of the interrupted installation cannot be read.
+    """
     waiting = _waiting_path(database)
     try:
         inode = json.loads(waiting.read_bytes())["inode"]
     except FileNotFoundError:
         return
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalFilesDamaged(
+            f"{waiting}, the trace of an interrupted bootstrap, cannot be read ({error!r}); move it away together "
+            f"with {database} to start from a fresh snapshot"
+        ) from error
     if database.exists() and os.stat(database).st_ino == inode:
         os.rename(waiting, state_path(database))
     else:
