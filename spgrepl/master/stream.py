@@ -221,7 +221,7 @@ class FollowerStream:
         """See `Stream`. While bytes wait, one STATUS is owed, not one for every tick."""
         if not self._framed or self._ended or self.state is not ConnectionState.STREAMING:
             return
-        if self._outlet.ready and self._arrived is None:
+        if self._outlet.ready:
             self._progressed = False
             self._outlet.send(status)
         else:

@@ -394,6 +394,16 @@ class SnapshotTests(MasterCase):
         peer.resume()
         assert len(peer.take()) == 8 + 3 * PIECE + 8 + 5 + 1000 + 21
 
+    def test_given_back_when_it_is_sent_or_its_connection_ends(self) -> None:
+        self.master.follow(0)
+        assert self.master.store.status()["open"] == 0
+        peer = self.master.connect()
+        peer.pause()
+        peer.send(b"SPGREPL\x02" + u64(0))
+        assert self.master.store.status()["open"] == 1
+        peer.lose()
+        assert self.master.store.status()["open"] == 0
+
     def test_no_status_during_a_snapshot(self) -> None:
         self.master.threads.hold()
         peer = self.master.follow(0)
