@@ -45,7 +45,7 @@ class SpoolFolder:
         """Remove what killed processes left here. What cannot be removed is logged and left."""
         for folder in self._parent.glob(PREFIX + "*"):
             try:
-                if folder != self._own and _abandoned(folder):
+                if _abandoned(folder):
                     shutil.rmtree(folder)
                     self._log.info(
                         "removed the spooled snapshots of a killed master: {folder}", folder=str(folder)

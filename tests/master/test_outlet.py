@@ -134,6 +134,27 @@ class SocketOutletTests(SocketCase):
         assert self.sender.resumed > 0
 
     @defer.inlineCallbacks
+    def test_socket_that_takes_nothing_at_all(self) -> Any:
+        handle = self.sender.transport.getHandle()
+        before = 0
+        while True:
+            try:
+                before += handle.send(bytes(100_000))
+            except BlockingIOError:
+                break
+        self.sender.outlet.send(b"the end")
+        assert not self.sender.outlet.ready
+        got = yield self.read(before + 7)
+        assert got[before:] == b"the end"
+
+    @defer.inlineCallbacks
+    def test_broken_connection(self) -> Any:
+        self.sender.transport.getHandle().shutdown(socket.SHUT_WR)
+        self.sender.outlet.send(b"into the void")
+        assert not self.sender.outlet.ready
+        yield self.sender.gone
+
+    @defer.inlineCallbacks
     def test_rest_gives_a_turn(self) -> Any:
         self.sender.outlet.rest()
         assert not self.sender.outlet.ready

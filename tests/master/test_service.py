@@ -312,6 +312,7 @@ class LifeTests(ServiceCase):
         listening = service.listening
         yield service.stopService()
         yield self.assertFailure(listening, ServiceStopped)
+        assert service.status()["error"] is None
 
     @defer.inlineCallbacks
     def test_unix_socket(self) -> Any:

@@ -188,6 +188,17 @@ class TestFile:
         assert self.source.save(self.copy) == 622
         assert self.copy.read_bytes() == b"the next one"
 
+    def test_manifest_that_appears_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The file that was opened may be the new one: then its position is not 0 any more."""
+        real = self.source._open
+
+        def late() -> Any:
+            self.register(622)
+            return real()
+
+        monkeypatch.setattr(self.source, "_open", late)
+        assert self.source.save(self.copy) == 622
+
     def test_damaged_manifest(self) -> None:
         self.manifest.write_bytes(b"SPGMAN01")
         with pytest.raises(ManifestError):
