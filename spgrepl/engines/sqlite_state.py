@@ -37,7 +37,8 @@ class StoredState:
 
     Attributes:
         role: `ROLE_PRIMARY` or `ROLE_FOLLOWER`.
-        replay: The position that its rows correspond to. A primary's base is 0 and it has no fence.
+        replay: The position that its rows correspond to. A primary's base is 0, and its fence covers
+            the records that it wrote last.
     """
 
     role: str

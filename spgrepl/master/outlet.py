@@ -82,14 +82,15 @@ class SocketOutlet:
         self._kept: memoryview | None = None
         self._waiting = True  # until the transport has been told of us, which calls resumeProducing
         self._finishing = False
+        self._taken = 0
         self.ready = True
         transport.registerProducer(self, False)
         self._waiting = False
 
     @property
     def progress(self) -> int:
-        """The bytes that the peer has acknowledged; 0 where the kernel does not say."""
-        return acknowledged_bytes(self._transport)
+        """What the kernel has taken, and of that what the peer has acknowledged, which only TCP tells."""
+        return self._taken + acknowledged_bytes(self._transport)
 
     def send(self, piece: bytes | memoryview) -> None:
         """See `Outlet`."""
@@ -100,6 +101,7 @@ class SocketOutlet:
         except OSError:
             self._broken(piece)
             return
+        self._taken += taken
         if taken != len(piece):
             self._keep(memoryview(piece)[taken:])
 
