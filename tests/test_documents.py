@@ -52,7 +52,10 @@ def test_every_option_of_a_server_is_explained(options: type[MasterOptions], rol
 
 
 def test_no_option_is_explained_that_is_not_there() -> None:
-    explained = set(re.findall(r"--([a-z][a-z-]*)", OPERATING[: OPERATING.index("## Status")])) - {"pidfile", "logfile"}
+    explained = set(re.findall(r"--([a-z][a-z-]*)", OPERATING[: OPERATING.index("## Status")])) - {
+        "pidfile",
+        "logfile",
+    }
     assert explained == {
         name for options in (MasterOptions, FollowerOptions) for name, *_ in options.optParameters
     }
