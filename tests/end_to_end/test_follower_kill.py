@@ -1,0 +1,396 @@
+"""A follower that catches up and is killed at random moments: in the end it holds exactly what the master has.
+
+Twenty kills by default; ``SPGREPL_KILLS=200`` makes a campaign of it, ``SPGREPL_SEED`` another one. Only kills
+that hit during the catch-up count; one that is done begins again from nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from spgrepl.engines.interfaces import ReplayState
+from spgrepl.engines.sqlite_state import read_state
+from spgrepl.engines.state_file import load_state
+from spgrepl.files import DatabasePaths
+from spgrepl.wal import records
+from spgrepl.wal.parser import cut_records
+from spgrepl.wal.reader import Damage, scan_log
+from spgrepl.wal.records import RecordType
+from spgrepl.wire.frames import encode_status, encode_wal_header
+
+KILLS = int(os.environ.get("SPGREPL_KILLS", "20"))
+SEED = os.environ.get("SPGREPL_SEED", "1")
+RECORDS = 50_000
+BASE = 4711
+PROGRAM = Path(__file__).with_name("follower_process.py")
+PATIENCE = 60.0
+
+
+# -- the master's log -----------------------------------------------------------------------------------------
+
+
+def make_log(chance: random.Random) -> bytes:
+    """Statements of every kind, in transactions, rolled back, several to a record; about `RECORDS` of them."""
+    made: list[bytes] = []
+    while len(made) < RECORDS:
+        made += _unit(chance, len(made))
+    return b"".join(made)
+
+
+def _unit(chance: random.Random, number: int) -> list[bytes]:
+    kind = chance.random()
+    if kind < 0.7:
+        encode = chance.choice([records.encode_v1, records.encode_v2, records.encode_statement])
+        return [encode(_change(chance, number))]
+    if kind < 0.72:
+        return [records.encode_checkpoint(0)]
+    if kind < 0.74:
+        several = b";\n".join(_change(chance, number + index) for index in range(3))
+        return [records.encode_timed(RecordType.TRANSACTION, number, None, several)]
+    if kind < 0.75:
+        return [records.encode_v2(_change(chance, number) + b"; " + _change(chance, number + 1))]
+    body = [records.encode_v2(_change(chance, number + index)) for index in range(chance.randrange(12))]
+    if chance.random() < 0.2:
+        body += [records.encode_v2(sql) for sql in (b"SAVEPOINT s", _change(chance, number), b"ROLLBACK TO s")]
+    end = b"ROLLBACK" if chance.random() < 0.3 else b"COMMIT"
+    return [records.encode_v2(b"BEGIN"), *body, records.encode_v2(end)]
+
+
+def _change(chance: random.Random, number: int) -> bytes:
+    kind = chance.random()
+    if kind < 0.6:
+        return b"INSERT INTO items (number, name) VALUES (%d, 'item; %d''s')" % (number, number)
+    if kind < 0.8:
+        rows = b", ".join(b"(%d, 'one of several')" % (number + index) for index in range(chance.randrange(1, 20)))
+        return b"INSERT INTO items (number, name) VALUES " + rows
+    if kind < 0.95:
+        return b"UPDATE counters SET value = value + 1 WHERE id = %d" % chance.randrange(10)
+    return b"DELETE FROM items WHERE number = %d" % chance.randrange(max(1, number))
+
+
+TABLES = (
+    "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER, name TEXT)",
+    "CREATE INDEX by_number ON items (number)",
+    "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER)",
+    "INSERT INTO counters SELECT value, 0 FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]')",
+    "CREATE TABLE ballast (b BLOB)",
+    "INSERT INTO ballast VALUES (zeroblob(300000))",
+)
+
+
+class Reference:
+    """The snapshot's content, to which plain sqlite3 applies the log as far as it is asked."""
+
+    def __init__(self, snapshot: Path, log: bytes) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        with closing(sqlite3.connect(snapshot)) as source:
+            source.backup(self._connection)
+        batch, error = cut_records(log, BASE)
+        assert error is None
+        self._records = iter(batch)
+        self._at = BASE
+
+    def content_at(self, position: int) -> list[list[tuple[object, ...]]]:
+        """All rows at a position, which must not be before the last one, nor inside a transaction."""
+        while self._at < position:
+            record = next(self._records)
+            self._at = record.end
+            if record.sql is not None:
+                self._run(record.sql.decode(), record.type)
+        assert self._at == position, "a position in the middle of a record"
+        assert not self._connection.in_transaction, "a position in the middle of a transaction"
+        return content(self._connection)
+
+    def _run(self, sql: str, kind: RecordType) -> None:
+        if kind is RecordType.TRANSACTION:
+            sql = f"BEGIN;\n{sql};\nCOMMIT"
+        if ";" in sql:
+            for piece in sql.replace("; ", ";\n").replace("'item;\n", "'item; ").split(";\n"):
+                self._connection.execute(piece)
+        else:
+            self._connection.execute(sql)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def content(connection: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
+    return [
+        connection.execute("SELECT * FROM items ORDER BY id").fetchall(),
+        connection.execute("SELECT * FROM counters ORDER BY id").fetchall(),
+        connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall(),
+    ]
+
+
+# -- the master -----------------------------------------------------------------------------------------------
+
+
+class SlowMaster:
+    """A master of V2 that cuts its log anywhere, and takes its time."""
+
+    def __init__(self, snapshot: bytes, log: bytes, chance: random.Random) -> None:
+        self._snapshot = snapshot
+        self._log = log
+        self._chance = chance
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.hello = threading.Event()
+        self.hurry = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            with peer:
+                try:
+                    self._answer(peer)
+                except (ConnectionError, EOFError):
+                    continue
+                except BaseException as error:  # noqa: BLE001 - told to the test
+                    self.failure = error
+                    return
+
+    def _answer(self, peer: socket.socket) -> None:
+        hello = peer.recv(16, socket.MSG_WAITALL)
+        if len(hello) < 16:
+            raise EOFError
+        assert hello[:8] == b"SPGREPL\x02"
+        (start,) = struct.unpack("<Q", hello[8:])
+        self.hello.set()
+        if start == 0:
+            peer.sendall(struct.pack("<Q", len(self._snapshot)))
+            for at in range(0, len(self._snapshot), 20_000):
+                peer.sendall(self._snapshot[at : at + 20_000])
+                self._rest()
+            peer.sendall(struct.pack("<Q", BASE))
+            start = BASE
+        else:
+            assert BASE <= start <= BASE + len(self._log), "a start that this log never had"
+            peer.sendall(bytes(8))
+        at = start - BASE
+        while at < len(self._log):
+            piece = self._log[at : at + self._chance.randrange(1, 12_000)]
+            at += len(piece)
+            peer.sendall(encode_wal_header(len(piece)) + piece + self._status())
+            self._rest()
+        while True:
+            peer.sendall(self._status())
+            time.sleep(0.05)
+
+    def _status(self) -> bytes:
+        return encode_status(BASE + len(self._log), time.time_ns() // 1000)
+
+    def _rest(self) -> None:
+        if not self.hurry.is_set():
+            time.sleep(self._chance.random() * 0.004)
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+# -- the follower ---------------------------------------------------------------------------------------------
+
+
+class Victim:
+    """A follower's process, started again and again."""
+
+    def __init__(self, database: Path, port: int, engine: str) -> None:
+        words = ["-n", "--pidfile=", "--logfile", str(database.with_name("log")), "spgrepl", "follower"]
+        words += ["--master", f"127.0.0.1:{port}", "--db", str(database), "--engine", engine]
+        self._parent = subprocess.Popen(
+            [sys.executable, str(PROGRAM), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=database.parent,
+        )
+        self._child = 0
+
+    def start(self) -> None:
+        assert self._parent.stdin is not None
+        self._parent.stdin.write("go\n")
+        word, number = self._words()
+        assert word == "started"
+        self._child = int(number)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal, and return the status that the process ended with."""
+        os.kill(self._child, number)
+        word, status = self._words()
+        assert word == "ended"
+        return int(status)
+
+    def _words(self) -> list[str]:
+        assert self._parent.stdout is not None
+        return self._parent.stdout.readline().split()
+
+    def stop(self) -> None:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.close()
+        self._parent.kill()
+        self._parent.wait()
+        self._parent.stdout.close()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+class Campaign:
+    """Kills a follower until enough have hit, looks at what each leaves behind, then lets it come to its end."""
+
+    def __init__(self, folder: Path, engine: str, kills: int) -> None:
+        self.chance = random.Random(f"{SEED} {engine}")
+        self.log = make_log(self.chance)
+        self.end = BASE + len(self.log)
+        self.paths = DatabasePaths.of(folder / "copy" / "copy.db")
+        self.paths.database.parent.mkdir()
+        self.snapshot = folder / "snapshot.db"
+        with closing(sqlite3.connect(self.snapshot, isolation_level=None)) as connection:
+            for statement in TABLES:
+                connection.execute(statement)
+        self.master = SlowMaster(self.snapshot.read_bytes(), self.log, self.chance)
+        self.victim = Victim(self.paths.database, self.master.port, engine)
+        self.kills = kills
+        self.hits = self.in_bootstrap = self.rounds = 0
+
+    def run(self, look: Callable[[int], None], again: Callable[[], None]) -> None:
+        """Kill.
+
+        Args:
+            look: Called behind each kill with the position that the copy stands at.
+            again: Called when a catch-up came to its end before its kill, and all files were removed.
+        """
+        while self.hits < self.kills:
+            self.master.hello.clear()
+            self.victim.start()
+            early = self.chance.random() < 0.1
+            if not early:
+                assert self.master.hello.wait(PATIENCE), "the follower never connected"
+            time.sleep(self.chance.random() * 0.3)  # this is the random moment
+            assert self.victim.end(signal.SIGKILL) == signal.SIGKILL
+            assert self.master.failure is None, self.master.failure
+            state = self.state()
+            if state is not None and state.position == self.end:
+                self.rounds += 1
+                for path in self.paths.database.parent.iterdir():
+                    path.unlink()
+                again()
+                continue
+            if self.master.hello.is_set():
+                self.hits += 1
+            if state is None:
+                self.in_bootstrap += 1
+                continue
+            assert state.base == BASE
+            held = self.paths.wal.read_bytes()[: state.position - BASE]
+            assert held == self.log[: state.position - BASE], "the local log is not the master's"
+            look(state.position)
+
+    def finish(self) -> None:
+        """Let the follower catch up, and stop it in peace."""
+        self.master.hurry.set()
+        self.victim.start()
+        until(lambda: self.applied() == self.end, f"the follower never came to {self.end}")
+        # twistd stops in peace, then ends as whoever sent the signal expects.
+        assert self.victim.end(signal.SIGTERM) == signal.SIGTERM
+        assert self.paths.wal.read_bytes() == self.log
+        report = scan_log(self.paths.wal)
+        assert (report.damage, report.open_transaction) == (Damage.NONE, None)
+
+    def applied(self) -> int | None:
+        """The position in the sidecar, which anybody may read at any time."""
+        with suppress(FileNotFoundError):
+            return int.from_bytes(self.paths.applied_position.read_bytes(), "little")
+        return None
+
+    def state(self) -> ReplayState | None:
+        """What the killed follower's files say."""
+        found = load_state(self.paths.database)
+        if found is not None:
+            return found[0]
+        if not self.paths.database.exists():
+            return None
+        with closing(sqlite3.connect(self.paths.database)) as connection:
+            stored = read_state(connection)
+        return stored and stored.replay
+
+    def stop(self) -> None:
+        self.victim.stop()
+        self.master.stop()
+
+
+@contextmanager
+def campaign(folder: Path, engine: str, kills: int) -> Iterator[Campaign]:
+    made = Campaign(folder, engine, kills)
+    print(f"seed {SEED!r}, engine {engine}, {kills} kills")
+    try:
+        yield made
+    finally:
+        made.stop()
+        print(f"{made.hits} kills hit, {made.in_bootstrap} of them in a bootstrap; {made.rounds} rounds ended")
+
+
+def test_a_killed_follower_ends_with_the_masters_tables(tmp_path: Path) -> None:
+    """PROTOCOL section 7, items 1 and 2, whatever the moment."""
+    with campaign(tmp_path, "sqlite", KILLS) as run:
+        reference = Reference(run.snapshot, run.log)
+
+        def look(position: int) -> None:
+            with closing(sqlite3.connect(run.paths.database)) as connection:
+                assert content(connection) == reference.content_at(position), f"at position {position}"
+
+        def again() -> None:
+            nonlocal reference
+            reference.close()
+            reference = Reference(run.snapshot, run.log)
+
+        run.run(look, again)
+        run.finish()
+        look(run.end)
+        reference.close()
+
+
+def test_a_killed_follower_counts_each_statement_once(tmp_path: Path) -> None:
+    with campaign(tmp_path, "counting", max(4, KILLS // 4)) as run:
+        run.run(lambda _: None, lambda: None)
+        run.finish()
+        digest = 0
+        batch, _ = cut_records(run.log, BASE)
+        for record in batch:
+            if record.sql is not None:
+                digest = crc32(struct.pack("<I", len(record.sql)) + record.sql, digest)
+        found = load_state(run.paths.database, ("digest",))
+        assert found is not None
+        assert (found[0].position, found[1]["digest"]) == (run.end, digest)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main(["-s", __file__]))
