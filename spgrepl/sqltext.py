@@ -86,9 +86,9 @@ _PLAIN = frozenset({TokenKind.WORD, TokenKind.OPERATOR})
 _BLANK = r"[ \t\n\f\r]"
 _NAME = r"[A-Za-z0-9_$\x80-\U0010ffff]"
 _NAME_START = r"[A-Za-z_\x80-\U0010ffff]"
-_COMMENT = r"--[^\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)"
-_STRING = r"'(?:[^']++|'')*+(?:'|\Z)"
-_QUOTED = r'"(?:[^"]++|"")*+(?:"|\Z)|`(?:[^`]++|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)'
+_COMMENT = r"--[^\n]*+|/\*(?>(?:[^*]++|\*(?!/))*)(?:\*/|\Z)"
+_STRING = r"'(?>(?:[^']++|'')*)(?:'|\Z)"
+_QUOTED = r'"(?>(?:[^"]++|"")*)(?:"|\Z)|`(?>(?:[^`]++|``)*)(?:`|\Z)|\[[^\]]*+(?:\]|\Z)'
 
 _TOKEN = re.compile(
     rf"(?P<blank>{_BLANK}++|\ufeff)"
@@ -98,8 +98,8 @@ _TOKEN = re.compile(
     rf"|(?P<word>{_NAME_START}{_NAME}*+)"
     rf"|(?P<quoted>{_QUOTED})"
     rf"|(?P<number>0[xX][0-9a-fA-F]++(?!{_NAME})"
-    rf"|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+(?!{_NAME}))"
-    rf"|(?P<parameter>\?[0-9]*+|[:@#$]{_NAME}++(?:::{_NAME}++)*+(?:\([^)\s]*+\))?+)"
+    rf"|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?>(?:[eE][+-]?[0-9]++)?)(?!{_NAME}))"
+    rf"|(?P<parameter>\?[0-9]*+|[:@#$]{_NAME}++(?>(?:::{_NAME}++)*)(?>(?:\([^)\s]*+\))?))"
     r"|(?P<operator>->>?|\|\||<<|>>|<=|<>|>=|==|!=|[-+*/%&|~<>=(),;.])"
     rf"|(?P<illegal>(?:[0-9]++|\.[0-9]++){_NAME}*+|.)",
     re.DOTALL,
@@ -131,13 +131,14 @@ _IGNORED = frozenset({TokenKind.BLANK, TokenKind.COMMENT})
 # The end of a statement is found as sqlite3_complete() finds it: by a small machine over eight classes of tokens,
 # whose only memory is whether a CREATE TRIGGER has begun, in which a semicolon ends the trigger only behind END.
 _STEP = re.compile(
-    rf"(?P<skip>(?:{_BLANK}++|{_COMMENT})++)|(?P<word>{_NAME}++)|(?P<quoted>{_STRING}|{_QUOTED})|.", re.DOTALL
+    rf"(?P<skip>(?>(?:{_BLANK}++|{_COMMENT})+))|(?P<word>{_NAME}++)|(?P<quoted>{_STRING}|{_QUOTED})|.", re.DOTALL
 )
 
 # All tokens up to the next semicolon, in one step; `last` ends behind the last one that is no blank or comment.
 _REST = re.compile(
-    rf"(?:(?:{_BLANK}++|{_COMMENT})*+"
-    rf"(?P<last>(?:[^;'\"`\[/\- \t\n\f\r]++|{_STRING}|{_QUOTED}|-(?!-)|/(?!\*))++))*+(?:{_BLANK}++|{_COMMENT})*+"
+    rf"(?>(?:(?>(?:{_BLANK}++|{_COMMENT})*)"
+    rf"(?P<last>(?>(?:[^;'\"`\[/\- \t\n\f\r]++|{_STRING}|{_QUOTED}|-(?!-)|/(?!\*))+)))*)"
+    rf"(?>(?:{_BLANK}++|{_COMMENT})*)"
 )
 
 

@@ -337,8 +337,8 @@ def joined_script(statements: Sequence[bytes]) -> str | None:
     Returns:
         The script, beginning a transaction that it leaves open; or None.
     """
-    # The line's end ends a comment that a statement may end with.
-    joined = b"\n;\n".join(statements)
+    # Nothing but the semicolon goes behind a statement: SQLite keeps the text of a CREATE as it stands.
+    joined = b";\n".join(statements)
     if b"\0" in joined or needs_a_look(joined):
         return None
     simple = (
@@ -355,7 +355,7 @@ def joined_script(statements: Sequence[bytes]) -> str | None:
                 return None
         elif not all(_stands_alone(statement) for statement in statements):
             return None
-        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + "\n;"
+        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + ";"
     except UnicodeDecodeError:
         return None
 
@@ -372,7 +372,7 @@ def _stands_alone(statement: bytes) -> bool:
     """Whether a text is one statement that a ``;`` behind it ends, and holds none that could end a transaction."""
     text = statement.decode("utf-8")
     return (
-        sqlite3.complete_statement(text + "\n;")
+        sqlite3.complete_statement(text + ";")
         and statement_kind(statement) is StatementKind.PLAIN
         and (";" not in text or len(split_statements(text)) == 1)
         and (

@@ -57,30 +57,30 @@ class DropSubscription:
 CatalogChange = CreatePublication | CreateSubscription | DropPublication | DropSubscription
 
 # Possessive throughout: no text makes a search try what it has tried.
-_GAP = r"(?>\s++|--[^\n]*+(?:\n|\Z)|/\*(?:[^*]++|\*(?!/))*+\*/)"
-_NAME = r'(?>"(?:[^"]++|"")++"|[^\W\d][\w$]*+)'
-_QUALIFIED = rf"{_NAME}(?:{_GAP}*+\.{_GAP}*+{_NAME})?"
-_LIST = rf"{_QUALIFIED}(?:{_GAP}*+,{_GAP}*+{_QUALIFIED})*"
+_GAP = r"(?>\s++|--[^\n]*+(?:\n|\Z)|/\*(?>(?:[^*]++|\*(?!/))*)\*/)"
+_NAME = r'(?>"(?>(?:[^"]++|"")+)"|[^\W\d][\w$]*+)'
+_QUALIFIED = rf"{_NAME}(?:(?>{_GAP}*)\.(?>{_GAP}*){_NAME})?"
+_LIST = rf"{_QUALIFIED}(?:(?>{_GAP}*),(?>{_GAP}*){_QUALIFIED})*"
 _FLAGS = re.IGNORECASE | re.DOTALL
 
 _CREATE_PUBLICATION = re.compile(
-    rf"CREATE{_GAP}++PUBLICATION{_GAP}++(?P<name>{_NAME})(?:{_GAP}++FOR{_GAP}++(?:"
-    rf"ALL{_GAP}++TABLES(?:{_GAP}++EXCEPT{_GAP}++(?P<but>{_LIST}))?|TABLES?{_GAP}++(?P<only>{_LIST})))?",
+    rf"CREATE(?>{_GAP}+)PUBLICATION(?>{_GAP}+)(?P<name>{_NAME})(?:(?>{_GAP}+)FOR(?>{_GAP}+)(?:"
+    rf"ALL(?>{_GAP}+)TABLES(?:(?>{_GAP}+)EXCEPT(?>{_GAP}+)(?P<but>{_LIST}))?|TABLES?(?>{_GAP}+)(?P<only>{_LIST})))?",
     _FLAGS,
 )
 _CREATE_SUBSCRIPTION = re.compile(
-    rf"CREATE{_GAP}++SUBSCRIPTION{_GAP}++(?P<name>{_NAME}){_GAP}++CONNECTION{_GAP}*+(?P<connection>'(?:[^']++|'')*+')"
-    rf"{_GAP}*+PUBLICATION{_GAP}++(?P<publications>{_LIST})",
+    rf"CREATE(?>{_GAP}+)SUBSCRIPTION(?>{_GAP}+)(?P<name>{_NAME})(?>{_GAP}+)CONNECTION(?>{_GAP}*)(?P<connection>'(?>(?:[^']++|'')*)')"
+    rf"(?>{_GAP}*)PUBLICATION(?>{_GAP}+)(?P<publications>{_LIST})",
     _FLAGS,
 )
 _DROP = re.compile(
-    rf"DROP{_GAP}++(?P<what>PUBLICATION|SUBSCRIPTION){_GAP}++(?:IF{_GAP}++EXISTS{_GAP}++)?(?P<name>{_NAME})",
+    rf"DROP(?>{_GAP}+)(?P<what>PUBLICATION|SUBSCRIPTION)(?>{_GAP}+)(?:IF(?>{_GAP}+)EXISTS(?>{_GAP}+))?(?P<name>{_NAME})",
     _FLAGS,
 )
-_LIST_ITEM = re.compile(rf"(?:({_NAME}){_GAP}*+\.{_GAP}*+)?({_NAME})", _FLAGS)
+_LIST_ITEM = re.compile(rf"(?:({_NAME})(?>{_GAP}*)\.(?>{_GAP}*))?({_NAME})", _FLAGS)
 _CATALOG_WORDS = re.compile(rf"(?:CREATE|DROP|ALTER){_GAP}", _FLAGS)
-_LEADING_GAP = re.compile(rf"(?:{_GAP}|;)*+", _FLAGS)
-_TRAILING_GAP = re.compile(rf"(?:{_GAP}|;)*+\Z", _FLAGS)
+_LEADING_GAP = re.compile(rf"(?>(?:{_GAP}|;)*)", _FLAGS)
+_TRAILING_GAP = re.compile(rf"(?>(?:{_GAP}|;)*)\Z", _FLAGS)
 
 
 def fold_name(name: str) -> str:

@@ -25,9 +25,9 @@ class StatementKind(enum.Enum):
 _BLANKS = rb"[ \t\n\f\r]++|\xef\xbb\xbf"
 _GAP = rb"(?>%(blanks)s|--[^\n]*\n?|/\*.*?\*/)" % {b"blanks": _BLANKS}
 # Behind a word, a byte order mark is a part of it.
-_BETWEEN = rb"(?!\xef)%(gap)s++" % {b"gap": _GAP}
+_BETWEEN = rb"(?!\xef)(?>%(gap)s+)" % {b"gap": _GAP}
 _KIND = re.compile(
-    rb"(?>%(gap)s|;)*+(?:"
+    rb"(?>(?:%(gap)s|;)*)(?:"
     rb"(?P<begin>BEGIN|START%(between)sTRANSACTION)"
     rb"|(?P<commit>COMMIT|END)"
     rb"|(?P<rollback_to>ROLLBACK(?:%(between)s(?:TRANSACTION|WORK))?%(between)sTO)"
@@ -42,7 +42,7 @@ _KIND = re.compile(
 
 # A first look that settles nearly every statement: these words open all kinds but the plain one.
 _OPENERS = re.compile(
-    rb"(?>%(blanks)s|;)*+(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)" % {b"blanks": _BLANKS},
+    rb"(?>(?:%(blanks)s|;)*)(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)" % {b"blanks": _BLANKS},
     re.IGNORECASE,
 )
 
