@@ -42,7 +42,8 @@ _KIND = re.compile(
 
 # A first look that settles nearly every statement: these words open all kinds but the plain one.
 _OPENERS = re.compile(
-    rb"(?>(?:%(blanks)s|;)*)(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)" % {b"blanks": _BLANKS},
+    rb"(?>(?:%(blanks)s|;)*)(?:[/-]|BEG|STA|COM|END|ROL|ABO|SAV|REL|CRE|DRO|ALT|SHO|SET|WAI)"
+    % {b"blanks": _BLANKS},
     re.IGNORECASE,
 )
 

@@ -89,7 +89,7 @@ TABLES = (
     "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER)",
     "INSERT INTO counters SELECT value, 0 FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]')",
     "CREATE TABLE ballast (b BLOB)",
-    "INSERT INTO ballast VALUES (zeroblob(300000))",
+    "INSERT INTO ballast VALUES (zeroblob(2000000))",
 )
 
 

@@ -161,8 +161,16 @@ def test_a_script_does_what_the_statements_do_one_by_one(statements: list[str]) 
 
 def test_common_statements_go_in_one_script() -> None:
     assert joined_script([b"INSERT INTO t VALUES (1, 'it''s 12:30?')", b"DELETE FROM t WHERE a = 1"]) is not None
-    assert joined_script([b'INSERT INTO "t" VALUES (1)', b"DELETE FROM t -- all"]) is not None
+    assert joined_script([b'INSERT INTO "t" VALUES (1)', b"DELETE FROM t -- all\nWHERE a = 1"]) is not None
+    assert joined_script([b"DELETE FROM t", b"DELETE FROM t -- whose end would swallow the semicolon"]) is None
     assert joined_script([b"CREATE TRIGGER g AFTER INSERT ON u BEGIN DELETE FROM t; END", b"DELETE FROM t"])
+
+
+def test_a_script_leaves_the_text_of_the_schema_as_it_stands(engine: SqliteEngine) -> None:
+    texts = ["CREATE TABLE s (a)", "CREATE INDEX i ON s (a)", "CREATE VIEW v AS SELECT a FROM s"]
+    run(engine, *texts)
+    query = "SELECT sql FROM sqlite_master WHERE name IN ('s', 'i', 'v') ORDER BY rowid"
+    assert [sql for (sql,) in engine._opened().execute(query)] == texts
 
 
 def test_a_failing_script_is_undone_before_the_statements_are_taken_singly(engine: SqliteEngine) -> None:
