@@ -90,13 +90,10 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
-    """The SQL of every table, index, view and trigger, by kind and name.
-
-    Without blanks at its end, which SQLite keeps of some statements when they are followed by others.
-    """
+    """The SQL of every table, index, view and trigger, by kind and name."""
     ours = "tbl_name LIKE 'spgrepl\\_%' ESCAPE '\\'"
     query = f"SELECT type, name, sql FROM sqlite_master WHERE {_IGNORED} AND NOT {ours}"
-    return {(kind, name): sql and sql.rstrip() for kind, name, sql in connection.execute(query)}
+    return {(kind, name): sql for kind, name, sql in connection.execute(query)}
 
 
 def _compare_rows(

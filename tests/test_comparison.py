@@ -115,10 +115,6 @@ def test_the_schema_is_compared(two: tuple[Path, Path], change: str) -> None:
     assert len(compared(two, FULL, f"{FULL};{change}").differences) == 1
 
 
-def test_blanks_behind_a_definition_are_no_difference(two: tuple[Path, Path]) -> None:
-    assert compared(two, f"{TABLE} CREATE INDEX i ON t (a)\n;", f"{TABLE} CREATE INDEX i ON t (a);").equal
-
-
 def test_every_table_that_differs_is_named(two: tuple[Path, Path]) -> None:
     found = compared(two, FULL, FULL + "DELETE FROM keyed; DELETE FROM odd")
     assert [text.split(":")[0] for text in found.differences] == ["table keyed, row 1", "table odd, row 1"]
