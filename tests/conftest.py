@@ -16,6 +16,7 @@ import pytest
 import pytest_twisted
 from hypothesis import settings
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -81,9 +82,14 @@ def trial_files_apart(request: pytest.FixtureRequest) -> None:
 def trial_waits_in_the_running_reactor(twisted_greenlet: object) -> Iterator[None]:
     """Let trial's asynchronous TestCases wait in pytest-twisted's reactor instead of running it a second time."""
 
+    from twisted.internet import reactor
+
     def wait(case: TestCase, waited_for: Deferred[object]) -> None:
         if not waited_for.called or waited_for.paused:
             pytest_twisted.blockon(waited_for)
+            # What ended the wait may be a call from a thread, of a batch that the reactor has begun and trial's
+            # own turns of the reactor would begin again. Behind a timer the batch is done.
+            pytest_twisted.blockon(deferLater(reactor, 0))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestCase, "_wait", wait)

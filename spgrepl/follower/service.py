@@ -328,19 +328,21 @@ class FollowerService(Service):
         if anew:
             self.log.restart()
         self.log.publish(progress.applied - progress.base)
-        self._waiters.reached(progress.applied)
         if moved and not anew:
             self._retries.progressed()
         # An error at a record is over when that record is applied.
         at = getattr(self._error, "position", None)
         if progress.applied > at if at is not None else moved or anew:
             self._error = None
+        self._waiters.reached(progress.applied)
         if self._queue.drained and self._link is not None and self._link.state is LinkState.STREAMING:
             self._link.resume()
 
     def _apply_failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, SpgReplError):
             self._log.failure("unexpected error in replay", failure)
+        # What stands before the record at fault may have been kept.
+        self._progressed(self._replay.progress())
         self._drop(failure)
 
     def _drop(self, failure: Failure) -> None:

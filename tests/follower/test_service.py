@@ -15,7 +15,9 @@ from twisted.trial.unittest import TestCase
 
 from spgrepl.engines.archive import ArchiveEngine
 from spgrepl.engines.counting import CountingEngine
+from spgrepl.engines.interfaces import ReplayState
 from spgrepl.engines.sqlite import SqliteEngine
+from spgrepl.engines.sqlite_state import ROLE_PRIMARY, ensure_table, write_state
 from spgrepl.errors import (
     ConfigurationError,
     DatabaseLocked,
@@ -48,14 +50,14 @@ class Script(protocol.Protocol):
         hello: What the follower said first.
     """
 
-    def __init__(self, play: Callable[[Script], None]) -> None:
-        self._play = play
+    def __init__(self, master: ScriptedMaster) -> None:
+        self._master = master
         self.hello = b""
 
     def dataReceived(self, data: bytes) -> None:
         self.hello += data
         if len(self.hello) == 16:
-            self._play(self)
+            self._master.play(self)
 
     @property
     def start(self) -> int:
@@ -74,14 +76,9 @@ class Script(protocol.Protocol):
         self.transport.loseConnection()
 
     def connectionMade(self) -> None:
-        server: Any = self.factory
-        server.hellos.append(self)
-        if server.at_once:
+        self._master.hellos.append(self)
+        if self._master.at_once:
             self.close()
-
-    def connectionLost(self, reason: Any = None) -> None:
-        server: Any = self.factory
-        server.gone += 1
 
 
 class ScriptedMaster(protocol.Factory):
@@ -91,12 +88,9 @@ class ScriptedMaster(protocol.Factory):
         self.play = play
         self.at_once = at_once
         self.hellos: list[Script] = []
-        self.gone = 0
 
     def buildProtocol(self, addr: Any) -> Script:
-        made = Script(lambda script: self.play(script))
-        made.factory = self
-        return made
+        return Script(self)
 
 
 def number(value: int) -> bytes:
@@ -386,6 +380,8 @@ class MisbehavingMasterTest(FollowerCase):
         )
         status = yield self.until(lambda: (now := service.status())["error"] and now)
         assert "no such table: later" in status["error"]
+        yield service.when_applied(100 + len(log_of(INSERT.format(1))), 0)
+        assert service.log.length == len(log_of(INSERT.format(1)))
         assert status["positions"]["applied"] == 100 + len(log_of(INSERT.format(1)))
         assert self.rows() == [1]
         # Somebody mends the copy; replay goes on by itself.
@@ -587,8 +583,6 @@ class OurOwnPrimaryTest(WellBehavedMasterTest):
     def serve(self, log: bytes, snapshots: Any = None) -> Any:
         found = yield super().serve(log, SqliteSnapshotSource(self.folder / "master.db"))
         with contextlib.closing(sqlite3.connect(self.folder / "master.db", isolation_level=None)) as connection:
-            connection.execute(
-                "CREATE TABLE spgrepl_replay (id INTEGER PRIMARY KEY, role, position, base, fence_start, fence_crc)"
-            )
-            connection.execute("INSERT INTO spgrepl_replay VALUES (1, 'primary', 0, 0, NULL, NULL)")
+            ensure_table(connection)
+            write_state(connection, ROLE_PRIMARY, ReplayState(0, 0))
         return found
