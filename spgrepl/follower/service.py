@@ -150,10 +150,7 @@ class FollowerService(Service):
     def _finish(self, error: SpgReplError | None) -> None:
         if self.finished.called:
             return
-        if error is None:
-            self.finished.callback(None)
-        else:
-            self.finished.errback(error)
+        self.finished.callback(None) if error is None else self.finished.errback(error)
 
     @inlineCallbacks
     def _close_all(self) -> Any:
@@ -163,8 +160,8 @@ class FollowerService(Service):
             yield self._client.stopService()
         self._queue.discard()
         self._waiters.stop()
-        closed = self._worker.call(self._replay.close)
-        yield closed.addErrback(lambda failure: self._log.failure("closing the copy", failure))
+        closing = self._worker.call(self._replay.close)
+        yield closing.addErrback(lambda failure: self._log.failure("closing the copy", failure))
         self._worker.stop()
         self.log.close()
         self._state = FollowerState.STOPPED
