@@ -204,20 +204,20 @@ _savepoints = st.builds(
     st.lists(_plain_records, max_size=2),
     st.sampled_from([[b"RELEASE s"], [b"ROLLBACK TO s", b"RELEASE SAVEPOINT s"], [b"ROLLBACK TO s"]]),
 )
-_bodies = st.lists(st.one_of(_plain_records.map(lambda record: [record]), _savepoints), max_size=4).map(
-    lambda parts: [record for part in parts for record in part]
-)
+_bodies = st.lists(
+    st.one_of(_plain_records.map(lambda record: [record]), _savepoints), min_size=1, max_size=4
+).map(lambda parts: [record for part in parts for record in part])
 _transactions = st.builds(
     lambda begin, body, end: [records.encode_v2(begin), *body, records.encode_v2(end)],
     st.sampled_from([b"BEGIN", b"begin transaction", b"START TRANSACTION"]),
     _bodies,
-    st.sampled_from([b"COMMIT", b"COMMIT", b"END", b"ROLLBACK", b"rollback;"]),
+    st.sampled_from([b"ROLLBACK", b"COMMIT", b"rollback;", b"END"]),
 )
 _tails = st.one_of(st.just([]), _bodies.map(lambda body: [records.encode_v2(b"BEGIN"), *body]))
 
 logs = st.builds(
     lambda units, tail: b"".join([*(record for unit in units for record in unit), *tail]),
-    st.lists(st.one_of(_plain_records.map(lambda record: [record]), _transactions), max_size=8),
+    st.lists(st.one_of(_transactions, _plain_records.map(lambda record: [record])), max_size=8),
     _tails,
 )
 """Logs of every kind of record, transaction and savepoint that change ``t``; some end inside a transaction."""

@@ -69,7 +69,7 @@ def copy(tmp_path: Path, snapshot: bytes) -> Iterator[Copy]:
 # -- the whole promise ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(
     log=logs,
     steps=st.lists(st.tuples(st.integers(0, 2000), st.booleans()), max_size=6),
@@ -107,7 +107,7 @@ def test_any_log_cut_anywhere_with_restarts_gives_what_sqlite_gives(
         assert scan_log(copy.paths.wal).damage is Damage.NONE
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(log=logs, places=st.lists(st.integers(0, 2000), max_size=6))
 def test_an_engine_without_rows_gets_each_sql_once_in_order(log: bytes, places: list[int]) -> None:
     seen: list[bytes] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ from spgrepl.errors import (
 )
 from spgrepl.files import DatabasePaths, LockFile
 from spgrepl.follower import backoff
-from spgrepl.follower.protocol import LinkTimeouts
+from spgrepl.follower.protocol import READ_SIZE, LinkTimeouts
+from spgrepl.follower.queue import BATCH_BYTES, HIGH_WATER
 from spgrepl.follower.replay import SkipRequest
 from spgrepl.follower.service import FollowerService, FollowerState, OnDivergence
 from spgrepl.master.service import MasterService
@@ -37,6 +40,7 @@ from spgrepl.service import _EngineSnapshots
 from spgrepl.wal.tailer import WalTailer
 from spgrepl.wire.frames import encode_status, encode_wal_header
 from tests.follower.copies import CREATE, batch_of, database_bytes, log_of
+from tests.follower.test_applied_log import Listener
 from tests.follower.test_protocol import recorded
 from tests.wal.samples import MIXED_LOG, VECTORS
 
@@ -282,12 +286,18 @@ class WellBehavedMasterTest(FollowerCase):
         endpoint = yield self.serve(log_of(*(INSERT.format(n) for n in range(40))))
         service = self.follow(endpoint, on_divergence=OnDivergence.RESNAPSHOT)
         yield service.when_applied(self.master_wal.stat().st_size, 30)
+        reader = Listener()
+        service.log.add_listener(reader)
         fresh = self.folder / "fresh"
         fresh.write_bytes(log_of(*(INSERT.format(n) for n in range(100, 190))))
         fresh.rename(self.master_wal)
         yield self.until(lambda: self.rows()[:1] == [100] and len(self.rows()) == 90)
         assert self.paths.wal.read_bytes() == self.master_wal.read_bytes()
         assert self.ended == []
+        # Whoever reads this copy's own log has to begin anew, too, and is never shown one for the other.
+        yield self.until(lambda: service.log.length == self.master_wal.stat().st_size)
+        assert reader.told[0] is LogTruncated
+        assert os.pread(service.log.fileno(), 10**6, 0) == self.master_wal.read_bytes()
 
     @defer.inlineCallbacks
     def test_a_cascade(self) -> Any:
@@ -454,6 +464,33 @@ class MisbehavingMasterTest(FollowerCase):
         assert self.rows() == []
         yield service.stopService()
         assert [path.name for path in self.folder.iterdir() if "incoming" in path.name] == []
+
+
+class MemoryTest(FollowerCase):
+    """PROTOCOL section 7, item 8: whatever a master sends, only so much of it is held."""
+
+    @defer.inlineCallbacks
+    def test_nothing_more_is_read_while_replay_is_behind(self) -> Any:
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+
+        class Held(CountingEngine):
+            def execute(self, statements: Any, types: Any) -> None:
+                go_on.wait(30)
+                super().execute(statements, types)
+
+        log = log_of("x" * 10_000) * 4000
+        service = self.follow(
+            (yield self.listen(ScriptedMaster(lambda script: bootstrap(script, b"s", 100, log)))), Held
+        )
+        yield self.until(lambda: service.status()["positions"]["received"])
+        held = -1
+        while held != (held := service.status()["positions"]["received"]):
+            yield task.deferLater(self.reactor, 0.2)
+        assert HIGH_WATER <= held - 100 <= HIGH_WATER + BATCH_BYTES + 2 * READ_SIZE
+        go_on.set()
+        yield service.when_applied(100 + len(log), 30)
+        assert service.status()["statements"] == 4000
 
 
 class StoppingTest(FollowerCase):
