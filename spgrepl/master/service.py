@@ -65,6 +65,7 @@ class MasterService(Service):
         self._listening: Deferred[None] | None = None
         self._waiting: list[Deferred[IListeningPort]] = []
         self._error: str | None = None
+        self._tried = False
         self.port: IListeningPort | None = None
 
     @property
@@ -75,12 +76,8 @@ class MasterService(Service):
         is stopped before.
         """
         waiting: Deferred[IListeningPort] = Deferred()
-        if self.port is not None:
-            waiting.callback(self.port)
-        elif self._error is not None:
-            waiting.errback(ConfigurationError(self._error))
-        else:
-            self._waiting.append(waiting)
+        self._waiting.append(waiting)
+        self._settle()
         return waiting
 
     def privilegedStartService(self) -> None:
@@ -95,7 +92,9 @@ class MasterService(Service):
         Service.startService(self)
         self._hub.start()
         self._store.open()
-        self._listen()
+        if not self._tried:
+            self._listen()
+        self._settle()
 
     def stopService(self) -> Deferred[None]:
         """Listen no more and close all connections.
@@ -104,6 +103,7 @@ class MasterService(Service):
             A Deferred that fires when the last connection is gone.
         """
         Service.stopService(self)
+        self._tried = False
         self._tell(Failure(ServiceStopped("the master was stopped before it listened")))
         listening, self._listening = self._listening, None
         if listening is not None:
@@ -130,6 +130,7 @@ class MasterService(Service):
     # -- listening ------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
+        self._tried = True
         if self._listening is None and self.port is None:
             self._error = None
             self._listening = maybeDeferred(self._endpoint.listen, MasterFactory(self._hub)).addCallbacks(
@@ -140,7 +141,7 @@ class MasterService(Service):
         self._listening = None
         self.port = port
         self._log.info("serving followers at {address}", address=format_address(port.getHost()))
-        self._tell(port)
+        self._settle()
 
     def _does_not_listen(self, failure: Failure) -> None:
         self._listening = None
@@ -150,7 +151,19 @@ class MasterService(Service):
             f"cannot listen for followers: {failure.getErrorMessage()}; choose another address with --listen"
         )
         self._log.critical("{error}", error=self._error)
-        self._tell(Failure(ConfigurationError(self._error)))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell those who wait what became of listening.
+
+        Not before the service runs: whoever is told may stop it, and `addService` would start it after that.
+        """
+        if not self.running:
+            return
+        if self.port is not None:
+            self._tell(self.port)
+        elif self._error is not None:
+            self._tell(Failure(ConfigurationError(self._error)))
 
     def _tell(self, result: IListeningPort | Failure) -> None:
         waiting, self._waiting = self._waiting, []
