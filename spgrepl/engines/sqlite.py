@@ -199,9 +199,10 @@ class SqliteEngine:
         connection = self._opened()
         try:
             connection.executescript(script)
-        except (sqlite3.Error, sqlite3.Warning, ValueError):
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            _raise_if_storage_failed(error, self._database)
             return False
         self._untouched = False
         return True

@@ -277,7 +277,7 @@ class FollowerService(Service):
     def _not_installed(self, failure: Failure, incoming: IncomingSnapshot) -> Failure:
         incoming.discard()
         progress = self._replay.progress()
-        if self._progress is not None and progress.copies != self._progress.copies:
+        if progress.copies != (self._progress.copies if self._progress else 0):
             # The copy is the new one already; only what comes behind that has failed.
             self._progressed(progress)
         return failure

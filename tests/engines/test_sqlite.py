@@ -194,6 +194,15 @@ def test_a_failing_script_is_undone_before_the_statements_are_taken_singly(engin
     assert content(engine) == []
 
 
+def test_a_statement_that_is_no_text_is_refused(engine: SqliteEngine) -> None:
+    engine.begin()
+    with pytest.raises(StatementRefused) as caught:
+        engine.execute([b"DELETE FROM u", b"INSERT INTO u VALUES ('\xff')"])
+    assert caught.value.index == 1
+    engine.rollback()
+    assert content(engine, "SELECT count(*) FROM u") == [(2,)]
+
+
 # -- one record of several statements -------------------------------------------------------------------------
 
 
@@ -399,6 +408,12 @@ def test_a_primarys_database_is_not_followed_into(tmp_path: Path, engine: Sqlite
         SqliteEngine(tmp_path / "copy.db").open()
 
 
+def test_an_empty_file_is_no_copy_yet(tmp_path: Path) -> None:
+    (tmp_path / "copy.db").touch()
+    with engine_with(tmp_path, *TABLES) as engine:
+        assert content(engine, "SELECT count(*) FROM u") == [(2,)]
+
+
 def test_without_a_copy_nothing_can_be_applied(tmp_path: Path) -> None:
     engine = SqliteEngine(tmp_path / "copy.db")
     assert engine.open() is None
@@ -440,3 +455,9 @@ def test_what_a_removed_database_left_behind_does_not_spoil_the_next(tmp_path: P
         (tmp_path / name).write_bytes(b"left behind")
     with engine_with(tmp_path, *TABLES) as engine:
         assert content(engine, "SELECT count(*) FROM u") == [(2,)]
+
+
+def test_a_database_without_a_state_is_not_handed_on(tmp_path: Path, engine: SqliteEngine) -> None:
+    engine._opened().execute("DELETE FROM spgrepl_replay")
+    with pytest.raises(SnapshotError, match="no replication state"):
+        engine.save_snapshot(tmp_path / "saved")

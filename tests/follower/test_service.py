@@ -492,6 +492,74 @@ class MemoryTest(FollowerCase):
         yield service.when_applied(100 + len(log), 30)
         assert service.status()["statements"] == 4000
 
+    @defer.inlineCallbacks
+    def test_nothing_more_is_read_while_the_disk_is_behind(self) -> Any:
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        snapshot = b"some snapshot " * 2_000_000
+        master = ScriptedMaster(lambda script: bootstrap(script, snapshot, 100, b""))
+        service = self.follow((yield self.listen(master)), ArchiveEngine)
+        yield self.until(lambda: service.status()["bootstrap"])
+        service._worker.call(go_on.wait, 30)
+        held, before = service.status()["bootstrap"]["received"], -1
+        while held != before:
+            yield task.deferLater(self.reactor, 0.2)
+            before, held = held, service.status()["bootstrap"]["received"]
+        assert held < len(snapshot)
+        go_on.set()
+        yield service.when_applied(100, 30)
+        assert self.paths.database.read_bytes() == snapshot
+
+
+class FullDiskTest(FollowerCase):
+    @defer.inlineCallbacks
+    def test_a_snapshot_that_cannot_be_written_is_tried_again(self) -> Any:
+        snapshot = self.snapshot("CREATE TABLE ballast (b)", "INSERT INTO ballast VALUES (zeroblob(3000000))")
+        master = ScriptedMaster(lambda script: bootstrap(script, snapshot, 100, log_of(INSERT.format(1))))
+        obstacle = self.folder / "copy.db.incoming"
+        service = FollowerService(
+            self.reactor, (yield self.listen(master)), SqliteEngine(self.paths.database), self.paths
+        )
+        real = service._replay._remove_snapshot
+        service._replay._remove_snapshot = lambda: None  # type: ignore[method-assign]
+        obstacle.mkdir()
+        service.startService()
+        self.addCleanup(self.stop, service)
+        yield self.until(lambda: len(master.hellos) >= 3)
+        assert "copy.db.incoming cannot be written" in service.status()["error"]
+        obstacle.rmdir()
+        service._replay._remove_snapshot = real  # type: ignore[method-assign]
+        yield service.when_applied(101, 30)
+        assert self.rows() == [1]
+        assert service.status()["error"] is None
+
+    @defer.inlineCallbacks
+    def test_a_log_that_cannot_begin_anew_is_noticed_by_those_who_read_it(self) -> Any:
+        snapshot, log = self.snapshot(), log_of(INSERT.format(1))
+        master = ScriptedMaster(lambda script: bootstrap(script, snapshot, 100, log))
+        service = self.follow((yield self.listen(master)), on_divergence=OnDivergence.RESNAPSHOT)
+        yield service.when_applied(100 + len(log), 30)
+        reader = Listener()
+        service.log.add_listener(reader)
+        real = service._replay._writer.replace
+        full = OSError(28, "No space left on device")
+
+        def refuse() -> None:
+            service._replay._writer.replace = real  # type: ignore[method-assign]
+            raise full
+
+        service._replay._writer.replace = refuse  # type: ignore[method-assign]
+        other = log_of(*(INSERT.format(n) for n in range(50, 60)))
+        master.play = lambda script: (
+            script.send(number(0), wal(other)) if script.start == 100 else bootstrap(script, snapshot, 7000, other)
+        )
+        master.hellos[0].close()
+        yield service.when_applied(7000 + len(other), 30)
+        assert reader.told[0] is LogTruncated
+        assert self.rows() == list(range(50, 60))
+        assert self.paths.wal.read_bytes() == other
+        assert service.log.length == len(other)
+
 
 class StoppingTest(FollowerCase):
     @defer.inlineCallbacks
