@@ -106,6 +106,50 @@ class MalformedManifest(ManifestError):
     """The manifest's checksum is right and its content breaks the rules: it was written by a faulty program."""
 
 
+class ChunkError(PeerError):
+    """A chunk of a cold segment that breaks the rules."""
+
+
+class ChunkHeaderTooShort(ChunkError):
+    """The frame has no room for a chunk's header."""
+
+
+class ChunkTooLong(ChunkError):
+    """The chunk states more bytes than one may carry."""
+
+
+class ChunkLengthMismatch(ChunkError):
+    """The chunk states another number of bytes than its frame has."""
+
+
+class ChunkBeyondTotal(ChunkError):
+    """The chunk's number is not below the total that it states, or that total is 0."""
+
+
+class ChunkTotalChanged(ChunkError):
+    """The chunk states another total than those before it."""
+
+
+class ChunkOutOfOrder(ChunkError):
+    """Another chunk of the segment was due."""
+
+
+class TooManySegments(ChunkError):
+    """More segments are under way at once than may be."""
+
+
+class SegmentDamaged(PeerError):
+    """A cold segment whose content does not fit its own checksum or header.
+
+    Attributes:
+        crc: The CRC-32 of all its bytes, which tells whether the same came twice.
+    """
+
+    def __init__(self, message: str, crc: int = 0) -> None:
+        super().__init__(message)
+        self.crc = crc
+
+
 # -- the course of a connection -------------------------------------------------------------------------------
 
 
@@ -204,6 +248,16 @@ class EngineFailed(LocalError):
     """The engine cannot store anything at present: a full or failing disk, or somebody who holds its lock."""
 
     exit_code = EXIT_TRY_AGAIN
+
+
+class SegmentNotStored(LocalError):
+    """A cold segment cannot be stored at present: a full or failing disk."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+
+class SegmentChanged(LocalError):
+    """The file of a cold segment vanished, shrank or changed while it was sent."""
 
 
 class StatementFailed(LocalError):

@@ -58,6 +58,11 @@ class DatabasePaths:
         """The manifest of cold segments."""
         return self.folder / "manifest.v10"
 
+    @property
+    def segments(self) -> Path:
+        """The folder of the cold segments' files."""
+        return self.folder / "segments"
+
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: what was created, renamed or removed there."""

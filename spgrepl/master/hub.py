@@ -18,6 +18,7 @@ from spgrepl.master.causes import Cause, CauseCounts
 from spgrepl.master.feed import LogFeed
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterProtocol
+from spgrepl.master.segments import SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
 from spgrepl.wal.source import ILogListener, ILogSource
 from spgrepl.wire.frames import encode_status
@@ -39,6 +40,7 @@ class MasterHub:
         snapshots: Hands out snapshots.
         limits: What is allowed.
         wall_clock: Tells the time of day in seconds since the epoch.
+        segments: The cold segments; None where there are none to serve.
     """
 
     _log = Logger()
@@ -51,11 +53,13 @@ class MasterHub:
         snapshots: SnapshotStore,
         limits: MasterLimits,
         wall_clock: Callable[[], float] = time.time,
+        segments: SegmentRegistry | None = None,
     ) -> None:
         self.clock = clock
         self.feed = feed
         self.snapshots = snapshots
         self.limits = limits
+        self.segments = segments
         self.wall_clock = wall_clock
         self.causes = CauseCounts()
         self.accepted = 0
@@ -87,6 +91,8 @@ class MasterHub:
         self._wal.add_listener(self)
         for loop in self._loops:
             loop.start()
+        if self.segments is not None:
+            self.segments.start(self._segments_changed)
 
     def stop(self) -> Deferred[None]:
         """Close all connections; the Deferred fires when the last one is gone."""
@@ -97,6 +103,8 @@ class MasterHub:
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
+        if self.segments is not None:
+            self.segments.stop()
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
@@ -153,6 +161,9 @@ class MasterHub:
         self._each(methodcaller("log_lost", reason))
         self.snapshots.invalidate(reason)
 
+    def _segments_changed(self) -> None:
+        self._each(MasterProtocol.go_on)
+
     # -- the loops ------------------------------------------------------------------------------------------
 
     def status_frame(self) -> bytes:
@@ -198,6 +209,7 @@ class MasterHub:
             "dropped": self.causes.status(refusals=False),
             "peers": [connection.status() for connection in self._connections],
             "snapshots": self.snapshots.status(),
+            "segments_served": None if self.segments is None else self.segments.status(),
             "wal": {"path": None if path is None else str(path), "length": self.feed.length},
         }
 

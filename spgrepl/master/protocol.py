@@ -188,6 +188,7 @@ class MasterProtocol(Protocol):
             "start": None if stream is None else stream.start,
             "position": position,
             "lag_bytes": None if position is None else max(0, self._hub.feed.length - position),
+            "segments": None if stream is None else stream.segments,
             "since": self._connected_at,
         }
 

@@ -19,6 +19,7 @@ from spgrepl.master.hub import MasterHub
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterFactory, format_address
 from spgrepl.master.reading import RunInThread, thread_runner
+from spgrepl.master.segments import SegmentFolder, SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
 from spgrepl.master.sources import ISnapshotSource
 from spgrepl.master.spool import SpoolFolder
@@ -39,6 +40,7 @@ class MasterService(Service):
         snapshots: Makes snapshots for followers that have nothing.
         limits: What peers are allowed.
         spool_folder: Where snapshots are written before they are sent; needs room for `limits.snapshots` of them.
+        segments: Where the cold segments are; None serves none.
         in_thread: Runs blocking calls; by default in the reactor's thread pool.
         wall_clock: Tells the time of day in seconds since the epoch.
     """
@@ -54,6 +56,7 @@ class MasterService(Service):
         *,
         limits: MasterLimits = DEFAULT_LIMITS,
         spool_folder: Path,
+        segments: SegmentFolder | None = None,
         in_thread: RunInThread | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -61,7 +64,8 @@ class MasterService(Service):
         self._endpoint = endpoint
         self._feed = LogFeed(log, run, limits.cache_bytes)
         self._store = SnapshotStore(reactor, run, snapshots, SpoolFolder(spool_folder), log, limits)
-        self._hub = MasterHub(reactor, log, self._feed, self._store, limits, wall_clock)
+        registry = None if segments is None else SegmentRegistry(reactor, run, segments, wall_clock)
+        self._hub = MasterHub(reactor, log, self._feed, self._store, limits, wall_clock, registry)
         self._listening: Deferred[None] | None = None
         self._waiting: list[Deferred[IListeningPort]] = []
         self._error: str | None = None
@@ -121,8 +125,9 @@ class MasterService(Service):
         Returns:
             ``listening`` (address or None), ``error`` (why it does not listen, or None), ``connections``,
             ``accepted``, ``refused`` and ``dropped`` (counts by cause), ``peers`` (one dict a connection, with
-            ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes`` and ``since``),
-            ``snapshots`` (counts) and ``wal`` (``path``, ``length``).
+            ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and ``since``),
+            ``snapshots`` (counts), ``segments_served`` (None, or ``folder``, ``count``, ``missing`` and
+            ``error``) and ``wal`` (``path``, ``length``).
         """
         listening = None if self.port is None else format_address(self.port.getHost())
         return {"listening": listening, "error": self._error, **self._hub.status()}

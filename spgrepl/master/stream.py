@@ -26,6 +26,9 @@ from spgrepl.wire.handshake import FollowerHello, StreamVersion, encode_snapshot
 if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
 
+LOG_TURN = 4 * 1024 * 1024
+"""How many bytes of a growing log are sent between two chunks of segments, at most."""
+
 _T = TypeVar("_T")
 _log = Logger()
 
@@ -50,12 +53,16 @@ class Stream(Protocol):
         start: The position that was asked for.
         position: The position up to which the log was handed to the outlet; None during a snapshot.
         version: The version's number, for the status.
+        segments: What was sent of the cold segments, for the status; None where the stream has none.
     """
 
     state: ConnectionState
     start: int
     position: int | None
     version: int
+
+    @property
+    def segments(self) -> dict[str, int] | None: ...
 
     def begin(self) -> None:
         """Reply to the hello."""
@@ -93,7 +100,7 @@ class FollowerStream:
         self._outlet = outlet
         self._close = close
         self._framed = framed
-        self._next: Callable[[], bytes | memoryview | None] = self._next_of_log
+        self._next: Callable[[], bytes | memoryview | None] = self._next_of_stream
         self._reading = False
         self._arrived: bytes | memoryview | None = None
         self._progressed = framed
@@ -102,6 +109,10 @@ class FollowerStream:
         self._ticket: SnapshotTicket | None = None
         self._snapshot: OpenSnapshot | None = None
         self._snapshot_sent = 0
+        segments = hub.segments
+        self._segments = None if segments is None or not framed else segments.cursor()
+        self._length_at_start = hub.feed.length
+        self._turn_of_log = 0
 
     # -- the reply ------------------------------------------------------------------------------------------
 
@@ -190,9 +201,35 @@ class FollowerStream:
     def _snapshot_done(self, snapshot: OpenSnapshot) -> bytes:
         self.state = ConnectionState.STREAMING
         self.position = snapshot.position
-        self._next = self._next_of_log
+        self._next = self._next_of_stream
         self._let_go()
         return encode_snapshot_end(snapshot.position)
+
+    def _next_of_stream(self) -> bytes | memoryview | None:
+        """A part of a segment or of the log.
+
+        Segments come first, as SPG servers send them. Once the log grows meanwhile, both take turns, so that
+        what is written now does not wait for gigabytes.
+        """
+        segments = self._segments
+        if segments is None or self.position is None:
+            return self._next_of_log()
+        if not segments.in_chunk:
+            if self._tick_missed:
+                return self._status()
+            behind = self.position < self._hub.feed.length
+            if not segments.waiting or (behind and self._turn_of_log > 0):
+                return self._next_of_log()
+        found = segments.next()
+        if isinstance(found, Deferred):
+            self._wait_for(found, self._segment_piece)
+            return None
+        return self._segment_piece(found)
+
+    def _segment_piece(self, piece: memoryview | None) -> memoryview | None:
+        if self._segments is not None and not self._segments.in_chunk:
+            self._turn_of_log = LOG_TURN if self._hub.feed.length > self._length_at_start else 0
+        return piece
 
     def _next_of_log(self) -> bytes | memoryview | None:
         if self.position is None:
@@ -209,6 +246,7 @@ class FollowerStream:
         return self._log_chunk(chunk)
 
     def _log_chunk(self, chunk: Chunk) -> memoryview:
+        self._turn_of_log -= chunk.end - chunk.start
         self.position = chunk.end
         self._progressed = self._framed
         return chunk.framed if self._framed else chunk.raw
@@ -221,7 +259,8 @@ class FollowerStream:
         """See `Stream`. While bytes wait, one STATUS is owed, not one for every tick."""
         if not self._framed or self._ended or self.state is not ConnectionState.STREAMING:
             return
-        if self._outlet.ready:
+        in_chunk = self._segments is not None and self._segments.in_chunk
+        if self._outlet.ready and not in_chunk:
             self._progressed = False
             self._outlet.send(status)
         else:
@@ -229,11 +268,13 @@ class FollowerStream:
 
     def farewell(self) -> bytes:
         """See `Stream`."""
-        return self._hub.status_frame() if self._framed and self.state is ConnectionState.STREAMING else b""
+        in_chunk = self._segments is not None and self._segments.in_chunk
+        streams = self._framed and self.state is ConnectionState.STREAMING and not in_chunk
+        return self._hub.status_frame() if streams else b""
 
     # -- what comes from a thread ---------------------------------------------------------------------------
 
-    def _wait_for(self, read: Deferred[_T], use: Callable[[_T], memoryview]) -> None:
+    def _wait_for(self, read: Deferred[_T], use: Callable[[_T], memoryview | None]) -> None:
         """Stop until a read is done, then go on with what it brought."""
         self._reading = True
 
@@ -260,7 +301,15 @@ class FollowerStream:
         """See `Stream`."""
         self._ended = True
         self._arrived = None
+        if self._segments is not None:
+            self._segments.close()
         self._let_go()
+
+    @property
+    def segments(self) -> dict[str, int] | None:
+        """See `Stream`."""
+        cursor = self._segments
+        return None if cursor is None else {"sent": cursor.done, "of": cursor.total, "bytes": cursor.sent}
 
     def _let_go(self) -> None:
         self._snapshot = None

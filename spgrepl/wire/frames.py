@@ -8,6 +8,13 @@ import struct
 import attrs
 
 from spgrepl.errors import FrameTooLong
+from spgrepl.wire.segment_chunks import (
+    CHUNK_HEADER_SIZE,
+    ChunkHeader,
+    check_payload_length,
+    decode_chunk_header,
+    encode_chunk_header,
+)
 
 DEFAULT_MAX_FRAME = 64 * 1024 * 1024
 """The longest payload that is accepted, in bytes, unless configured otherwise."""
@@ -47,7 +54,14 @@ class Status:
     clock: int
 
 
-FrameEvent = WalBytes | Status
+@attrs.frozen
+class ChunkBytes:
+    """A part of the chunk whose `ChunkHeader` came before, as it arrived."""
+
+    data: bytes
+
+
+FrameEvent = WalBytes | Status | ChunkHeader | ChunkBytes
 
 
 def encode_wal_header(length: int) -> bytes:
@@ -65,10 +79,20 @@ def encode_status(length: int, clock: int) -> bytes:
     return _HEADER.pack(FrameType.STATUS, _STATUS.size) + _STATUS.pack(length, clock)
 
 
+CHUNK_ROOM = HEADER_SIZE + CHUNK_HEADER_SIZE
+"""How many bytes stand in front of a chunk's own."""
+
+
+def encode_chunk_start(header: ChunkHeader) -> bytes:
+    """The `CHUNK_ROOM` bytes in front of a chunk's own: the frame's header and the chunk's."""
+    payload = CHUNK_HEADER_SIZE + header.length
+    return _HEADER.pack(FrameType.SEGMENT_FILE_CHUNK, payload) + encode_chunk_header(header)
+
+
 class FrameParser:
     """A push parser for V2 frames.
 
-    WAL payloads are passed on as they come and never gathered. Frames of other types, and a STATUS of another
+    WAL payloads and the bytes of segment chunks are passed on as they come and never gathered. Frames of other types, and a STATUS of another
     size, are passed over without keeping them: that is how the protocol grows.
 
     Args:
@@ -80,7 +104,8 @@ class FrameParser:
         self._header = b""
         self._type = -1
         self._left = 0
-        self._status = b""
+        self._gathered = b""
+        self._chunk_length = -1
         self.passed_over = 0
 
     def feed(self, data: bytes) -> list[FrameEvent]:
@@ -91,6 +116,7 @@ class FrameParser:
 
         Raises:
             FrameTooLong: A header states more than the limit. It is judged before the payload is waited for.
+            ChunkError: A segment chunk's header breaks the rules. It is judged before its bytes are waited for.
         """
         events: list[FrameEvent] = []
         at, size = 0, len(data)
@@ -99,17 +125,30 @@ class FrameParser:
                 at = self._read_header(data, at)
                 continue
             end = min(at + self._left, size)
+            if self._chunk_length >= 0:
+                end = min(end, at + CHUNK_HEADER_SIZE - len(self._gathered))
             piece = data[at:end]
             self._left -= end - at
             at = end
             if self._type == FrameType.WAL:
                 events.append(WalBytes(piece))
+            elif self._chunk_length >= 0:
+                self._gather_chunk_header(piece, events)
+            elif self._type == FrameType.SEGMENT_FILE_CHUNK:
+                events.append(ChunkBytes(piece))
             elif self._type == FrameType.STATUS:
-                self._status += piece
+                self._gathered += piece
                 if self._left == 0:
-                    events.append(Status(*_STATUS.unpack(self._status)))
-                    self._status = b""
+                    events.append(Status(*_STATUS.unpack(self._gathered)))
+                    self._gathered = b""
         return events
+
+    def _gather_chunk_header(self, piece: bytes, events: list[FrameEvent]) -> None:
+        self._gathered += piece
+        if len(self._gathered) == CHUNK_HEADER_SIZE:
+            header, length = self._gathered, self._chunk_length
+            self._gathered, self._chunk_length = b"", -1
+            events.append(decode_chunk_header(header, length))
 
     def _read_header(self, data: bytes, at: int) -> int:
         """Take up to a whole header; returns where in `data` to go on."""
@@ -125,6 +164,10 @@ class FrameParser:
                 f"(raise it with --max-frame)"
             )
         known = kind == FrameType.WAL or (kind == FrameType.STATUS and length == _STATUS.size)
+        if kind == FrameType.SEGMENT_FILE_CHUNK:
+            check_payload_length(length)
+            self._chunk_length = length
+            known = True
         self._type = kind if known else -1
         self._left = length
         self.passed_over += not known

@@ -17,6 +17,7 @@ from spgrepl.master.feed import LogFeed
 from spgrepl.master.hub import MasterHub
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterFactory, MasterProtocol
+from spgrepl.master.segments import SegmentFolder, SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
 from spgrepl.master.sources import ISnapshotSource
 from spgrepl.master.spool import SpoolFolder
@@ -124,7 +125,13 @@ class Source:
 class Master:
     """A master without a socket."""
 
-    def __init__(self, folder: Path, wal: bytes = b"", limits: MasterLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wal: bytes = b"",
+        limits: MasterLimits | None = None,
+        segments: SegmentFolder | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = task.Clock()
         self.threads = Threads()
@@ -134,7 +141,18 @@ class Master:
         self.spool = SpoolFolder(folder / "spool")
         self.feed = LogFeed(self.log, self.threads, self.limits.cache_bytes)
         self.store = SnapshotStore(self.clock, self.threads, self.source, self.spool, self.log, self.limits)
-        self.hub = MasterHub(self.clock, self.log, self.feed, self.store, self.limits, wall_clock=lambda: NOW)
+        self.registry = (
+            None if segments is None else SegmentRegistry(self.clock, self.threads, segments, lambda: NOW)
+        )
+        self.hub = MasterHub(
+            self.clock,
+            self.log,
+            self.feed,
+            self.store,
+            self.limits,
+            wall_clock=lambda: NOW,
+            segments=self.registry,
+        )
         self.factory = MasterFactory(self.hub)
         self.peers: list[Peer] = []
         self.hub.start()
