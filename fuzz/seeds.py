@@ -74,11 +74,13 @@ def seeds(target: str) -> list[bytes]:
         b"\x09" + said for said in _recorded("reply", *conversations) + _recorded("reply_head", *conversations)
     ]
     status = struct.pack("<BIQQ", 1, 16, 622, 1_700_000_000_000_000)
-    stream = struct.pack("<BI", 0, 300) + mixed[:300] + status + struct.pack("<BI", 3, 4) + b"rest" + status
+    stream = struct.pack("<BI", 0, 300) + mixed[:300] + status + struct.pack("<BI", 9, 4) + b"rest" + status
+    chunk = struct.pack("<BIIIII", 3, 20, 7, 0, 2, 4) + b"seg-"
+    stream += chunk
     found = {
         "lzss": [compress(sql * 4) for sql in _SQL] + [compress(b"ab" * 50), bytes(4)],
         "units": [bytes((size, *range(19), 2, 0, 4, 2, 1, 3)) for size in (0, 2, 7)],
-        "frames": [b"\x03" + stream, b"\x07" + stream[:-3], b"\x00" + struct.pack("<BI", 0, 5000)],
+        "frames": [b"\x03" + stream, b"\x07" + stream[:-3], b"\x00" + struct.pack("<BI", 0, 5000), b"\x05" + chunk],
         "hello": hellos,
         "reply": [*replies, b"\x02" + bytes(16)],
         "manifest": [_manifest(), _manifest()[:-1]],

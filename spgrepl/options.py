@@ -8,6 +8,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from spgrepl.errors import UsageError
+from spgrepl.wire.segment_chunks import MAX_CHUNK
 
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -29,6 +30,18 @@ def parse_size(text: str) -> int:
     size = int(found[1]) * _UNITS[found[2].upper()] if found else 0
     if size <= 0:
         raise UsageError(f"{text!r} is no size: write bytes above 0, such as 4096, 64M or 1G")
+    return size
+
+
+def parse_chunk(text: str) -> int:
+    """Read the size of segment chunks: 1 byte to 16 MiB.
+
+    Raises:
+        UsageError: The text is nothing of the kind.
+    """
+    size = parse_size(text)
+    if size > MAX_CHUNK:
+        raise UsageError(f"{text!r} is more than a chunk may carry: 16M at most")
     return size
 
 

@@ -27,6 +27,7 @@ from spgrepl.follower.replay import SkipRequest
 from spgrepl.follower.service import FollowerService, OnDivergence
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.master.limits import MasterLimits
+from spgrepl.master.segments import SegmentFolder
 from spgrepl.master.service import MasterService
 from spgrepl.master.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
 from spgrepl.primary import Primary
@@ -35,6 +36,7 @@ from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wal.source import ILogListener
 from spgrepl.wal.tailer import WalTailer
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
 FOLLOWER_ENGINES = {"sqlite": SqliteEngine, "archive": ArchiveEngine, "counting": CountingEngine}
 """Where a follower can apply a log, by the names that users type."""
@@ -55,6 +57,8 @@ class MasterSettings:
         limits: What peers are allowed.
         http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
         max_record: The most bytes of SQL or payload that a record may have.
+        segment_folder: Where the cold segments are; None for the folder beside the database.
+        segment_chunk: At how many bytes they are cut, 16 MiB at most.
     """
 
     paths: DatabasePaths
@@ -63,6 +67,8 @@ class MasterSettings:
     limits: MasterLimits = attrs.field(factory=MasterLimits)
     http: IStreamServerEndpoint | None = None
     max_record: int = DEFAULT_MAX_RECORD
+    segment_folder: Path | None = None
+    segment_chunk: int = DEFAULT_CHUNK
 
 
 @attrs.frozen
@@ -80,6 +86,7 @@ class FollowerSettings:
         skip: A record to pass over, once.
         max_record: The most bytes of SQL or payload that a record may have.
         max_frame: The longest frame that is accepted, in bytes.
+        segment_chunk: At how many bytes cold segments are cut for those followers, 16 MiB at most.
     """
 
     paths: DatabasePaths
@@ -92,6 +99,7 @@ class FollowerSettings:
     skip: SkipRequest | None = None
     max_record: int = DEFAULT_MAX_RECORD
     max_frame: int = DEFAULT_MAX_FRAME
+    segment_chunk: int = DEFAULT_CHUNK
 
 
 class Role(MultiService):
@@ -239,6 +247,7 @@ class MasterRole(Role):
             snapshots,
             limits=settings.limits,
             spool_folder=paths.database.parent,
+            segments=SegmentFolder.of(settings.segment_folder or paths.segments, chunk=settings.segment_chunk),
         )
         self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
 
@@ -349,6 +358,8 @@ class FollowerRole(Role):
                 _EngineSnapshots(engine),
                 limits=settings.limits,
                 spool_folder=paths.database.parent,
+                # By name it might serve a file that is in place and not registered yet.
+                segments=SegmentFolder.of(paths.segments, by_name=False, chunk=settings.segment_chunk),
             )
         self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
 

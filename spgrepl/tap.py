@@ -35,6 +35,7 @@ from spgrepl.service import (
 )
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
 _T = TypeVar("_T")
 
@@ -50,6 +51,7 @@ _SERVING = [
     ["max-connections", None, None, "The most connections at once [default: 1000]."],
     ["max-snapshots", None, None, "The most snapshots at once [default: 2]."],
 ]
+_SEGMENT_CHUNK = ["segment-chunk", None, None, "Cut cold segments at so many bytes, up to 16M [default: 4M]."]
 _MAX_RECORD = ["max-record", None, None, "The longest record that is accepted, such as 256M [default: 64M]."]
 
 
@@ -129,6 +131,8 @@ class MasterOptions(_RoleOptions):
         ["engine", "e", "sqlite", "sqlite, or archive for a snapshot and a log that another program writes."],
         _HTTP,
         *_SERVING,
+        ["segment-dir", None, None, "Where the cold segments are [default: <stem>.spg/segments beside --db]."],
+        _SEGMENT_CHUNK,
         _MAX_RECORD,
     ]
 
@@ -145,7 +149,11 @@ class MasterOptions(_RoleOptions):
             limits=self.limits(),
             http=self.endpoint(reactor, "http"),
             max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            segment_folder=Path(self["segment-dir"]).absolute() if self["segment-dir"] else None,
+            segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
         )
+        if settings.segment_folder is not None and not settings.segment_folder.is_dir():
+            raise ConfigurationError(f"--segment-dir: there is no folder {settings.segment_folder}; make it first")
         return MasterRole(reactor, settings)
 
 
@@ -166,6 +174,7 @@ class FollowerOptions(_RoleOptions):
         ["on-divergence", None, "stop", "When the master's history is another one: stop (exit 76) or resnapshot."],
         ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
         ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
+        _SEGMENT_CHUNK,
         _MAX_RECORD,
         ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
     ]
@@ -177,7 +186,7 @@ class FollowerOptions(_RoleOptions):
             raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
         if self["on-divergence"] not in [choice.value for choice in OnDivergence]:
             raise usage.UsageError(f"--on-divergence is stop or resnapshot, not {self['on-divergence']!r}")
-        for name in ("stalled-reader", "max-connections", "max-snapshots"):
+        for name in ("stalled-reader", "max-connections", "max-snapshots", "segment-chunk"):
             if self[name] is not None and self["listen"] is None:
                 raise usage.UsageError(f"--{name} is for followers of this follower; it needs --listen")
         if self["listen"] is not None and self["engine"] == "counting":
@@ -203,6 +212,7 @@ class FollowerOptions(_RoleOptions):
             skip=skip,
             max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
             max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+            segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
         )
         return FollowerRole(reactor, settings)
 

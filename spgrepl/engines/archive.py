@@ -29,6 +29,7 @@ class ArchiveEngine:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._statements = 0
+        self._attached: set[int] = set()
         self._pending = 0
 
     def open(self) -> ReplayState | None:
@@ -80,9 +81,13 @@ class ArchiveEngine:
         shutil.copyfile(self._database, path)
         return 0
 
+    def attach_segment(self, segment_id: int, path: Path) -> None:
+        """See `IEngine`. The file itself is what is kept."""
+        self._attached.add(segment_id)
+
     def statistics(self) -> Mapping[str, object]:
         """See `IEngine`."""
-        return {"statements": self._statements}
+        return {"statements": self._statements, "attached": len(self._attached)}
 
     def close(self) -> None:
         """See `IEngine`."""

@@ -37,6 +37,7 @@ class CountingEngine:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._statements = 0
+        self._attached: set[int] = set()
         self._digest = 0
         self._pending_statements = 0
         self._pending_digest = 0
@@ -94,9 +95,13 @@ class CountingEngine:
         """See `IEngine`."""
         raise SnapshotError("the engine counting keeps no snapshot; its followers must start above 0")
 
+    def attach_segment(self, segment_id: int, path: Path) -> None:
+        """See `IEngine`. Segments are counted."""
+        self._attached.add(segment_id)
+
     def statistics(self) -> Mapping[str, object]:
-        """See `IEngine`: ``statements``, and ``digest`` as eight hex digits."""
-        return {"statements": self._statements, "digest": f"{self._digest:08x}"}
+        """See `IEngine`: ``statements``, ``attached``, and ``digest`` as eight hex digits."""
+        return {"statements": self._statements, "attached": len(self._attached), "digest": f"{self._digest:08x}"}
 
     def close(self) -> None:
         """See `IEngine`."""

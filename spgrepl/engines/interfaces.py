@@ -143,8 +143,22 @@ class IEngine(Interface):
             SnapshotError: The engine has none to give.
         """
 
+    def attach_segment(segment_id: int, path: Path) -> None:
+        """Take note of a cold segment that is in place: whole, checked and durable.
+
+        May be called inside a transaction, which it does not belong to, before there is a copy, and again for the
+        same segment: then its file was replaced, or the follower was started again.
+
+        Args:
+            segment_id: The segment's id.
+            path: Its file.
+
+        Raises:
+            EngineFailed: Nothing can be stored at present.
+        """
+
     def statistics() -> Mapping[str, object]:
-        """What the engine adds to the status: ``statements`` (applied since start), and more of its own.
+        """What the engine adds to the status: ``statements`` (applied since start), ``attached`` (segments), and more.
 
         Called from the reactor's thread; must not block.
         """

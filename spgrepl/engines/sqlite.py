@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from spgrepl.engines import sqlite_state
+from spgrepl.engines import sqlite_segments, sqlite_state
 from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.engines.own_names import ForbiddenStatement, needs_a_look, refuse_forbidden
 from spgrepl.engines.sqlite_copy import (
@@ -62,6 +62,7 @@ class SqliteEngine:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._connection: sqlite3.Connection | None = None
+        self._segments = sqlite_segments.SegmentTable()
         self._untouched = True
         self._statements = 0
         self._pending = 0
@@ -143,10 +144,12 @@ class SqliteEngine:
         """See `IEngine`."""
         try:
             connection = self._ready()
+            self._segments.write(connection)
             sqlite_state.write_state(connection, sqlite_state.ROLE_FOLLOWER, state)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise EngineFailed(f"{self._database} cannot be written: {error}") from error
+        self._segments.written()
         self._statements += self._pending
 
     def rollback(self) -> None:
@@ -282,6 +285,7 @@ class SqliteEngine:
         except sqlite3.Error as error:
             _raise_if_storage_failed(error, path)
             raise SnapshotError(f"the master's snapshot cannot take this copy's own table: {error}") from error
+        self._segments.write_all_again()
         if self._connection is None and not self._database.exists():
             # A log that a removed database left behind would be taken for the new one's.
             for suffix in ("-wal", "-shm", "-journal"):
@@ -289,6 +293,7 @@ class SqliteEngine:
             os.rename(path, self._database)
             sync_folder(self._database.parent)
             self._connect()
+            self._write_segments()
             return
         self.rollback()
         try:
@@ -296,6 +301,7 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise EngineFailed(f"{self._database} cannot be replaced: {error}") from error
         path.unlink()
+        self._write_segments()
 
     @staticmethod
     def _stamp(path: Path, state: ReplayState) -> None:
@@ -304,6 +310,7 @@ class SqliteEngine:
             connection.execute("PRAGMA journal_mode = DELETE")
             sqlite_state.ensure_table(connection)
             sqlite_state.write_state(connection, sqlite_state.ROLE_FOLLOWER, state)
+            sqlite_segments.drop(connection)
         finally:
             connection.close()
         with open(path, "rb") as file:
@@ -315,9 +322,30 @@ class SqliteEngine:
             raise SnapshotError(f"{self._database} holds no copy yet; try again when this follower has one")
         return save_database(self._database, path)
 
+    # -- segments ---------------------------------------------------------------------------------------------
+
+    def attach_segment(self, segment_id: int, path: Path) -> None:
+        """See `IEngine`. The segment is listed in the table ``spgrepl_segments``."""
+        self._segments.attach(segment_id, path)
+        self._write_segments()
+
+    def _write_segments(self) -> None:
+        """List what is not listed yet; inside a transaction, and without a copy, that comes later."""
+        connection = self._connection
+        if connection is None or connection.in_transaction or not self._segments.missing(connection):
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._segments.write(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise EngineFailed(f"{self._database} cannot be written: {error}") from error
+        self._segments.written()
+
     def statistics(self) -> Mapping[str, object]:
         """See `IEngine`."""
-        return {"statements": self._statements}
+        return {"statements": self._statements, "attached": len(self._segments)}
 
 
 def _raise_if_storage_failed(error: Exception, database: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -37,6 +38,9 @@ class IncomingSnapshot:
         length: How many bytes will come.
         check: Judges the first bytes; see `IEngine.check_snapshot_head`.
 
+    Attributes:
+        crc: The CRC-32 of all bytes that were written; whole once `finish` has fired.
+
     Raises:
         SnapshotError: The disk has no room for so many bytes.
     """
@@ -60,6 +64,7 @@ class IncomingSnapshot:
         self._head = b""
         self.length = length
         self.received = 0
+        self.crc = 0
         self.failure: Failure | None = None
         self._call(self._create)
 
@@ -108,6 +113,7 @@ class IncomingSnapshot:
 
     def _write(self, pieces: list[bytes]) -> None:
         for piece in pieces:
+            self.crc = crc32(piece, self.crc)
             view = memoryview(piece)
             while view:
                 view = view[os.write(self._handle, view) :]

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from spgrepl.engines.interfaces import ReplayState
 from spgrepl.errors import LogTruncated, PeerClosed, PeerError, PeerTimeout, SnapshotError, SpgReplError
 from spgrepl.follower.fence import FenceCheck
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, FrameParser, Status, WalBytes
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, FrameParser, Status, WalBytes
 from spgrepl.wire.handshake import (
     FollowerHello,
     ReplyParser,
@@ -26,6 +26,7 @@ from spgrepl.wire.handshake import (
     SnapshotStart,
     StreamVersion,
 )
+from spgrepl.wire.segment_chunks import ChunkHeader
 
 READ_SIZE = 512 * 1024
 """The most bytes that are read from the socket at once."""
@@ -82,6 +83,12 @@ class ILinkOwner(TypingProtocol):
 
     def log_data(self, data: bytes) -> None:
         """Bytes of the log, following those before."""
+
+    def chunk_started(self, header: ChunkHeader) -> None:
+        """A chunk of a cold segment follows."""
+
+    def chunk_data(self, data: bytes) -> None:
+        """A piece of that chunk."""
 
     def master_status(self, status: Status) -> None:
         """The master's STATUS."""
@@ -296,14 +303,20 @@ class FollowerProtocol(Protocol):
             self._wal(data)
             return
         events = self._frames.feed(data)
-        if self._state is LinkState.FENCE and not events:
+        if self._state is LinkState.FENCE and not any(isinstance(event, WalBytes | Status) for event in events):
             # SPG masters send all their segments before the log.
             self._set_deadline(self._timeouts.reply)
         for event in events:
             if isinstance(event, WalBytes):
                 self._wal(event.data)
-            else:
+            elif isinstance(event, Status):
                 self._status(event)
+            elif self._state is LinkState.CLOSED:
+                return
+            elif isinstance(event, ChunkBytes):
+                self._owner.chunk_data(event.data)
+            else:
+                self._owner.chunk_started(event)
         if self._frames.passed_over != self._passed_over:
             if not self._passed_over:
                 self._log.info("the master sends frames of types that are not used here; they are passed over")

@@ -23,10 +23,12 @@ from spgrepl.follower.incoming import IncomingSnapshot
 from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
 from spgrepl.follower.queue import ReplayQueue
 from spgrepl.follower.replay import Progress, Replay, SkipRequest
+from spgrepl.follower.segments import SegmentAssembler
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
 from spgrepl.wire.handshake import StreamVersion
+from spgrepl.wire.segment_chunks import ChunkHeader
 
 
 class OnDivergence(enum.Enum):
@@ -91,6 +93,9 @@ class FollowerService(Service):
         self._worker = EngineWorker(reactor, f"spgrepl-{engine.name}")
         self._replay = Replay(engine, paths, max_record, skip)
         self._queue = ReplayQueue(self._worker, self._replay, self._progressed, self._apply_failed)
+        self._segments = SegmentAssembler(
+            reactor, paths, engine, self._worker, self._read_on, self._segment_failed
+        )
         self._client = ClientService(
             NotingEndpoint(endpoint, self._connect_failed),
             LinkFactory(self._build_link),
@@ -127,7 +132,11 @@ class FollowerService(Service):
             return
         if state is not None:
             self._progressed(self._replay.progress())
-        self._client.startService()
+        self._segments.start(None if state is None else state.base).addCallbacks(self._connect, self._fail_with)
+
+    def _connect(self, _: object) -> None:
+        if self.running:
+            self._client.startService()
 
     def _fail_with(self, failure: Failure) -> None:
         if isinstance(failure.value, SpgReplError):
@@ -160,6 +169,7 @@ class FollowerService(Service):
             yield self._client.stopService()
         self._queue.discard()
         self._waiters.stop()
+        yield self._segments.stop().addErrback(lambda failure: self._log.failure("ending segments", failure))
         closing = self._worker.call(self._replay.close)
         yield closing.addErrback(lambda failure: self._log.failure("closing the copy", failure))
         self._worker.stop()
@@ -199,6 +209,7 @@ class FollowerService(Service):
         """See `ILinkOwner`."""
         self._link = None
         self._queue.discard()
+        self._segments.abandon()
         self._received = None
         if self._incoming is not None:
             self._incoming.discard()
@@ -268,10 +279,16 @@ class FollowerService(Service):
         incoming, self._incoming = self._incoming, None
         assert incoming is not None
 
+        def announce(_: None) -> Deferred[None]:
+            return self._segments.installing(incoming.crc, position)
+
         def install(_: None) -> Deferred[Progress]:
             return self._worker.call(self._replay.install, incoming.length, position)
 
-        done = incoming.finish().addCallback(install)
+        def note(progress: Progress) -> Deferred[Progress]:
+            return self._segments.installed(incoming.crc).addCallback(lambda _: progress)
+
+        done = incoming.finish().addCallback(announce).addCallback(install).addCallback(note)
         return done.addCallbacks(self._installed, self._not_installed, (incoming,), errbackArgs=(incoming,))
 
     def _not_installed(self, failure: Failure, incoming: IncomingSnapshot) -> Failure:
@@ -300,6 +317,30 @@ class FollowerService(Service):
         if self._queue.full and self._link is not None:
             self._link.pause()
 
+    def chunk_started(self, header: ChunkHeader) -> None:
+        """See `ILinkOwner`."""
+        self._segments.chunk_started(header)
+        self._hold_back()
+
+    def chunk_data(self, data: bytes) -> None:
+        """See `ILinkOwner`."""
+        self._segments.chunk_data(data)
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        if self._segments.full and self._link is not None:
+            self._link.pause()
+
+    def _read_on(self) -> None:
+        """Read from the master again, where both the log and the segments have room."""
+        link = self._link
+        streams = link is not None and link.state in (LinkState.FENCE, LinkState.STREAMING)
+        if link is not None and streams and self._queue.drained and self._segments.drained:
+            link.resume()
+
+    def _segment_failed(self, error: SpgReplError) -> None:
+        self._drop(Failure(error))
+
     def master_status(self, status: Status) -> None:
         """See `ILinkOwner`."""
         self._source = status
@@ -325,15 +366,16 @@ class FollowerService(Service):
         if anew:
             self.log.restart()
         self.log.publish(progress.applied - progress.base)
-        if moved and not anew:
+        if moved and not anew and not self._segments.failing:
             self._retries.progressed()
         # An error at a record is over when that record is applied.
         at = getattr(self._error, "position", None)
-        if progress.applied > at if at is not None else moved or anew:
+        if self._segments.failing:
+            pass  # Its error is over when that segment is there, whatever is applied meanwhile.
+        elif progress.applied > at if at is not None else moved or anew:
             self._error = None
         self._waiters.reached(progress.applied)
-        if self._queue.drained and self._link is not None and self._link.state is LinkState.STREAMING:
-            self._link.resume()
+        self._read_on()
 
     def _apply_failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, SpgReplError):
@@ -393,6 +435,7 @@ class FollowerService(Service):
             },
             "base": progress and progress.base,
             "lag": {"bytes": lag_bytes, "seconds": lag_seconds},
+            "segments": self._segments.status(),
             "bootstrap": incoming and {"received": incoming.received, "length": incoming.length},
             "error": self._error and str(self._error),
             **self._engine.statistics(),

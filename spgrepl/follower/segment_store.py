@@ -1,0 +1,321 @@
+"""The files of a follower's cold segments, and the manifest that registers them. Blocking, in a thread of their own.
+
+A file gets its name when it is whole, durable and sound, and counts from when the manifest lists it. A crash leaves
+temporary files, or a file with its name that nothing lists: both are removed at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import attrs
+from twisted.logger import Logger
+
+from spgrepl.errors import LocalFilesDamaged, ManifestError, SegmentNotStored
+from spgrepl.files import DatabasePaths, replace_file, sync_folder
+from spgrepl.manifest import Manifest, ManifestSegment, read_manifest, write_manifest
+from spgrepl.segment_format import SegmentCheck, SegmentSummary, segment_id_of, segment_name
+
+TEMPORARY = ".incoming"
+"""What the name of a file ends with while it is received."""
+
+SYNC_EVERY = 16 * 1024 * 1024
+"""After how many bytes what was written is sent to the disk, so that the end of a file has not to wait for all."""
+
+MOST_UNSYNCED = 64 * 1024 * 1024
+
+_COPY = 1024 * 1024
+_PENDING = struct.Struct("<IQ")
+
+
+@attrs.frozen
+class StoredSegment:
+    """A segment that is in place.
+
+    Attributes:
+        id: Its id.
+        path: Its file.
+        summary: What it is.
+        written: Whether it was written now; otherwise the file that was there is the same, and was not touched.
+    """
+
+    id: int
+    path: Path
+    summary: SegmentSummary
+    written: bool
+
+
+class SegmentStore:
+    """Keeps segments and manifest of one database.
+
+    Args:
+        paths: The database's files.
+    """
+
+    _log = Logger()
+
+    def __init__(self, paths: DatabasePaths) -> None:
+        self._folder = paths.segments
+        self._manifest_path = paths.manifest
+        self._pending_path = paths.folder / "snapshot.pending"
+        self._snapshot_crc = 0
+        self._registered: dict[int, ManifestSegment] = {}
+        self._syncer: ThreadPoolExecutor | None = None
+
+    @property
+    def registered(self) -> int:
+        """How many segments the manifest lists."""
+        return len(self._registered)
+
+    def path_of(self, segment_id: int) -> Path:
+        """Where a segment's file is."""
+        return self._folder / segment_name(segment_id)
+
+    # -- opening and closing ----------------------------------------------------------------------------------
+
+    def open(self, base: int | None) -> list[tuple[int, Path]]:
+        """Read the manifest and clear what crashes have left behind.
+
+        Args:
+            base: The position that the copy's snapshot stands at; None where there is no copy.
+
+        Returns:
+            The segments that are registered and whose files are there: id and path.
+
+        Raises:
+            LocalFilesDamaged: The manifest cannot be read.
+        """
+        try:
+            manifest = read_manifest(self._manifest_path)
+        except ManifestError as error:
+            raise LocalFilesDamaged(
+                f"{error}; or remove it: all segments are then received again"
+            ) from error
+        self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spgrepl-segment-sync")
+        if manifest is not None:
+            self._snapshot_crc = manifest.snapshot_crc
+            self._registered = {
+                one.id: one for one in manifest.segments if PurePosixPath(one.path).name == segment_name(one.id)
+            }
+        self._end_installation(base)
+        self._clear_leftovers(orphans=manifest is not None)
+        present = ((one, self.path_of(one)) for one in self._registered)
+        return [(one, path) for one, path in present if path.is_file()]
+
+    def _end_installation(self, base: int | None) -> None:
+        """Take over the CRC of a snapshot that was put in place just before a crash."""
+        try:
+            crc, position = _PENDING.unpack(self._pending_path.read_bytes())
+        except (FileNotFoundError, struct.error):
+            return
+        if position == base:
+            self._snapshot_crc = crc
+            self._write_manifest()
+        self._pending_path.unlink()
+
+    def _clear_leftovers(self, orphans: bool) -> None:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            temporary = name.endswith(TEMPORARY) and segment_id_of(name.removesuffix(TEMPORARY)) is not None
+            number = segment_id_of(name)
+            orphan = orphans and number is not None and number not in self._registered
+            if temporary or orphan:
+                self._log.info(
+                    "removing {path}: {why}",
+                    path=self._folder / name,
+                    why="it was not registered; it will be received again" if orphan else "it is not whole",
+                )
+                (self._folder / name).unlink()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._syncer is not None:
+            self._syncer.shutdown()
+            self._syncer = None
+
+    # -- the snapshot's checksum ------------------------------------------------------------------------------
+
+    def installing(self, crc: int, position: int) -> None:
+        """A snapshot is about to be put in place.
+
+        Args:
+            crc: The CRC-32 of the snapshot as it was received.
+            position: The position that it stands at.
+        """
+        self._make_folder(self._manifest_path.parent)
+        replace_file(self._pending_path, _PENDING.pack(crc, position))
+
+    def installed(self, crc: int) -> None:
+        """The snapshot is in place."""
+        self._snapshot_crc = crc
+        self._write_manifest()
+        self._pending_path.unlink(missing_ok=True)
+
+    # -- segments ---------------------------------------------------------------------------------------------
+
+    def receive(self, segment_id: int, at_least: int) -> IncomingSegment:
+        """Get ready for a segment's bytes.
+
+        Args:
+            segment_id: Its id.
+            at_least: How many bytes it has, as far as is known.
+
+        Raises:
+            SegmentNotStored: There is no room for so many.
+        """
+        assert self._syncer is not None
+        present = self.path_of(segment_id) if segment_id in self._registered else None
+        self._make_folder(self._folder)
+        if present is None or not present.is_file():
+            present = None
+            free = shutil.disk_usage(self._folder).free
+            if at_least > free:
+                raise SegmentNotStored(
+                    f"segment {segment_id} has {at_least} bytes at least, and {self._folder} has room for {free}"
+                )
+        return IncomingSegment(segment_id, self.path_of(segment_id), present, self._syncer)
+
+    @staticmethod
+    def _make_folder(folder: Path) -> None:
+        for missing in (folder.parent, folder):
+            if not missing.is_dir():
+                missing.mkdir()
+                sync_folder(missing.parent)
+
+    def is_registered(self, segment_id: int, crc: int) -> bool:
+        """Whether the manifest lists a segment with a CRC-32."""
+        found = self._registered.get(segment_id)
+        return found is not None and found.crc == crc
+
+    def register(self, stored: StoredSegment) -> None:
+        """List a segment in the manifest, durably."""
+        path = stored.path.relative_to(self._manifest_path.parent).as_posix()
+        self._registered[stored.id] = ManifestSegment(stored.id, path, stored.summary.crc)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        self._make_folder(self._manifest_path.parent)
+        listed = tuple(self._registered[one] for one in sorted(self._registered))
+        write_manifest(self._manifest_path, Manifest(self._snapshot_crc, listed))
+
+
+class IncomingSegment:
+    """One segment whose bytes come.
+
+    Where a registered file is there already, what comes is compared with it byte for byte, and nothing is written
+    as long as both agree.
+
+    Args:
+        segment_id: Its id.
+        path: Where its file belongs.
+        present: The registered file; None where there is none.
+        syncer: A thread that sends to the disk what was written, while more is written.
+    """
+
+    def __init__(self, segment_id: int, path: Path, present: Path | None, syncer: ThreadPoolExecutor) -> None:
+        self._id = segment_id
+        self._path = path
+        self._temporary = path.with_name(path.name + TEMPORARY)
+        self._check = SegmentCheck(f"segment {segment_id}")
+        self._syncer = syncer
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0
+        self._handle = -1
+        self._present = -1
+        if present is not None:
+            self._present = os.open(present, os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            self._create()
+
+    def _create(self) -> None:
+        self._handle = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Take the next bytes.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        for piece in pieces:
+            if self._present >= 0 and os.pread(self._present, len(piece), self._check.length) != piece:
+                self._part_ways()
+            self._check.update(piece)
+            if self._handle >= 0:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self._handle, view) :]
+                self._unsynced += len(piece)
+        if self._unsynced >= SYNC_EVERY:
+            self._sync_beside()
+
+    def _part_ways(self) -> None:
+        """What comes is no longer what is there: go on with a new file that begins with what was equal."""
+        self._create()
+        at, end = 0, self._check.length
+        while at < end:
+            at += os.write(self._handle, os.pread(self._present, min(_COPY, end - at), at))
+        present, self._present = self._present, -1
+        os.close(present)
+
+    def _sync_beside(self) -> None:
+        if self._syncing is not None and not self._syncing.done() and self._unsynced < MOST_UNSYNCED:
+            return
+        self._await_sync()
+        self._unsynced = 0
+        self._syncing = self._syncer.submit(os.fdatasync, self._handle)
+
+    def _await_sync(self) -> None:
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            syncing.result()
+
+    def finish(self) -> StoredSegment:
+        """All bytes have come: judge them and put the file in place, durably.
+
+        Raises:
+            SegmentDamaged: They are not sound. Nothing is put in place.
+            OSError: The disk refuses. Nothing is put in place.
+        """
+        try:
+            return self._finish()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _finish(self) -> StoredSegment:
+        summary = self._check.finish()
+        if self._present >= 0 and os.fstat(self._present).st_size != summary.length:
+            self._part_ways()
+        written = self._handle >= 0
+        if written:
+            self._await_sync()
+            os.fsync(self._handle)
+            os.rename(self._temporary, self._path)
+            sync_folder(self._path.parent)
+        self._close()
+        return StoredSegment(self._id, self._path, summary, written)
+
+    def discard(self) -> None:
+        """Give the segment up; nothing of it is left. May be called at any time, and twice."""
+        temporary = self._handle >= 0
+        self._close()
+        if temporary:
+            self._temporary.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            # Whether it succeeds no longer matters: the file is complete and durable, or given up.
+            syncing.exception()
+        for handle in (self._handle, self._present):
+            if handle >= 0:
+                os.close(handle)
+        self._handle = self._present = -1

@@ -1,0 +1,401 @@
+"""Cold segments that a follower receives: chunks in, whole and sound files out, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.interfaces import IEngine
+from spgrepl.engines.worker import EngineWorker
+from spgrepl.errors import SegmentDamaged, SegmentNotStored, ServiceStopped, SpgReplError
+from spgrepl.files import DatabasePaths
+from spgrepl.follower.segment_store import IncomingSegment, SegmentStore, StoredSegment
+from spgrepl.segment_format import SegmentFormat
+from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
+
+WRITE_BYTES = 1024 * 1024
+"""What is gathered for one write."""
+
+HIGH_WATER = 8 * 1024 * 1024
+"""With this many bytes waiting for the disk, nothing more is read from the master."""
+
+LOW_WATER = 2 * 1024 * 1024
+
+FINISH_COST = 256 * 1024
+"""What a segment counts among the bytes that wait, until it is registered: many small ones must not pile up."""
+
+TELL_FROM = 64 * 1024 * 1024
+"""From how many bytes on the way of a segment is told in the log."""
+
+
+@attrs.define(eq=False)
+class _Transfer:
+    """One segment under way.
+
+    Attributes:
+        id: Its id.
+        total: How many chunks it has.
+        began: When it began, by the reactor's clock.
+        chain: What is done with it, step by step. It fires with None at the end, whatever the end is.
+        chunks: How many chunks have come to their end.
+        received: How many of its bytes have come.
+        pieces: What waits to be written.
+        gathered: How many bytes that is.
+        given_up: Whether the rest of the chain has nothing to do.
+        told: How many tenths were told in the log.
+    """
+
+    id: int
+    total: int
+    began: float
+    chain: Deferred[Any]
+    chunks: int = 0
+    received: int = 0
+    pieces: list[bytes] = attrs.Factory(list)
+    gathered: int = 0
+    incoming: IncomingSegment | None = None
+    given_up: bool = False
+    told: int = 0
+
+
+class SegmentAssembler:
+    """Puts the chunks of segments together, in a thread of its own, so that the log goes on being applied.
+
+    Each segment has a chain of Deferreds: its writes one after the other, the check, the engine, the manifest.
+    Chains of several segments do not wait for each other in the reactor, and share the thread.
+
+    Args:
+        reactor: The reactor.
+        paths: The database's files.
+        engine: Is told of each segment.
+        engine_worker: The engine's thread.
+        room: Called when more may be read from the master, after `full` was true.
+        failed: Called with an error for which the connection has to be closed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        paths: DatabasePaths,
+        engine: IEngine,
+        engine_worker: EngineWorker,
+        room: Callable[[], None],
+        failed: Callable[[SpgReplError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._engine = engine
+        self._engine_worker = engine_worker
+        self._room = room
+        self._failed = failed
+        self._worker = EngineWorker(reactor, "spgrepl-segments")
+        self._store = SegmentStore(paths)
+        self._order = ChunkOrder()
+        self._transfers: dict[int, _Transfer] = {}
+        self._latest: dict[int, _Transfer] = {}
+        self._current: _Transfer | None = None
+        self._left_of_chunk = 0
+        self._waiting = 0
+        self._was_full = False
+        self._damaged: dict[int, int] = {}
+        self._failing: int | None = None
+        self._started = False
+        self._received = 0
+        self._same = 0
+        self._unchecked = 0
+        self._bytes = 0
+
+    # -- the service's calls ----------------------------------------------------------------------------------
+
+    @inlineCallbacks
+    def start(self, base: int | None) -> Any:
+        """Start the thread, read the manifest, clear leftovers, and tell the engine of what is there.
+
+        Args:
+            base: The position that the copy's snapshot stands at; None where there is no copy.
+
+        Returns:
+            A Deferred that fires when all that is done, or fails with a `SpgReplError`.
+        """
+        self._worker.start()
+        self._started = True
+        present = yield self._worker.call(self._store.open, base)
+        for segment_id, path in present:
+            yield self._engine_worker.call(self._engine.attach_segment, segment_id, path)
+
+    @inlineCallbacks
+    def stop(self) -> Any:
+        """Give up what is not whole, end what is, and end the thread; a Deferred that fires after that."""
+        self.abandon()
+        yield DeferredList([_follow(transfer.chain) for transfer in self._latest.values()])
+        if self._started:
+            self._started = False
+            yield self._worker.call(self._store.close)
+            self._worker.stop()
+
+    def installing(self, crc: int, position: int) -> Deferred[None]:
+        """See `SegmentStore.installing`."""
+        return self._worker.call(self._store.installing, crc, position)
+
+    def installed(self, crc: int) -> Deferred[None]:
+        """See `SegmentStore.installed`."""
+        return self._worker.call(self._store.installed, crc)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is behind, so that nothing more should be read from the master."""
+        return self._waiting >= HIGH_WATER
+
+    @property
+    def drained(self) -> bool:
+        """Whether a connection that was paused may be read from again."""
+        return not self._was_full
+
+    def status(self) -> dict[str, Any]:
+        """What the status says of the segments.
+
+        Returns:
+            ``registered``; since the start ``received``, ``same`` (sent again and left alone), ``unchecked``
+            (without a checksum of their own) and ``bytes``; ``damaged`` (ids that came damaged) and ``current``:
+            None, or ``id``, ``chunks``, ``of``, ``bytes`` and ``rate`` (bytes a second) of the segment
+            that comes.
+        """
+        current = self._current
+        return {
+            "registered": self._store.registered,
+            "received": self._received,
+            "same": self._same,
+            "unchecked": self._unchecked,
+            "bytes": self._bytes,
+            "damaged": sorted(self._damaged),
+            "current": current
+            and {
+                "id": current.id,
+                "chunks": current.chunks,
+                "of": current.total,
+                "bytes": current.received,
+                "rate": round(self._rate(current)),
+            },
+        }
+
+    # -- the connection's calls -------------------------------------------------------------------------------
+
+    def chunk_started(self, header: ChunkHeader) -> None:
+        """A chunk follows.
+
+        Raises:
+            ChunkError: It is not the one that is due.
+        """
+        self._order.take(header)
+        transfer = self._transfers.get(header.segment)
+        if transfer is None:
+            transfer = self._begin(header)
+        self._current = transfer
+        self._left_of_chunk = header.length
+        if not header.length:
+            self._chunk_ended(transfer)
+
+    def chunk_data(self, data: bytes) -> None:
+        """Bytes of the chunk that was announced last."""
+        transfer = self._current
+        assert transfer is not None
+        self._left_of_chunk -= len(data)
+        self._bytes += len(data)
+        transfer.received += len(data)
+        if not transfer.given_up:
+            transfer.pieces.append(data)
+            transfer.gathered += len(data)
+            self._wait_for_disk(len(data))
+            if transfer.gathered >= WRITE_BYTES:
+                self._flush(transfer)
+        if not self._left_of_chunk:
+            self._chunk_ended(transfer)
+
+    def abandon(self) -> None:
+        """The connection has ended: nothing is left of segments that are not whole."""
+        self._order = ChunkOrder()
+        self._current = None
+        transfers, self._transfers = self._transfers, {}
+        for transfer in transfers.values():
+            self._give_up(transfer)
+
+    # -- one segment's life -----------------------------------------------------------------------------------
+
+    def _begin(self, header: ChunkHeader) -> _Transfer:
+        # An earlier transfer of the same segment may still be ending, and uses the same names.
+        before = self._latest.get(header.segment)
+        chain: Deferred[Any] = succeed(None) if before is None else _follow(before.chain)
+        transfer = _Transfer(header.segment, header.total, self._reactor.seconds(), chain)
+        self._transfers[header.segment] = self._latest[header.segment] = transfer
+        # All chunks but the last are as long as the first, by any master's custom.
+        at_least = (header.total - 1) * header.length
+
+        def create() -> None:
+            transfer.incoming = self._store.receive(header.segment, at_least)
+
+        self._then(transfer, create)
+        return transfer
+
+    def _then(self, transfer: _Transfer, step: Callable[[], object]) -> None:
+        """Add a step in the thread to a segment's chain."""
+
+        def run(_: object) -> object:
+            return None if transfer.given_up else self._worker.call(step)
+
+        transfer.chain.addCallback(run)
+        transfer.chain.addErrback(self._lost, transfer)
+
+    def _flush(self, transfer: _Transfer) -> None:
+        pieces, size = transfer.pieces, transfer.gathered
+        transfer.pieces, transfer.gathered = [], 0
+
+        def write() -> None:
+            assert transfer.incoming is not None
+            transfer.incoming.write(pieces)
+
+        if pieces:
+            self._then(transfer, write)
+            transfer.chain.addCallback(self._disk_done, size)
+
+    def _chunk_ended(self, transfer: _Transfer) -> None:
+        self._flush(transfer)
+        transfer.chunks += 1
+        self._tell(transfer)
+        if transfer.chunks < transfer.total:
+            return
+        self._current = None
+        del self._transfers[transfer.id]
+        self._wait_for_disk(FINISH_COST)
+        chain = transfer.chain
+        chain.addCallback(self._finish, transfer)
+        chain.addErrback(self._lost, transfer)
+        chain.addCallback(self._disk_done, FINISH_COST)
+        chain.addBoth(self._end, transfer)
+
+    @inlineCallbacks
+    def _finish(self, _: object, transfer: _Transfer) -> Any:
+        if transfer.given_up:
+            return
+        assert transfer.incoming is not None
+        stored: StoredSegment = yield self._worker.call(transfer.incoming.finish)
+        known = yield self._worker.call(self._store.is_registered, stored.id, stored.summary.crc)
+        if stored.written or not known:
+            yield self._engine_worker.call(self._engine.attach_segment, stored.id, stored.path)
+            yield self._worker.call(self._store.register, stored)
+        self._stored(transfer, stored)
+
+    def _stored(self, transfer: _Transfer, stored: StoredSegment) -> None:
+        self._damaged.pop(stored.id, None)
+        if self._failing == stored.id:
+            self._failing = None
+        if not stored.written:
+            self._same += 1
+            return
+        self._received += 1
+        unchecked = stored.summary.format is SegmentFormat.OTHER
+        self._unchecked += unchecked
+        self._log.info(
+            "segment {id} is in place: {length} bytes, {count} since the start, {rate:.1f} MB/s{note}",
+            id=stored.id,
+            length=stored.summary.length,
+            count=self._received,
+            rate=self._rate(transfer) / 1e6,
+            note=", without a checksum of its own: taken as it is" if unchecked else "",
+        )
+
+    # -- what goes wrong --------------------------------------------------------------------------------------
+
+    def _lost(self, failure: Failure, transfer: _Transfer) -> None:
+        """A step has failed: give the segment up, and have the connection closed where that may help."""
+        self._give_up(transfer)
+        error = failure.value
+        if isinstance(error, SegmentDamaged):
+            same_again = self._damaged.get(transfer.id) == error.crc
+            self._damaged[transfer.id] = error.crc
+            if same_again:
+                # Asking again would bring the same bytes for ever, and nothing of what follows them.
+                self._log.error("{error}; the master has it so: going on without it", error=error)
+                return
+        elif isinstance(error, OSError):
+            error = SegmentNotStored(f"segment {transfer.id} cannot be stored: {error}")
+        elif not isinstance(error, SpgReplError):
+            self._log.failure("unexpected error at a segment", failure)
+            error = ServiceStopped(f"unexpected error at segment {transfer.id}: {failure.getErrorMessage()}")
+        self._failing = transfer.id
+        self._failed(error)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the segment that failed last is still not there."""
+        return self._failing is not None
+
+    def _give_up(self, transfer: _Transfer) -> None:
+        if transfer.given_up:
+            return
+        transfer.given_up = True
+        dropped, transfer.gathered, transfer.pieces = transfer.gathered, 0, []
+
+        def discard(_: object) -> object:
+            incoming = transfer.incoming
+            return None if incoming is None else self._worker.call(incoming.discard)
+
+        transfer.chain.addCallback(self._disk_done, dropped)
+        transfer.chain.addCallback(discard)
+        transfer.chain.addErrback(self._not_discarded, transfer)
+        if transfer.chunks < transfer.total:
+            transfer.chain.addBoth(self._end, transfer)
+
+    def _not_discarded(self, failure: Failure, transfer: _Transfer) -> None:
+        self._log.failure("what came of segment {id} cannot be removed", failure, id=transfer.id)
+
+    def _end(self, _: object, transfer: _Transfer) -> None:
+        if self._latest.get(transfer.id) is transfer:
+            del self._latest[transfer.id]
+
+    # -- flow control and progress ----------------------------------------------------------------------------
+
+    def _wait_for_disk(self, size: int) -> None:
+        self._waiting += size
+        self._was_full = self._was_full or self.full
+
+    def _disk_done(self, _: object, size: int) -> None:
+        self._waiting -= size
+        if self._was_full and self._waiting <= LOW_WATER:
+            self._was_full = False
+            self._room()
+
+    def _rate(self, transfer: _Transfer) -> float:
+        seconds: float = self._reactor.seconds() - transfer.began
+        return transfer.received / max(seconds, 1e-3)
+
+    def _tell(self, transfer: _Transfer) -> None:
+        """Log each tenth of a big segment, so that a long transfer is seen to go on."""
+        tenth = transfer.chunks * 10 // transfer.total
+        if transfer.received >= TELL_FROM and tenth > transfer.told:
+            transfer.told = tenth
+            self._log.info(
+                "segment {id}: {received} MiB, chunk {chunks} of {total}, {rate:.1f} MB/s",
+                id=transfer.id,
+                received=transfer.received >> 20,
+                chunks=transfer.chunks,
+                total=transfer.total,
+                rate=self._rate(transfer) / 1e6,
+            )
+
+
+def _follow(chain: Deferred[Any]) -> Deferred[None]:
+    """A Deferred that fires when a chain has come to where it ends now, without taking its result."""
+    waiter: Deferred[None] = Deferred()
+
+    def pass_on(result: Any) -> Any:
+        waiter.callback(None)
+        return result
+
+    chain.addBoth(pass_on)
+    return waiter
