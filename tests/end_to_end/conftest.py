@@ -82,6 +82,10 @@ class Server:
         except ServerUnreachable:
             return False
 
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def output(self) -> str:
         return self._output.read_text()
 
