@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fuzz.promises import cut, equal, ways_to_cut
-from spgrepl.errors import FrameTooLong, HandshakeError
-from spgrepl.wire.frames import FrameParser, Status, WalBytes
+from spgrepl.errors import ChunkError, FrameTooLong, HandshakeError
+from spgrepl.wire.frames import ChunkBytes, FrameParser, WalBytes
 from spgrepl.wire.handshake import HelloParser, ReplyEvent, ReplyParser, SnapshotData
 
 MAX_FRAME = 1024
@@ -24,21 +24,23 @@ def frames(data: bytes) -> None:
             equal("frames", found, expected)
 
 
-def _frames(pieces: list[bytes]) -> tuple[bytes, list[Status], int, bool]:
+def _frames(pieces: list[bytes]) -> tuple[bytes, list[object], int, bool]:
     parser = FrameParser(MAX_FRAME)
     log = b""
-    statuses: list[Status] = []
+    others: list[object] = []
     for piece in pieces:
         try:
             events = parser.feed(piece)
-        except FrameTooLong:
-            return log, statuses, parser.passed_over, True
+        except (FrameTooLong, ChunkError):
+            return log, others, parser.passed_over, True
         for event in events:
             if isinstance(event, WalBytes):
                 log += event.data
+            elif isinstance(event, ChunkBytes) and others and isinstance(others[-1], bytes):
+                others[-1] += event.data
             else:
-                statuses.append(event)
-    return log, statuses, parser.passed_over, False
+                others.append(event.data if isinstance(event, ChunkBytes) else event)
+    return log, others, parser.passed_over, False
 
 
 def hello(data: bytes) -> None:

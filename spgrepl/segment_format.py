@@ -105,7 +105,9 @@ class SegmentCheck:
             return SegmentFormat.V2
         if any(_differs_in_one_byte(magic, known) for known in (MAGIC_V1, MAGIC_V2)):
             # One byte away from a magic is no coincidence: taken as any other content, damage would pass.
-            raise self._damaged(f"begins with {magic!r}: a damaged magic, or a version of SPGSEG other than 1 and 2")
+            raise self._damaged(
+                f"begins with {magic!r}: a damaged magic, or a version of SPGSEG other than 1 and 2"
+            )
         return SegmentFormat.OTHER
 
     def _check_footer(self) -> None:
@@ -125,9 +127,7 @@ class SegmentCheck:
         if algorithm not in _ALGORITHMS:
             raise self._damaged(f"states compression {algorithm}, expected 0 (none) or 1 (LZSS)")
         if inner != self.length - _ENVELOPE.size:
-            raise self._damaged(
-                f"states {inner} inner bytes, {self.length - _ENVELOPE.size} follow its header"
-            )
+            raise self._damaged(f"states {inner} inner bytes, {self.length - _ENVELOPE.size} follow its header")
 
     def _damaged(self, what: str) -> SegmentDamaged:
         return SegmentDamaged(f"{self._name} {what}: it is damaged", self.crc)

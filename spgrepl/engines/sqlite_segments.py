@@ -36,7 +36,9 @@ class SegmentTable:
         """Whether something is to be written; what the table lists already is not."""
         if self._unwritten and connection.execute(_THERE).fetchone():
             for segment_id, path in list(self._unwritten.items()):
-                row = connection.execute("SELECT path FROM spgrepl_segments WHERE id = ?", (segment_id,)).fetchone()
+                row = connection.execute(
+                    "SELECT path FROM spgrepl_segments WHERE id = ?", (segment_id,)
+                ).fetchone()
                 if row is not None and row[0] == path:
                     del self._unwritten[segment_id]
         return bool(self._unwritten)
@@ -45,7 +47,9 @@ class SegmentTable:
         """List what is not listed yet, inside whatever transaction is open."""
         if self._unwritten:
             connection.execute(_CREATE)
-            connection.executemany("INSERT OR REPLACE INTO spgrepl_segments VALUES (?, ?)", self._unwritten.items())
+            connection.executemany(
+                "INSERT OR REPLACE INTO spgrepl_segments VALUES (?, ?)", self._unwritten.items()
+            )
 
     def written(self) -> None:
         """What was listed is durable."""

@@ -93,9 +93,7 @@ class SegmentStore:
         try:
             manifest = read_manifest(self._manifest_path)
         except ManifestError as error:
-            raise LocalFilesDamaged(
-                f"{error}; or remove it: all segments are then received again"
-            ) from error
+            raise LocalFilesDamaged(f"{error}; or remove it: all segments are then received again") from error
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spgrepl-segment-sync")
         if manifest is not None:
             self._snapshot_crc = manifest.snapshot_crc

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import random
-import struct
 from pathlib import Path
 from zlib import crc32
 
 from spgrepl.manifest import read_manifest
+from tests.segment_samples import put, v1, v2
 
 MIB = 1024 * 1024
-
-
-def v1(body: bytes) -> bytes:
-    """A sound SPGSEG v1 file."""
-    return b"SPGSEG\x01\x00" + body + struct.pack("<I", crc32(body))
-
-
-def v2(inner: bytes) -> bytes:
-    """A sound SPGSEG v2 file."""
-    return b"SPGSEG\x02\x00" + struct.pack("<BI", 0, len(inner)) + inner
 
 
 def write_segments(folder: Path, chance: random.Random, count: int = 20) -> dict[int, bytes]:
@@ -31,9 +21,7 @@ def write_segments(folder: Path, chance: random.Random, count: int = 20) -> dict
     chance.shuffle(contents)
     ids = sorted(chance.sample(range(1000), count))
     made = dict(zip(ids, contents, strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, content in made.items():
-        (folder / f"seg_{number}.spg").write_bytes(content)
+    put(folder, made)
     return made
 
 

@@ -100,7 +100,9 @@ def test_an_orphan_is_received_again(make: Start) -> None:
     follower.stop()
     check_exact(follower.database, expected)
     after = segment_files(follower.database)
-    assert {number for number in expected if before[f"seg_{number}.spg"] == after[f"seg_{number}.spg"]} == set(rest)
+    assert {number for number in expected if before[f"seg_{number}.spg"] == after[f"seg_{number}.spg"]} == set(
+        rest
+    )
 
 
 def forget(follower: Server, segment_id: int) -> None:
