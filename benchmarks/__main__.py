@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import catchup, fanout, latency, memory
+from benchmarks import catchup, fanout, latency, memory, segments
 from benchmarks.figures import Figure, machine, table
 from spgrepl.errors import EXIT_USAGE
 
@@ -27,6 +27,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "catchup-counting": catchup.measure_counting,
     "latency": latency.measure,
     "memory": memory.measure,
+    "segments": segments.measure,
+    "segments-latency": segments.measure_latency,
     "fanout": _fanout,
 }
 """All benchmarks by name."""

@@ -28,15 +28,15 @@ def measure() -> list[Figure]:
         before = bare.run("disk", folder, SAMPLES // 2)
         (folder / "after").mkdir()
         with pair(folder, "sqlite") as (_, log):
-            samples = _samples(folder / "copy.db", log)
+            found = samples(folder / "copy.db", log)
         after = bare.run("disk", folder / "after", SAMPLES // 2)
     return [
-        _figure("p50", samples, before + after, 50, "< 3 ms"),
-        _figure("p99", samples, before + after, 99, "< 15 ms"),
+        _figure("p50", found, before + after, 50, "< 3 ms"),
+        _figure("p99", found, before + after, 99, "< 15 ms"),
     ]
 
 
-def _samples(copy: Path, log: Path) -> list[float]:
+def samples(copy: Path, log: Path) -> list[float]:
     """Seconds from an append until the row is seen, for rows at random gaps."""
     gaps = random.Random(1)
     seconds = []

@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": "run a master and a follower, kill the follower once, and compare the copies",
     "exec": "run SQL on a primary: applied, logged, made durable",
     "wal": "check a log, or print it",
+    "segments": "check cold segments, or list them",
     "wait": "wait until a server has applied a position",
     "compare": "say whether two SQLite databases hold the same",
 }

@@ -29,6 +29,9 @@ LOW_WATER = 2 * 1024 * 1024
 FINISH_COST = 256 * 1024
 """What a segment counts among the bytes that wait, until it is registered: many small ones must not pile up."""
 
+FAILURE_SECONDS = 60.0
+"""For how long a segment that failed counts as failing: longer than it takes until it is tried again."""
+
 TELL_FROM = 64 * 1024 * 1024
 """From how many bytes on the way of a segment is told in the log."""
 
@@ -105,6 +108,7 @@ class SegmentAssembler:
         self._was_full = False
         self._damaged: dict[int, int] = {}
         self._failing: int | None = None
+        self._failed_at = 0.0
         self._started = False
         self._received = 0
         self._same = 0
@@ -133,11 +137,15 @@ class SegmentAssembler:
     def stop(self) -> Any:
         """Give up what is not whole, end what is, and end the thread; a Deferred that fires after that."""
         self.abandon()
-        yield DeferredList([_follow(transfer.chain) for transfer in self._latest.values()])
+        yield self.settled()
         if self._started:
             self._started = False
             yield self._worker.call(self._store.close)
             self._worker.stop()
+
+    def settled(self) -> Deferred[Any]:
+        """A Deferred that fires when all that has come so far was dealt with."""
+        return DeferredList([_follow(transfer.chain) for transfer in self._latest.values()])
 
     def installing(self, crc: int, position: int) -> Deferred[None]:
         """See `SegmentStore.installing`."""
@@ -224,6 +232,8 @@ class SegmentAssembler:
         transfers, self._transfers = self._transfers, {}
         for transfer in transfers.values():
             self._give_up(transfer)
+            transfer.chain.addCallback(self._discard, transfer)
+            transfer.chain.addBoth(self._end, transfer)
 
     # -- one segment's life -----------------------------------------------------------------------------------
 
@@ -292,8 +302,7 @@ class SegmentAssembler:
 
     def _stored(self, transfer: _Transfer, stored: StoredSegment) -> None:
         self._damaged.pop(stored.id, None)
-        if self._failing == stored.id:
-            self._failing = None
+        self._arrived(stored.id)
         if not stored.written:
             self._same += 1
             return
@@ -311,7 +320,7 @@ class SegmentAssembler:
 
     # -- what goes wrong --------------------------------------------------------------------------------------
 
-    def _lost(self, failure: Failure, transfer: _Transfer) -> None:
+    def _lost(self, failure: Failure, transfer: _Transfer) -> Deferred[None] | None:
         """A step has failed: give the segment up, and have the connection closed where that may help."""
         self._give_up(transfer)
         error = failure.value
@@ -321,35 +330,39 @@ class SegmentAssembler:
             if same_again:
                 # Asking again would bring the same bytes for ever, and nothing of what follows them.
                 self._log.error("{error}; the master has it so: going on without it", error=error)
-                return
+                self._arrived(transfer.id)
+                return self._discard(None, transfer)
         elif isinstance(error, OSError):
             error = SegmentNotStored(f"segment {transfer.id} cannot be stored: {error}")
         elif not isinstance(error, SpgReplError):
             self._log.failure("unexpected error at a segment", failure)
             error = ServiceStopped(f"unexpected error at segment {transfer.id}: {failure.getErrorMessage()}")
-        self._failing = transfer.id
+        self._failing, self._failed_at = transfer.id, self._reactor.seconds()
         self._failed(error)
+        return self._discard(None, transfer)
+
+    def _arrived(self, segment_id: int) -> None:
+        if self._failing == segment_id:
+            self._failing = None
 
     @property
     def failing(self) -> bool:
-        """Whether the segment that failed last is still not there."""
-        return self._failing is not None
+        """Whether the segment that failed last is still not there, and was tried not long ago."""
+        seconds: float = self._reactor.seconds() - self._failed_at
+        return self._failing is not None and seconds < FAILURE_SECONDS
 
     def _give_up(self, transfer: _Transfer) -> None:
-        if transfer.given_up:
-            return
-        transfer.given_up = True
-        dropped, transfer.gathered, transfer.pieces = transfer.gathered, 0, []
+        if not transfer.given_up:
+            transfer.given_up = True
+            dropped, transfer.gathered, transfer.pieces = transfer.gathered, 0, []
+            self._disk_done(None, dropped)
 
-        def discard(_: object) -> object:
-            incoming = transfer.incoming
-            return None if incoming is None else self._worker.call(incoming.discard)
-
-        transfer.chain.addCallback(self._disk_done, dropped)
-        transfer.chain.addCallback(discard)
-        transfer.chain.addErrback(self._not_discarded, transfer)
-        if transfer.chunks < transfer.total:
-            transfer.chain.addBoth(self._end, transfer)
+    def _discard(self, _: object, transfer: _Transfer) -> Deferred[None] | None:
+        """Remove what came of a segment that was given up."""
+        incoming, transfer.incoming = transfer.incoming, None
+        if incoming is None:
+            return None
+        return self._worker.call(incoming.discard).addErrback(self._not_discarded, transfer)
 
     def _not_discarded(self, failure: Failure, transfer: _Transfer) -> None:
         self._log.failure("what came of segment {id} cannot be removed", failure, id=transfer.id)

@@ -1,0 +1,190 @@
+"""``spgrepl segments verify`` and ``spgrepl segments ls``: check the cold segments of a database, or list them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import attrs
+
+from spgrepl.errors import EXIT_DATA, SegmentDamaged, UsageError
+from spgrepl.manifest import Manifest, read_manifest
+from spgrepl.segment_format import SegmentCheck, SegmentSummary, segment_id_of
+
+_BLOCK = 1024 * 1024
+_TEMPORARY = ".incoming"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``spgrepl segments``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verify = actions.add_parser(
+        "verify",
+        help="read all segments and check them",
+        description="Read every segment to its end and check it against its own checksum and the manifest. Exit "
+        "code 0: all are sound and registered; 65: what is wrong was printed.",
+    )
+    ls = actions.add_parser(
+        "ls",
+        help="list segments",
+        description="List segments with their lengths; nothing is read but the manifest.",
+    )
+    for action in (verify, ls):
+        action.add_argument(
+            "folder",
+            type=Path,
+            metavar="DIR",
+            help="the folder of the segments, or the <stem>.spg that holds it and the manifest",
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``spgrepl segments``."""
+    inventory = _Inventory.of(arguments.folder)
+    return _verify(inventory) if arguments.action == "verify" else _ls(inventory)
+
+
+@attrs.frozen
+class _Inventory:
+    """What there is and what there should be.
+
+    Attributes:
+        folder: The folder of the files.
+        manifest: The manifest beside it; None where there is none.
+        files: The files that are there, by id.
+        registered: What the manifest states, by id: the file's name and its CRC-32.
+        leftovers: The names of files that were never whole.
+    """
+
+    folder: Path
+    manifest: Manifest | None
+    files: dict[int, Path]
+    registered: dict[int, tuple[str, int]]
+    leftovers: list[str]
+
+    @classmethod
+    def of(cls, given: Path) -> _Inventory:
+        if not given.is_dir():
+            raise UsageError(f"{given} is no folder; name that of the segments, or the <stem>.spg that holds it")
+        folder = given / "segments" if (given / "segments").is_dir() else given
+        manifest = read_manifest(folder.parent / "manifest.v10")
+        registered = {}
+        files = {number: path for path in folder.iterdir() if (number := segment_id_of(path.name)) is not None}
+        for one in manifest.segments if manifest is not None else ():
+            name = PurePosixPath(one.path).name
+            registered[one.id] = (name, one.crc)
+            if (folder / name).is_file():
+                files[one.id] = folder / name
+        leftovers = sorted(path.name for path in folder.iterdir() if path.name.endswith(_TEMPORARY))
+        return cls(folder, manifest, files, registered, leftovers)
+
+    def ids(self) -> list[int]:
+        return sorted(self.files.keys() | self.registered.keys())
+
+    def standing(self, number: int) -> str:
+        """How a segment stands in the manifest."""
+        if self.manifest is None:
+            return "no manifest"
+        if number not in self.registered:
+            return "not registered"
+        return "registered" if number in self.files else "MISSING"
+
+
+def _ls(inventory: _Inventory) -> int:
+    for number in inventory.ids():
+        path = inventory.files.get(number)
+        size = "-" if path is None else f"{path.stat().st_size:,}"
+        name = inventory.registered[number][0] if path is None else path.name
+        print(f"{number:>10} {size:>17}  {inventory.standing(number):<14} {name}")
+    _print_leftovers(inventory)
+    return 0
+
+
+def _print_leftovers(inventory: _Inventory) -> None:
+    for name in inventory.leftovers:
+        print(f"{'-':>10} {(inventory.folder / name).stat().st_size:>17,}  never whole    {name}")
+
+
+def _verify(inventory: _Inventory) -> int:
+    progress = _Progress(sum(path.stat().st_size for path in inventory.files.values()))
+    wrong = 0
+    for number in inventory.ids():
+        verdict, detail = _judge(inventory, number, progress)
+        wrong += verdict != "sound"
+        progress.clear()
+        print(f"{number:>10}  {verdict:<14} {detail}", flush=True)
+    _print_leftovers(inventory)
+    count = len(inventory.ids())
+    print(f"segments: {count}, wrong: {wrong}")
+    if wrong:
+        print(
+            "A follower receives again what is missing or differs when it is started again; at a master, restore "
+            "the files from a copy.",
+            file=sys.stderr,
+        )
+    return EXIT_DATA if wrong else 0
+
+
+def _judge(inventory: _Inventory, number: int, progress: Callable[[int], None]) -> tuple[str, str]:
+    """A word on a segment, and what was found."""
+    path = inventory.files.get(number)
+    if path is None:
+        return "MISSING", f"{inventory.registered[number][0]} is registered and not there"
+    try:
+        summary = _read(path, progress)
+    except SegmentDamaged as error:
+        return "DAMAGED", str(error)
+    found = f"{path.name}, {summary.length:,} bytes, {summary.format.value}, CRC {summary.crc:08x}"
+    if inventory.manifest is not None:
+        if number not in inventory.registered:
+            return "not registered", found
+        stated = inventory.registered[number][1]
+        if stated != summary.crc:
+            return "DIFFERS", f"{found}; the manifest states CRC {stated:08x}"
+    return "sound", found
+
+
+def _read(path: Path, progress: Callable[[int], None]) -> SegmentSummary:
+    check = SegmentCheck(path.name)
+    for block in _blocks(path):
+        check.update(block)
+        progress(len(block))
+    return check.finish()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+class _Progress:
+    """A line on the terminal that says how far reading has come; nothing where there is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._began = self._shown = time.monotonic()
+        self._on_terminal = sys.stderr.isatty()
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        now = time.monotonic()
+        if not self._on_terminal or now - self._shown < 0.1:
+            return
+        self._shown = now
+        rate = self._done / max(now - self._began, 1e-3) / 1e6
+        percent = self._done * 100 // max(self._total, 1)
+        print(
+            f"\r{percent:3d} %  {self._done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB  {rate:,.0f} MB/s ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def clear(self) -> None:
+        if self._on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
