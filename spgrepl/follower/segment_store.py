@@ -24,10 +24,10 @@ from spgrepl.segment_format import SegmentCheck, SegmentSummary, segment_id_of, 
 TEMPORARY = ".incoming"
 """What the name of a file ends with while it is received."""
 
-SYNC_EVERY = 16 * 1024 * 1024
+SYNC_EVERY = 32 * 1024 * 1024
 """After how many bytes what was written is sent to the disk, so that the end of a file has not to wait for all."""
 
-MOST_UNSYNCED = 64 * 1024 * 1024
+MOST_UNSYNCED = 128 * 1024 * 1024
 
 _COPY = 1024 * 1024
 _PENDING = struct.Struct("<IQ")

@@ -24,7 +24,7 @@ WRITE_BYTES = 1024 * 1024
 HIGH_WATER = 8 * 1024 * 1024
 """With this many bytes waiting for the disk, nothing more is read from the master."""
 
-LOW_WATER = 2 * 1024 * 1024
+LOW_WATER = 4 * 1024 * 1024
 
 FINISH_COST = 256 * 1024
 """What a segment counts among the bytes that wait, until it is registered: many small ones must not pile up."""
