@@ -80,7 +80,12 @@ def seeds(target: str) -> list[bytes]:
     found = {
         "lzss": [compress(sql * 4) for sql in _SQL] + [compress(b"ab" * 50), bytes(4)],
         "units": [bytes((size, *range(19), 2, 0, 4, 2, 1, 3)) for size in (0, 2, 7)],
-        "frames": [b"\x03" + stream, b"\x07" + stream[:-3], b"\x00" + struct.pack("<BI", 0, 5000), b"\x05" + chunk],
+        "frames": [
+            b"\x03" + stream,
+            b"\x07" + stream[:-3],
+            b"\x00" + struct.pack("<BI", 0, 5000),
+            b"\x05" + chunk,
+        ],
         "hello": hellos,
         "reply": [*replies, b"\x02" + bytes(16)],
         "manifest": [_manifest(), _manifest()[:-1]],

@@ -64,7 +64,7 @@ def test_no_wrong_byte_of_a_v1_file_passes(body: bytes, data: st.DataObject) -> 
         (v2(b"inner", 2), r"states compression 2, expected 0 \(none\) or 1"),
         (v2(b"inner")[:-1], "states 5 inner bytes, 4 follow its header"),
         (v2(b"inner") + b"!", "states 5 inner bytes, 6 follow"),
-        (b"SPGSEG\x03\x00rest", "a damaged magic, or a version of SPGSEG other than 1 and 2"),
+        (b"SPGSEG\x03\x00rest", "a damaged magic, or a version that is neither 1 nor 2"),
         (b"SPHSEG\x02\x00rest", "a damaged magic"),
     ],
 )

@@ -146,8 +146,8 @@ class IEngine(Interface):
     def attach_segment(segment_id: int, path: Path) -> None:
         """Take note of a cold segment that is in place: whole, checked and durable.
 
-        May be called inside a transaction, which it does not belong to, before there is a copy, and again for the
-        same segment: then its file was replaced, or the follower was started again.
+        May be called inside a transaction, which it does not belong to, before there is a copy, and again for
+        the same segment: then its file was replaced, or the follower was started again.
 
         Args:
             segment_id: The segment's id.
@@ -158,7 +158,7 @@ class IEngine(Interface):
         """
 
     def statistics() -> Mapping[str, object]:
-        """What the engine adds to the status: ``statements`` (applied since start), ``attached`` (segments), and more.
+        """What the engine adds to the status: ``statements`` (applied since start), ``attached`` (segments), more.
 
         Called from the reactor's thread; must not block.
         """

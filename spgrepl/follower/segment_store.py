@@ -1,7 +1,7 @@
-"""The files of a follower's cold segments, and the manifest that registers them. Blocking, in a thread of their own.
+"""The files of a follower's cold segments, and the manifest that registers them. Blocking, in their own thread.
 
-A file gets its name when it is whole, durable and sound, and counts from when the manifest lists it. A crash leaves
-temporary files, or a file with its name that nothing lists: both are removed at the next start.
+A file gets its name when it is whole, durable and sound, and counts from when the manifest lists it. A crash
+leaves temporary files, or a file with its name that nothing lists: both are removed at the next start.
 """
 
 from __future__ import annotations

@@ -149,11 +149,11 @@ class SegmentAssembler:
 
     def installing(self, crc: int, position: int) -> Deferred[None]:
         """See `SegmentStore.installing`."""
-        return self._worker.call(self._store.installing, crc, position)
+        return self._worker.call(self._store.installing, crc, position).addErrback(_name_refusal)
 
     def installed(self, crc: int) -> Deferred[None]:
         """See `SegmentStore.installed`."""
-        return self._worker.call(self._store.installed, crc)
+        return self._worker.call(self._store.installed, crc).addErrback(_name_refusal)
 
     @property
     def full(self) -> bool:
@@ -400,6 +400,12 @@ class SegmentAssembler:
                 total=transfer.total,
                 rate=self._rate(transfer) / 1e6,
             )
+
+
+def _name_refusal(failure: Failure) -> Failure:
+    if failure.check(OSError):
+        return Failure(SegmentNotStored(f"the manifest cannot be written: {failure.getErrorMessage()}"))
+    return failure
 
 
 def _follow(chain: Deferred[Any]) -> Deferred[None]:

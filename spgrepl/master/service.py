@@ -125,9 +125,9 @@ class MasterService(Service):
         Returns:
             ``listening`` (address or None), ``error`` (why it does not listen, or None), ``connections``,
             ``accepted``, ``refused`` and ``dropped`` (counts by cause), ``peers`` (one dict a connection, with
-            ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and ``since``),
-            ``snapshots`` (counts), ``segments_served`` (None, or ``folder``, ``count``, ``missing`` and
-            ``error``) and ``wal`` (``path``, ``length``).
+            ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and
+            ``since``), ``snapshots`` (counts), ``segments_served`` (None, or ``folder``, ``count``, ``missing``
+            and ``error``) and ``wal`` (``path``, ``length``).
         """
         listening = None if self.port is None else format_address(self.port.getHost())
         return {"listening": listening, "error": self._error, **self._hub.status()}

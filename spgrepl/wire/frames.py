@@ -92,8 +92,8 @@ def encode_chunk_start(header: ChunkHeader) -> bytes:
 class FrameParser:
     """A push parser for V2 frames.
 
-    WAL payloads and the bytes of segment chunks are passed on as they come and never gathered. Frames of other types, and a STATUS of another
-    size, are passed over without keeping them: that is how the protocol grows.
+    WAL payloads and the bytes of segment chunks are passed on as they come and never gathered. Frames of other
+    types, and a STATUS of another size, are passed over without keeping them: that is how the protocol grows.
 
     Args:
         max_frame: The longest payload that a header may state, in bytes.

@@ -63,14 +63,18 @@ def test_segments_survive_kills(make: Start) -> None:
             partial += any(name.endswith(".incoming") for name in files)
             complete = now
         follower.start()
-        until(lambda: follower.status()["segments"]["registered"] == len(expected), follower.output)
-        until(lambda: all_were_offered(follower, len(expected)), follower.output)
+        wait_for_all(follower, len(expected))
         assert follower.status()["error"] is None
         assert complete.items() <= segment_files(follower.database).items()
         follower.stop()
         check_exact(follower.database, expected)
         assert "Traceback" not in follower.output()
     assert partial >= KILLS // 10
+
+
+def wait_for_all(follower: Server, count: int) -> None:
+    until(lambda: follower.status()["segments"]["registered"] == count, follower.output)
+    until(lambda: all_were_offered(follower, count), follower.output)
 
 
 def all_were_offered(follower: Server, count: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import pytest
 from twisted.internet import defer, task
 from twisted.trial.unittest import TestCase
 
@@ -49,9 +50,12 @@ class AssemblerCase(TestCase):
         self.worker.start()
         self.addCleanup(lambda: task.deferLater(reactor, 0))
         self.addCleanup(self.worker.stop)
-        self.addCleanup(lambda: self.assembler.stop())
+        self.addCleanup(self.stop)
         self.make()
         return self.assembler.start(None)
+
+    def stop(self) -> Any:
+        return self.assembler.stop()
 
     def make(self) -> None:
         self.assembler = SegmentAssembler(
@@ -314,9 +318,8 @@ class StartTests(AssemblerCase):
         yield self.assembler.stop()
         self.paths.manifest.write_bytes(b"SPGMAN01")
         self.make()
-        with self.assertRaises(errors.LocalFilesDamaged) as caught:
+        with pytest.raises(errors.LocalFilesDamaged, match="or remove it: all segments are then received again"):
             yield self.assembler.start(None)
-        assert "or remove it: all segments are then received again" in str(caught.exception)
         assert self.files() == {"seg_1.spg": b"one"}
 
     @defer.inlineCallbacks

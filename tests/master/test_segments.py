@@ -1,4 +1,4 @@
-"""Segments that a master serves: the recorded exchanges byte for byte, new ones, turns with the log, changed files."""
+"""Segments that a master serves: recorded exchanges byte for byte, new ones, turns with the log, changed files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ def files(stream: bytes) -> list[tuple[int, bytes]]:
     """The segments in a V2 stream whose chunks do not interleave."""
     found: list[tuple[int, bytes]] = []
     for header, data in chunks(stream):
-        if header.seq:
-            number, before = found.pop()
-            assert number == header.segment
-            data = before + data
-        found.append((header.segment, data))
+        number, before = found.pop() if header.seq else (header.segment, b"")
+        assert number == header.segment
+        found.append((number, before + data))
     return found
 
 
@@ -106,7 +104,10 @@ class ServingTests(SegmentCase):
         peer = self.follow()
         stream = peer.take()[8:]
         assert files(stream) == sorted(contents.items())
-        assert [(header.seq, header.total) for header, _ in chunks(stream) if header.segment == 7] == [(0, 2), (1, 2)]
+        assert [(header.seq, header.total) for header, _ in chunks(stream) if header.segment == 7] == [
+            (0, 2),
+            (1, 2),
+        ]
         status = self.master.hub.status()
         assert status["segments_served"]["count"] == 5
         assert status["peers"][0]["segments"] == {"sent": 5, "of": 5, "bytes": 5000}

@@ -19,8 +19,8 @@ from spgrepl.wire.frames import (
     FrameType,
     Status,
     WalBytes,
-    encode_status,
     encode_chunk_start,
+    encode_status,
     encode_wal_header,
 )
 from spgrepl.wire.segment_chunks import CHUNK_HEADER_SIZE, ChunkHeader, decode_chunk_header
