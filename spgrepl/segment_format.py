@@ -105,9 +105,7 @@ class SegmentCheck:
             return SegmentFormat.V2
         if any(_differs_in_one_byte(magic, known) for known in (MAGIC_V1, MAGIC_V2)):
             # One byte away from a magic is no coincidence: taken as any other content, damage would pass.
-            raise self._damaged(
-                f"begins with {magic!r}: a damaged magic, or a version of SPGSEG other than 1 and 2"
-            )
+            raise self._damaged(f"begins with {magic!r}: a damaged magic, or a version that is neither 1 nor 2")
         return SegmentFormat.OTHER
 
     def _check_footer(self) -> None:

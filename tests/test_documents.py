@@ -42,6 +42,7 @@ def test_commands_are_given_as_shown(line: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("spgrepl.cli.wait.run", lambda _: 7)
     monkeypatch.setattr("spgrepl.cli.compare.run", lambda _: 7)
     monkeypatch.setattr("spgrepl.cli.exec.run", lambda _: 7)
+    monkeypatch.setattr("spgrepl.cli.segments.run", lambda _: 7)
     assert cli.main(words(line)[1:]) == 7
 
 

@@ -34,6 +34,12 @@ def test_what_is_no_size(text: str) -> None:
         options.parse_size(text)
 
 
+def test_chunk_sizes() -> None:
+    assert options.parse_chunk("16M") == 16 * 2**20
+    with pytest.raises(UsageError, match="'17M' is more than a chunk may carry: 16M at most"):
+        options.parse_chunk("17M")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), ("1e3", 1000.0)])
 def test_seconds(text: str, seconds: float) -> None:
     assert options.parse_seconds(text) == seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import sqlite3
@@ -300,8 +301,8 @@ class Campaign:
             state = self.state()
             if state is not None and state.position == self.end:
                 self.rounds += 1
-                for path in self.paths.database.parent.iterdir():
-                    path.unlink()
+                shutil.rmtree(self.paths.database.parent)
+                self.paths.database.parent.mkdir()
                 again()
                 continue
             if self.master.hello.is_set():

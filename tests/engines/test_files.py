@@ -76,7 +76,7 @@ def test_an_archive_keeps_snapshot_and_log_byte_for_byte(tmp_path: Path, databas
     with opened(tmp_path, ArchiveEngine) as copy:
         copy.install(b"SPGENV01, or anything", 40)
         copy.replay.apply([log])
-        assert copy.engine.statistics() == {"statements": 5}
+        assert copy.engine.statistics() == {"statements": 5, "attached": 0}
         assert copy.engine.save_snapshot(tmp_path / "saved") == 0
     assert database.read_bytes() == (tmp_path / "saved").read_bytes() == b"SPGENV01, or anything"
     assert copy.paths.wal.read_bytes() == log
@@ -142,7 +142,7 @@ def test_the_digest_is_the_documented_one(batches: list[list[bytes]]) -> None:
             engine.execute(batch, {})
             engine.commit(STATE)
     every = [statement for batch in batches for statement in batch]
-    assert engine.statistics() == {"statements": len(every), "digest": plain_digest(every)}
+    assert engine.statistics() == {"statements": len(every), "attached": 0, "digest": plain_digest(every)}
 
 
 def test_the_digest_goes_on_behind_a_crash_and_begins_anew_with_a_snapshot(tmp_path: Path) -> None:

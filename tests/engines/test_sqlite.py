@@ -373,10 +373,10 @@ def test_statements_are_counted_when_they_are_committed(engine: SqliteEngine) ->
     engine.begin()
     engine.execute([b"DELETE FROM t", b"DELETE FROM u"])
     engine.rollback()
-    assert engine.statistics() == {"statements": 0}
+    assert engine.statistics() == {"statements": 0, "attached": 0}
     run(engine, "DELETE FROM t", "DELETE FROM u")
     run(engine, "DELETE FROM t")
-    assert engine.statistics() == {"statements": 3}
+    assert engine.statistics() == {"statements": 3, "attached": 0}
 
 
 def test_a_database_that_another_program_keeps_locked(engine: SqliteEngine) -> None:

@@ -28,8 +28,9 @@ from spgrepl.errors import (
     SpgReplError,
 )
 from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
-from spgrepl.wire.frames import Status, encode_status, encode_wal_header
+from spgrepl.wire.frames import Status, encode_chunk_start, encode_status, encode_wal_header
 from spgrepl.wire.handshake import StreamVersion
+from spgrepl.wire.segment_chunks import ChunkHeader
 from tests.conftest import LoggedFailures
 from tests.wal.samples import MIXED_LOG, VECTORS, cut
 
@@ -61,6 +62,8 @@ class Rig:
         self.snapshot = b""
         self.events: list[object] = []
         self.statuses: list[Status] = []
+        self.chunks: list[ChunkHeader] = []
+        self.chunk_bytes = 0
         self.closed: list[tuple[SpgReplError | None, bool]] = []
         self.ready: Deferred[Any] = succeed(state) if ready else Deferred()
         self.installed: Deferred[None] | None = None
@@ -90,6 +93,13 @@ class Rig:
     def log_data(self, data: bytes) -> None:
         assert data
         self.log += data
+
+    def chunk_started(self, header: ChunkHeader) -> None:
+        self.chunks.append(header)
+
+    def chunk_data(self, data: bytes) -> None:
+        assert data
+        self.chunk_bytes += len(data)
 
     def master_status(self, status: Status) -> None:
         self.statuses.append(status)
@@ -268,10 +278,11 @@ def test_a_history_that_is_never_shown(version: StreamVersion) -> None:
 
 def test_segments_before_the_log_are_not_silence() -> None:
     rig = resumed()
-    rig.send(b"\3" + (60_000).to_bytes(4, "little"))
+    rig.send(encode_chunk_start(ChunkHeader(7, 0, 1, 60_000)))
     for _ in range(6):
         rig.pass_time(14)
         rig.send(b"x" * 10_000)
+    assert rig.chunk_bytes == 60_000
     rig.send(frame(LOG[400:1000]))
     assert rig.link.state is LinkState.STREAMING
 

@@ -476,7 +476,7 @@ class StatusTests(MasterCase):
         found = json.loads(json.dumps(self.master.hub.status()))
         assert found["connections"] == found["accepted"] == 3
         assert found["wal"] == {"path": str(self.master.log.path), "length": 1004}
-        common = {"address": "10.1.2.3:4711", "since": NOW}
+        common = {"address": "10.1.2.3:4711", "since": NOW, "segments": None}
         assert found["peers"] == [
             {**common, "version": 2, "state": "streaming", "start": 10, "position": 1004, "lag_bytes": 0},
             {**common, "version": 1, "state": "streaming", "start": 1000, "position": 1000, "lag_bytes": 4},
