@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from spgrepl.errors import LocalError, PeerError, SpgReplError
     from spgrepl.files import DatabasePaths
     from spgrepl.follower.replay import SkipRequest
-    from spgrepl.follower.service import FollowerService, FollowerState, OnDivergence
+    from spgrepl.follower.service import FollowerService
+    from spgrepl.follower.states import FollowerState, OnDivergence
     from spgrepl.master.limits import MasterLimits
     from spgrepl.master.service import MasterService
     from spgrepl.master.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
@@ -38,7 +39,7 @@ _MODULES = {
     "FollowerRole": "service",
     "FollowerService": "follower.service",
     "FollowerSettings": "service",
-    "FollowerState": "follower.service",
+    "FollowerState": "follower.states",
     "HttpService": "service",
     "IEngine": "engines.interfaces",
     "ILogListener": "wal.source",
@@ -50,7 +51,7 @@ _MODULES = {
     "MasterRole": "service",
     "MasterService": "master.service",
     "MasterSettings": "service",
-    "OnDivergence": "follower.service",
+    "OnDivergence": "follower.states",
     "PeerError": "errors",
     "Primary": "primary",
     "QueryResult": "primary",

@@ -24,7 +24,8 @@ from spgrepl.engines.sqlite import SqliteEngine
 from spgrepl.errors import ConfigurationError, DatabaseLocked, LogTruncated, ServiceStopped, SpgReplError
 from spgrepl.files import DatabasePaths
 from spgrepl.follower.replay import SkipRequest
-from spgrepl.follower.service import FollowerService, OnDivergence
+from spgrepl.follower.service import FollowerService
+from spgrepl.follower.states import OnDivergence
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.segments import SegmentFolder

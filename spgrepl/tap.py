@@ -22,7 +22,7 @@ from spgrepl import options as read
 from spgrepl.errors import EXIT_CONFIGURATION, EXIT_USAGE, ConfigurationError, SpgReplError, UsageError
 from spgrepl.files import DatabasePaths
 from spgrepl.follower.replay import SkipRequest
-from spgrepl.follower.service import OnDivergence
+from spgrepl.follower.states import OnDivergence
 from spgrepl.master.limits import MasterLimits
 from spgrepl.service import (
     FOLLOWER_ENGINES,

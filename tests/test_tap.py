@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from spgrepl import tap
 from spgrepl.errors import ConfigurationError, UsageError
-from spgrepl.follower.service import OnDivergence
+from spgrepl.follower.states import OnDivergence
 from spgrepl.service import FollowerRole, MasterRole, Role
 from spgrepl.tap import FollowerOptions, MasterOptions, Options
 from twisted.plugins import spgrepl_dropin

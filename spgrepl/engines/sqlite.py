@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from spgrepl.engines import sqlite_segments, sqlite_state
 from spgrepl.engines.interfaces import IEngine, ReplayState
-from spgrepl.engines.own_names import ForbiddenStatement, needs_a_look, refuse_forbidden
+from spgrepl.engines.own_names import ForbiddenStatement, refuse_forbidden
 from spgrepl.engines.sqlite_copy import (
     BUSY_SECONDS,
     check_head,
@@ -20,14 +20,14 @@ from spgrepl.engines.sqlite_copy import (
     overwrite_database,
     save_database,
 )
+from spgrepl.engines.sqlite_script import execute_piece, joined_script
 from spgrepl.engines.sqlite_session import prepare_session
 from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, ValueOfThisMachine, to_sqlite
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
 from spgrepl.publications.catalog import note_control
-from spgrepl.sqltext import TokenKind, split_statements, tokenize
+from spgrepl.sqltext import split_statements
 from spgrepl.wal.records import RecordType
-from spgrepl.wal.transactions import StatementKind, statement_kind
 
 _INNER_SAVEPOINT = "spgrepl_inner"
 _STORAGE_FAULTS = frozenset(
@@ -43,7 +43,6 @@ _STORAGE_FAULTS = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_PARAMETER_MARKS = (b"?", b":", b"@", b"$", b"#")
 _REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TranslationFailed, ForbiddenStatement)
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -235,7 +234,7 @@ class SqliteEngine:
         connection.execute(f"SAVEPOINT {_INNER_SAVEPOINT}")
         try:
             for piece in pieces:
-                _execute_piece(connection, piece)
+                execute_piece(connection, piece)
         except (*_REFUSALS, StatementRefused):
             if connection.in_transaction:
                 connection.execute(f"ROLLBACK TO {_INNER_SAVEPOINT}")
@@ -353,75 +352,3 @@ def _raise_if_storage_failed(error: Exception, database: Path) -> None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _STORAGE_FAULTS:
         raise EngineFailed(f"{database} cannot be written: {error}") from error
-
-
-def joined_script(statements: Sequence[bytes]) -> str | None:
-    """Join statements into one script that means the same, or say that this cannot be known.
-
-    A statement could run into the next one through an unfinished string, quoted name or comment, hold a ``;`` of
-    its own, or have parameters, which a script takes for NULL. Texts that have neither quotes but `'`, nor
-    brackets, comments or inner ``;``, and an even number of `'` each, cannot; for all others SQLite's own scanner
-    is asked, one by one.
-
-    Returns:
-        The script, beginning a transaction that it leaves open; or None.
-    """
-    # Nothing but the semicolon goes behind a statement: SQLite keeps the text of a CREATE as it stands.
-    joined = b";\n".join(statements)
-    if b"\0" in joined or needs_a_look(joined):
-        return None
-    simple = (
-        joined.count(b";") == len(statements) - 1
-        and b'"' not in joined
-        and b"--" not in joined
-        and b"/*" not in joined
-        and b"[" not in joined
-        and b"`" not in joined
-    )
-    try:
-        if simple:
-            if any(statement.count(b"'") & 1 for statement in statements) or _may_have_parameters(joined):
-                return None
-        elif not all(_stands_alone(statement) for statement in statements):
-            return None
-        return "BEGIN IMMEDIATE;\n" + joined.decode("utf-8") + ";"
-    except UnicodeDecodeError:
-        return None
-
-
-def _may_have_parameters(text: bytes) -> bool:
-    """Whether a text, in which `'` comes in pairs and no other quote stands, may have parameters."""
-    if not any(mark in text for mark in _PARAMETER_MARKS):
-        return False
-    outside = b"".join(text.split(b"'")[::2])
-    return any(mark in outside for mark in _PARAMETER_MARKS)
-
-
-def _stands_alone(statement: bytes) -> bool:
-    """Whether a text is one statement that a ``;`` behind it ends, and holds none that could end a transaction."""
-    text = statement.decode("utf-8")
-    return (
-        sqlite3.complete_statement(text + ";")
-        and statement_kind(statement) is StatementKind.PLAIN
-        and (";" not in text or len(split_statements(text)) == 1)
-        and (
-            not any(mark in statement for mark in _PARAMETER_MARKS)
-            or all(token.kind is not TokenKind.PARAMETER for token in tokenize(text))
-        )
-    )
-
-
-def _execute_piece(connection: sqlite3.Connection, piece: str) -> None:
-    """Run one of several statements of a record; a transaction that they state becomes a savepoint."""
-    kind = statement_kind(piece.encode())
-    if kind is StatementKind.BEGIN:
-        connection.execute("SAVEPOINT spgrepl_unit")
-    elif kind is StatementKind.COMMIT:
-        connection.execute("RELEASE spgrepl_unit")
-    elif kind is StatementKind.ROLLBACK:
-        connection.execute("ROLLBACK TO spgrepl_unit")
-        connection.execute("RELEASE spgrepl_unit")
-    elif kind is StatementKind.CONTROL:
-        note_control(connection, piece.encode())
-    else:
-        connection.execute(piece)

@@ -1,4 +1,4 @@
-"""What stands between `ClientService` and a follower."""
+"""What stands between Twisted and a follower: its connections, its endpoint, its failures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from spgrepl.errors import ServiceStopped, SpgReplError
 
 
 @implementer(IProtocolFactory)
@@ -56,3 +59,11 @@ class NotingEndpoint:
     def _note(self, failure: Failure) -> Failure:
         self._failed(failure)
         return failure
+
+
+def named_error(failure: Failure, log: Logger) -> SpgReplError:
+    """The error of a failure; one that nobody foresaw is logged whole, and named by a `ServiceStopped`."""
+    if isinstance(failure.value, SpgReplError):
+        return failure.value
+    log.failure("unexpected error in a follower", failure)
+    return ServiceStopped(f"unexpected error: {failure.getErrorMessage()}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,7 +13,8 @@ from spgrepl.engines.interfaces import IEngine
 from spgrepl.engines.worker import EngineWorker
 from spgrepl.errors import SegmentDamaged, SegmentNotStored, ServiceStopped, SpgReplError
 from spgrepl.files import DatabasePaths
-from spgrepl.follower.segment_store import IncomingSegment, SegmentStore, StoredSegment
+from spgrepl.follower.segment_store import SegmentStore, StoredSegment
+from spgrepl.follower.segment_transfer import SegmentTransfer, follow_chain
 from spgrepl.segment_format import SegmentFormat
 from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
 
@@ -34,36 +34,6 @@ FAILURE_SECONDS = 60.0
 
 TELL_FROM = 64 * 1024 * 1024
 """From how many bytes on the way of a segment is told in the log."""
-
-
-@attrs.define(eq=False)
-class _Transfer:
-    """One segment under way.
-
-    Attributes:
-        id: Its id.
-        total: How many chunks it has.
-        began: When it began, by the reactor's clock.
-        chain: What is done with it, step by step. It fires with None at the end, whatever the end is.
-        chunks: How many chunks have come to their end.
-        received: How many of its bytes have come.
-        pieces: What waits to be written.
-        gathered: How many bytes that is.
-        given_up: Whether the rest of the chain has nothing to do.
-        told: How many tenths were told in the log.
-    """
-
-    id: int
-    total: int
-    began: float
-    chain: Deferred[Any]
-    chunks: int = 0
-    received: int = 0
-    pieces: list[bytes] = attrs.Factory(list)
-    gathered: int = 0
-    incoming: IncomingSegment | None = None
-    given_up: bool = False
-    told: int = 0
 
 
 class SegmentAssembler:
@@ -100,9 +70,9 @@ class SegmentAssembler:
         self._worker = EngineWorker(reactor, "spgrepl-segments")
         self._store = SegmentStore(paths)
         self._order = ChunkOrder()
-        self._transfers: dict[int, _Transfer] = {}
-        self._latest: dict[int, _Transfer] = {}
-        self._current: _Transfer | None = None
+        self._transfers: dict[int, SegmentTransfer] = {}
+        self._latest: dict[int, SegmentTransfer] = {}
+        self._current: SegmentTransfer | None = None
         self._left_of_chunk = 0
         self._waiting = 0
         self._was_full = False
@@ -145,7 +115,7 @@ class SegmentAssembler:
 
     def settled(self) -> Deferred[Any]:
         """A Deferred that fires when all that has come so far was dealt with."""
-        return DeferredList([_follow(transfer.chain) for transfer in self._latest.values()])
+        return DeferredList([follow_chain(transfer.chain) for transfer in self._latest.values()])
 
     def installing(self, crc: int, position: int) -> Deferred[None]:
         """See `SegmentStore.installing`."""
@@ -237,11 +207,11 @@ class SegmentAssembler:
 
     # -- one segment's life -----------------------------------------------------------------------------------
 
-    def _begin(self, header: ChunkHeader) -> _Transfer:
+    def _begin(self, header: ChunkHeader) -> SegmentTransfer:
         # An earlier transfer of the same segment may still be ending, and uses the same names.
         before = self._latest.get(header.segment)
-        chain: Deferred[Any] = succeed(None) if before is None else _follow(before.chain)
-        transfer = _Transfer(header.segment, header.total, self._reactor.seconds(), chain)
+        chain: Deferred[Any] = succeed(None) if before is None else follow_chain(before.chain)
+        transfer = SegmentTransfer(header.segment, header.total, self._reactor.seconds(), chain)
         self._transfers[header.segment] = self._latest[header.segment] = transfer
         # All chunks but the last are as long as the first, by any master's custom.
         at_least = (header.total - 1) * header.length
@@ -252,7 +222,7 @@ class SegmentAssembler:
         self._then(transfer, create)
         return transfer
 
-    def _then(self, transfer: _Transfer, step: Callable[[], object]) -> None:
+    def _then(self, transfer: SegmentTransfer, step: Callable[[], object]) -> None:
         """Add a step in the thread to a segment's chain."""
 
         def run(_: object) -> object:
@@ -261,7 +231,7 @@ class SegmentAssembler:
         transfer.chain.addCallback(run)
         transfer.chain.addErrback(self._lost, transfer)
 
-    def _flush(self, transfer: _Transfer) -> None:
+    def _flush(self, transfer: SegmentTransfer) -> None:
         pieces, size = transfer.pieces, transfer.gathered
         transfer.pieces, transfer.gathered = [], 0
 
@@ -273,7 +243,7 @@ class SegmentAssembler:
             self._then(transfer, write)
             transfer.chain.addCallback(self._disk_done, size)
 
-    def _chunk_ended(self, transfer: _Transfer) -> None:
+    def _chunk_ended(self, transfer: SegmentTransfer) -> None:
         self._flush(transfer)
         transfer.chunks += 1
         self._tell(transfer)
@@ -289,7 +259,7 @@ class SegmentAssembler:
         chain.addBoth(self._end, transfer)
 
     @inlineCallbacks
-    def _finish(self, _: object, transfer: _Transfer) -> Any:
+    def _finish(self, _: object, transfer: SegmentTransfer) -> Any:
         if transfer.given_up:
             return
         assert transfer.incoming is not None
@@ -300,7 +270,7 @@ class SegmentAssembler:
             yield self._worker.call(self._store.register, stored)
         self._stored(transfer, stored)
 
-    def _stored(self, transfer: _Transfer, stored: StoredSegment) -> None:
+    def _stored(self, transfer: SegmentTransfer, stored: StoredSegment) -> None:
         self._damaged.pop(stored.id, None)
         self._arrived(stored.id)
         if not stored.written:
@@ -320,7 +290,7 @@ class SegmentAssembler:
 
     # -- what goes wrong --------------------------------------------------------------------------------------
 
-    def _lost(self, failure: Failure, transfer: _Transfer) -> Deferred[None] | None:
+    def _lost(self, failure: Failure, transfer: SegmentTransfer) -> Deferred[None] | None:
         """A step has failed: give the segment up, and have the connection closed where that may help."""
         self._give_up(transfer)
         error = failure.value
@@ -351,23 +321,23 @@ class SegmentAssembler:
         seconds: float = self._reactor.seconds() - self._failed_at
         return self._failing is not None and seconds < FAILURE_SECONDS
 
-    def _give_up(self, transfer: _Transfer) -> None:
+    def _give_up(self, transfer: SegmentTransfer) -> None:
         if not transfer.given_up:
             transfer.given_up = True
             dropped, transfer.gathered, transfer.pieces = transfer.gathered, 0, []
             self._disk_done(None, dropped)
 
-    def _discard(self, _: object, transfer: _Transfer) -> Deferred[None] | None:
+    def _discard(self, _: object, transfer: SegmentTransfer) -> Deferred[None] | None:
         """Remove what came of a segment that was given up."""
         incoming, transfer.incoming = transfer.incoming, None
         if incoming is None:
             return None
         return self._worker.call(incoming.discard).addErrback(self._not_discarded, transfer)
 
-    def _not_discarded(self, failure: Failure, transfer: _Transfer) -> None:
+    def _not_discarded(self, failure: Failure, transfer: SegmentTransfer) -> None:
         self._log.failure("what came of segment {id} cannot be removed", failure, id=transfer.id)
 
-    def _end(self, _: object, transfer: _Transfer) -> None:
+    def _end(self, _: object, transfer: SegmentTransfer) -> None:
         if self._latest.get(transfer.id) is transfer:
             del self._latest[transfer.id]
 
@@ -383,11 +353,11 @@ class SegmentAssembler:
             self._was_full = False
             self._room()
 
-    def _rate(self, transfer: _Transfer) -> float:
+    def _rate(self, transfer: SegmentTransfer) -> float:
         seconds: float = self._reactor.seconds() - transfer.began
         return transfer.received / max(seconds, 1e-3)
 
-    def _tell(self, transfer: _Transfer) -> None:
+    def _tell(self, transfer: SegmentTransfer) -> None:
         """Log each tenth of a big segment, so that a long transfer is seen to go on."""
         tenth = transfer.chunks * 10 // transfer.total
         if transfer.received >= TELL_FROM and tenth > transfer.told:
@@ -406,15 +376,3 @@ def _name_refusal(failure: Failure) -> Failure:
     if failure.check(OSError):
         return Failure(SegmentNotStored(f"the manifest cannot be written: {failure.getErrorMessage()}"))
     return failure
-
-
-def _follow(chain: Deferred[Any]) -> Deferred[None]:
-    """A Deferred that fires when a chain has come to where it ends now, without taking its result."""
-    waiter: Deferred[None] = Deferred()
-
-    def pass_on(result: Any) -> Any:
-        waiter.callback(None)
-        return result
-
-    chain.addBoth(pass_on)
-    return waiter

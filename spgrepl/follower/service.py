@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 from twisted.application.internet import ClientService
@@ -14,41 +13,23 @@ from twisted.python.failure import Failure
 
 from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.engines.worker import EngineWorker
-from spgrepl.errors import HistoryDiverged, PeerClosed, PeerTimeout, ServiceStopped, SpgReplError
+from spgrepl.errors import HistoryDiverged, PeerClosed, PeerTimeout, SpgReplError
 from spgrepl.files import DatabasePaths
 from spgrepl.follower.applied_log import AppliedLog
 from spgrepl.follower.backoff import RetryPlan
-from spgrepl.follower.connecting import LinkFactory, NotingEndpoint
+from spgrepl.follower.connecting import LinkFactory, NotingEndpoint, named_error
 from spgrepl.follower.incoming import IncomingSnapshot
 from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
 from spgrepl.follower.queue import ReplayQueue
 from spgrepl.follower.replay import Progress, Replay, SkipRequest
+from spgrepl.follower.segment_transfer import follow_chain
 from spgrepl.follower.segments import SegmentAssembler
+from spgrepl.follower.states import BOOTSTRAP_STATES, FollowerState, OnDivergence, describe_positions
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
 from spgrepl.wire.handshake import StreamVersion
 from spgrepl.wire.segment_chunks import ChunkHeader
-
-
-class OnDivergence(enum.Enum):
-    """What to do when the master's history is not the one that the copy was made from."""
-
-    STOP = "stop"
-    RESNAPSHOT = "resnapshot"
-
-
-class FollowerState(enum.Enum):
-    """What a follower is doing."""
-
-    CONNECTING = "connecting"
-    BOOTSTRAPPING = "bootstrapping"
-    STREAMING = "streaming"
-    WAITING = "waiting"
-    STOPPED = "stopped"
-
-
-_BOOTSTRAP_STATES = frozenset({LinkState.SNAPSHOT_BODY, LinkState.SNAPSHOT_POSITION, LinkState.INSTALLING})
 
 
 class FollowerService(Service):
@@ -139,11 +120,7 @@ class FollowerService(Service):
             self._client.startService()
 
     def _fail_with(self, failure: Failure) -> None:
-        if isinstance(failure.value, SpgReplError):
-            self._end(failure.value)
-        else:
-            self._log.failure("unexpected error in a follower", failure)
-            self._end(ServiceStopped(f"unexpected error: {failure.getErrorMessage()}"))
+        self._end(named_error(failure, self._log))
 
     def _end(self, error: SpgReplError) -> None:
         """Stop for good, because going on would not help."""
@@ -157,9 +134,8 @@ class FollowerService(Service):
         return self._shut_down().addCallback(lambda _: self._finish(None))
 
     def _finish(self, error: SpgReplError | None) -> None:
-        if self.finished.called:
-            return
-        self.finished.callback(None) if error is None else self.finished.errback(error)
+        if not self.finished.called:
+            self.finished.callback(None) if error is None else self.finished.errback(error)
 
     @inlineCallbacks
     def _close_all(self) -> Any:
@@ -180,9 +156,7 @@ class FollowerService(Service):
         if self._stopping is None:
             self._stopping = Deferred()
             self._close_all().chainDeferred(self._stopping)
-        waiter: Deferred[None] = Deferred()
-        self._stopping.addBoth(lambda _: waiter.callback(None))
-        return waiter
+        return follow_chain(self._stopping)
 
     # -- connecting -------------------------------------------------------------------------------------------
 
@@ -350,15 +324,13 @@ class FollowerService(Service):
 
     def state_changed(self, state: LinkState) -> None:
         """See `ILinkOwner`."""
-        if state in _BOOTSTRAP_STATES:
+        if state in BOOTSTRAP_STATES:
             self._state = FollowerState.BOOTSTRAPPING
         elif state is LinkState.STREAMING:
             self._state = FollowerState.STREAMING
             self._retries.streaming()
             if isinstance(self._error, (PeerClosed, PeerTimeout)):
                 self._error = None
-
-    # -- replay's calls ---------------------------------------------------------------------------------------
 
     def _progressed(self, progress: Progress) -> None:
         before, self._progress = self._progress or Progress(0, 0, 0), progress
@@ -378,21 +350,14 @@ class FollowerService(Service):
         self._read_on()
 
     def _apply_failed(self, failure: Failure) -> None:
-        if not isinstance(failure.value, SpgReplError):
-            self._log.failure("unexpected error in replay", failure)
         # What stands before the record at fault may have been kept.
         self._progressed(self._replay.progress())
         self._drop(failure)
 
     def _drop(self, failure: Failure) -> None:
-        error = failure.value
-        if not isinstance(error, SpgReplError):
-            error = ServiceStopped(f"unexpected error: {failure.getErrorMessage()}")
-        self._error = error
+        self._error = named_error(failure, self._log)
         if self._link is not None:
-            self._link.drop(error)
-
-    # -- what others ask --------------------------------------------------------------------------------------
+            self._link.drop(self._error)
 
     @property
     def state(self) -> FollowerState:
@@ -417,24 +382,15 @@ class FollowerService(Service):
 
     def status(self) -> dict[str, Any]:
         """What `/status` shows: plain values, for JSON."""
-        progress, source, incoming = self._progress, self._source, self._incoming
-        lag_bytes = lag_seconds = None
-        if source is not None and progress is not None:
-            lag_bytes = max(0, source.length - progress.applied)
-            lag_seconds = round(max(0.0, self._reactor.seconds() - self._source_heard), 3)
+        incoming = self._incoming
         return {
             "role": "follower",
             "state": self._state.value,
             "engine": self._engine.name,
             "protocol": self._link and self._link.version.name,
-            "positions": {
-                "source": source and source.length,
-                "received": self._received,
-                "durable": progress and progress.durable,
-                "applied": progress and progress.applied,
-            },
-            "base": progress and progress.base,
-            "lag": {"bytes": lag_bytes, "seconds": lag_seconds},
+            **describe_positions(
+                self._progress, self._received, self._source, self._reactor.seconds() - self._source_heard
+            ),
             "segments": self._segments.status(),
             "bootstrap": incoming and {"received": incoming.received, "length": incoming.length},
             "error": self._error and str(self._error),

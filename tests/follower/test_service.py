@@ -33,7 +33,8 @@ from spgrepl.follower import backoff
 from spgrepl.follower.protocol import READ_SIZE, LinkTimeouts
 from spgrepl.follower.queue import BATCH_BYTES, HIGH_WATER
 from spgrepl.follower.replay import SkipRequest
-from spgrepl.follower.service import FollowerService, FollowerState, OnDivergence
+from spgrepl.follower.service import FollowerService
+from spgrepl.follower.states import FollowerState, OnDivergence
 from spgrepl.master.service import MasterService
 from spgrepl.master.sources import FileSnapshotSource, SqliteSnapshotSource
 from spgrepl.service import _EngineSnapshots
