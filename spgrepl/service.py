@@ -6,6 +6,7 @@ process: a role that cannot go on says so by its Deferred `finished`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class FollowerSettings:
     segment_chunk: int = DEFAULT_CHUNK
 
 
-class Role(MultiService):
+class Role(MultiService, ABC):
     """What all roles have: services that start in order, a status, and an end.
 
     Attributes:
@@ -118,10 +119,11 @@ class Role(MultiService):
         self.finished: Deferred[None] = Deferred()
         self._error: str | None = None
 
+    @abstractmethod
     def status(self) -> dict[str, Any]:
         """What ``/status`` shows: plain values, for JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
         """Wait until this role holds everything up to a position.
 
@@ -133,7 +135,6 @@ class Role(MultiService):
             A Deferred that fires with the position that has been reached, or fails with `WaitTimeout` or
             `ServiceStopped`.
         """
-        raise NotImplementedError
 
     def stopService(self) -> Deferred[None]:
         """Stop everything, the last started first."""

@@ -21,7 +21,7 @@ from spgrepl.engines.sqlite_copy import (
     save_database,
 )
 from spgrepl.engines.sqlite_script import execute_piece, joined_script
-from spgrepl.engines.sqlite_session import prepare_session
+from spgrepl.engines.sqlite_session import STORAGE_FAULTS, prepare_session
 from spgrepl.engines.translate import MYSQL, POSTGRESQL, TranslationFailed, ValueOfThisMachine, to_sqlite
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.files import sync_folder
@@ -30,19 +30,6 @@ from spgrepl.sqltext import split_statements
 from spgrepl.wal.records import RecordType
 
 _INNER_SAVEPOINT = "spgrepl_inner"
-_STORAGE_FAULTS = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
 _REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TranslationFailed, ForbiddenStatement)
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -350,5 +337,5 @@ class SqliteEngine:
 def _raise_if_storage_failed(error: Exception, database: Path) -> None:
     """Tell a disk that refuses from a statement that is refused."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _STORAGE_FAULTS:
+    if code in STORAGE_FAULTS:
         raise EngineFailed(f"{database} cannot be written: {error}") from error

@@ -1,6 +1,6 @@
-"""The settings of a SQLite connection that change what statements do.
+"""What all connections that apply statements share: settings that change what statements do, and faults.
 
-They are compiled in with different defaults here and there. A primary and its copies must agree on them, or the
+Settings are compiled in with different defaults here and there. A primary and its copies must agree on them, or the
 same statement has another effect: so every connection that applies statements sets them.
 """
 
@@ -20,6 +20,22 @@ _SETTINGS = (
     # Triggers and defaults may call the functions that the primary puts in place of SQLite's own.
     "PRAGMA trusted_schema = ON",
 )
+
+STORAGE_FAULTS = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""What says nothing about a statement, but that the disk, the memory or another program stands in the way."""
 
 
 def prepare_session(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from spgrepl.engines import sqlite_state
 from spgrepl.engines.interfaces import ReplayState
-from spgrepl.engines.sqlite_session import prepare_session
+from spgrepl.engines.sqlite_session import STORAGE_FAULTS, prepare_session
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, NotReplayable, SpgReplError, StatementFailed
 from spgrepl.primary.defaults import TableDefaults, fill_in_defaults, read_dependent_defaults
 from spgrepl.primary.determinism import Moment, Outcome, rewrite
@@ -24,22 +24,6 @@ from spgrepl.wal.records import encode_statement, encode_v2
 _SAVEPOINT = "spgrepl_request"
 _LAST_ROWID = 2**63 - 1
 _SCHEMA_EFFECTS = frozenset({Effect.SCHEMA, Effect.COPY, Effect.TRIGGER, Effect.SAVEPOINT})
-
-# What says nothing about the statement, but that the disk, the memory or another program stands in the way.
-_STORAGE_FAULTS = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
 
 
 @attrs.frozen
@@ -287,7 +271,7 @@ class WriterSession:
             return NotReplayable(f"{advice} (it was called by {where})", text)
         if denied is not None:
             return StatementFailed(denied, text)
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORAGE_FAULTS:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in STORAGE_FAULTS:
             return EngineFailed(f"{self._database} cannot be written at present: {error}")
         return StatementFailed(str(error), text)
 
