@@ -1,7 +1,7 @@
 """What all connections that apply statements share: settings that change what statements do, and faults.
 
-Settings are compiled in with different defaults here and there. A primary and its copies must agree on them, or the
-same statement has another effect: so every connection that applies statements sets them.
+Settings are compiled in with different defaults here and there. A primary and its copies must agree on them, or
+the same statement has another effect: so every connection that applies statements sets them.
 """
 
 from __future__ import annotations
