@@ -175,6 +175,12 @@ class LogTruncated(HistoryDiverged):
     """The master's log ends before the position that this copy has reached."""
 
 
+class ReplicationLoop(PeerError):
+    """The master is this very database: its cluster id is ours."""
+
+    exit_code = EXIT_REFUSED
+
+
 class ConnectionRefused(PeerError):
     """A connection was turned away: a limit is reached, or its request cannot be served."""
 
@@ -230,6 +236,12 @@ class UsageError(LocalError):
 
 class ConfigurationError(LocalError):
     """A setting names something that does not exist or cannot work."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
+class TableMismatch(LocalError):
+    """A published table is in the target already, and differs from the master's or holds rows."""
 
     exit_code = EXIT_CONFIGURATION
 

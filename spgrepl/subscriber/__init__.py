@@ -1,0 +1,1 @@
+"""Receiving the tables of some publications."""

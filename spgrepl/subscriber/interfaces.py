@@ -1,0 +1,136 @@
+"""What a subscriber asks of the place where it applies what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+from zope.interface import Attribute, Interface
+
+from spgrepl.wal.records import RecordType
+
+
+@attrs.frozen
+class FenceRecord:
+    """A record that was applied, so that another history is recognised.
+
+    Attributes:
+        position: Where it starts in the master's log.
+        crc: The CRC-32 of all its bytes, header included.
+    """
+
+    position: int
+    crc: int
+
+
+@attrs.frozen
+class SubscriptionState:
+    """How far a subscription has come. It is stored in the transaction that moves the rows.
+
+    Attributes:
+        publications: The publications that are asked for.
+        effective_start: The position that the subscription began at, stored before its first record.
+        position: The position in the master's log up to which everything published is in the target.
+        fence: The last records that were applied, in rising position; together 512 bytes at least, where there
+            are so many since the start.
+    """
+
+    publications: tuple[str, ...]
+    effective_start: int
+    position: int
+    fence: tuple[FenceRecord, ...] = ()
+
+
+class ITarget(Interface):
+    """A place that takes the rows of a subscription, and remembers how far it has come.
+
+    A target is blocking and is used from one thread only (`spgrepl.engines.worker.EngineWorker`). Everything
+    between `begin` and `commit` becomes visible and durable together with the state that is handed to `commit`, or
+    not at all, whatever kills the process. A target is made for one subscription, whose name it knows.
+    """
+
+    kind = Attribute("The target's kind as users write it, such as ``sqlite``.")
+
+    def open() -> SubscriptionState | None:
+        """Open the files for looking; nothing is made or changed.
+
+        Returns:
+            How far the subscription has come; None where it has not begun here.
+
+        Raises:
+            LocalFilesDamaged: The files cannot be used; the message says what to do.
+        """
+
+    def start(state: SubscriptionState) -> None:
+        """Begin the subscription: store its state, durably. Own tables are made where they are missing.
+
+        Raises:
+            ConfigurationError: Rows may not be written here: it is a primary's database or a follower's copy.
+            EngineFailed: It could not be stored.
+        """
+
+    def copy_snapshot(path: Path, publications: Sequence[str], position: int) -> SubscriptionState:
+        """Put the rows of the published tables in a snapshot into the target, and begin the subscription there.
+
+        Tables that are missing are made. All of it is one transaction: a crash leaves nothing.
+
+        Args:
+            path: The snapshot, a SQLite database of a master of this package, with its catalogue.
+            publications: The publications that are asked for; none at all means every table.
+            position: The position in the master's log that the snapshot stands at.
+
+        Returns:
+            The state that was stored: `position` is its position and its effective start.
+
+        Raises:
+            SnapshotError: The snapshot cannot be used; the message says what to do.
+            TableMismatch: A table of that name is there, and differs or holds rows.
+            ConfigurationError: As for `start`.
+            EngineFailed: The disk refuses.
+        """
+
+    def begin() -> None:
+        """Start a transaction. None is open."""
+
+    def execute(statements: Sequence[bytes], types: Mapping[int, RecordType]) -> None:
+        """Apply records, in order, inside the open transaction.
+
+        Args:
+            statements: The SQL of one record each, in UTF-8; a record may hold several statements.
+            types: The record types of those that are not one statement in SPG's own dialect, by index:
+                `RecordType.MYSQL` and `RecordType.TRANSACTION`.
+
+        Raises:
+            StatementRefused: A record failed; its index says which. The transaction must be rolled back.
+            EngineFailed: Nothing can be stored at present. The transaction must be rolled back.
+        """
+
+    def keep_skipped(position: int, record: bytes, sql: bytes, reason: str) -> None:
+        """Keep a record that was refused, whole, with the time and the reason, inside the open transaction.
+
+        Args:
+            position: Where it starts in the master's log.
+            record: All its bytes, header included.
+            sql: Its SQL.
+            reason: Why it was refused.
+        """
+
+    def commit(state: SubscriptionState) -> None:
+        """Make everything since `begin` durable together with `state`, and end the transaction.
+
+        Raises:
+            EngineFailed: It could not be stored. The transaction must be rolled back.
+        """
+
+    def rollback() -> None:
+        """Undo everything since `begin`; nothing happens when no transaction is open."""
+
+    def statistics() -> Mapping[str, object]:
+        """What the target adds to the status: ``statements`` (applied since start), ``skipped``, and more.
+
+        Called from the reactor's thread; must not block.
+        """
+
+    def close() -> None:
+        """Close the files. An open transaction is rolled back; nothing happens when they are not open."""
