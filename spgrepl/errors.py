@@ -70,6 +70,21 @@ class MalformedRecord(RecordError):
     """A record whose payload does not have the form that its type asks for."""
 
 
+class StartInsideRecord(PeerError):
+    """A position that was asked for is not the first byte of a record.
+
+    Attributes:
+        position: The position.
+    """
+
+    def __init__(self, position: int, found: str) -> None:
+        super().__init__(
+            f"no record starts at position {position}, from which the log was asked for ({found}): the position "
+            f"belongs to another log, or was miscounted"
+        )
+        self.position = position
+
+
 class CompressionError(PeerError):
     """An LZSS stream that cannot be expanded."""
 
@@ -80,6 +95,14 @@ class HandshakeError(PeerError):
 
 class FrameTooLong(PeerError):
     """A frame's header states a length above the limit."""
+
+
+class MalformedFrame(PeerError):
+    """A frame whose payload does not have the form that its type asks for."""
+
+
+class PositionTooLarge(PeerError):
+    """A position in a log beyond what the place can store that it is to be stored in."""
 
 
 class SnapshotError(PeerError):

@@ -14,6 +14,11 @@ class Cause(enum.Enum):
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     START_BEYOND_END = "start_beyond_end"
     NO_SNAPSHOT = "no_snapshot"
+    WAL_LEVEL_REPLICA = "wal_level_replica"
+    REPLICATION_LOOP = "replication_loop"
+    UNKNOWN_PUBLICATION = "unknown_publication"
+    START_INSIDE_RECORD = "start_inside_record"
+    NO_CATALOGUE = "no_catalogue"
 
     LOG_LOST = "log_lost"
     STALLED = "stalled"
@@ -35,6 +40,11 @@ _REFUSALS = frozenset(
         Cause.HANDSHAKE_TIMEOUT,
         Cause.START_BEYOND_END,
         Cause.NO_SNAPSHOT,
+        Cause.WAL_LEVEL_REPLICA,
+        Cause.REPLICATION_LOOP,
+        Cause.UNKNOWN_PUBLICATION,
+        Cause.START_INSIDE_RECORD,
+        Cause.NO_CATALOGUE,
     }
 )
 

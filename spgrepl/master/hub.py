@@ -18,6 +18,7 @@ from spgrepl.master.causes import Cause, CauseCounts
 from spgrepl.master.feed import LogFeed
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterProtocol
+from spgrepl.master.publisher import Publisher
 from spgrepl.master.segments import SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
 from spgrepl.wal.source import ILogListener, ILogSource
@@ -41,6 +42,7 @@ class MasterHub:
         limits: What is allowed.
         wall_clock: Tells the time of day in seconds since the epoch.
         segments: The cold segments; None where there are none to serve.
+        publisher: Serves subscribers; None where there are none to serve.
     """
 
     _log = Logger()
@@ -54,12 +56,14 @@ class MasterHub:
         limits: MasterLimits,
         wall_clock: Callable[[], float] = time.time,
         segments: SegmentRegistry | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self.clock = clock
         self.feed = feed
         self.snapshots = snapshots
         self.limits = limits
         self.segments = segments
+        self.publisher = publisher
         self.wall_clock = wall_clock
         self.causes = CauseCounts()
         self.accepted = 0
@@ -93,6 +97,8 @@ class MasterHub:
             loop.start()
         if self.segments is not None:
             self.segments.start(self._segments_changed)
+        if self.publisher is not None:
+            self.publisher.start(self._level_lowered)
 
     def stop(self) -> Deferred[None]:
         """Close all connections; the Deferred fires when the last one is gone."""
@@ -105,6 +111,8 @@ class MasterHub:
             self._waking = None
         if self.segments is not None:
             self.segments.stop()
+        if self.publisher is not None:
+            self.publisher.stop()
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
@@ -159,10 +167,15 @@ class MasterHub:
         self.feed.reset()
         self._build_status()
         self._each(methodcaller("log_lost", reason))
+        if self.publisher is not None:
+            self.publisher.reset()
         self.snapshots.invalidate(reason)
 
     def _segments_changed(self) -> None:
         self._each(MasterProtocol.go_on)
+
+    def _level_lowered(self) -> None:
+        self._each(MasterProtocol.level_lowered)
 
     # -- the loops ------------------------------------------------------------------------------------------
 
@@ -209,6 +222,7 @@ class MasterHub:
             "dropped": self.causes.status(refusals=False),
             "peers": [connection.status() for connection in self._connections],
             "snapshots": self.snapshots.status(),
+            "publishing": None if self.publisher is None else self.publisher.status(),
             "segments_served": None if self.segments is None else self.segments.status(),
             "wal": {"path": None if path is None else str(path), "length": self.feed.length},
         }

@@ -12,7 +12,9 @@ from twisted.python.failure import Failure
 from spgrepl.errors import ConnectionRefused, HandshakeError, LogTruncated, PeerTimeout, SpgReplError
 from spgrepl.master.causes import Cause
 from spgrepl.master.outlet import Outlet, outlet_for, prepare_socket
-from spgrepl.master.stream import STREAM_KINDS, ConnectionState, Stream
+from spgrepl.master.publisher import level_is_replica
+from spgrepl.master.states import ConnectionState
+from spgrepl.master.stream import Stream, open_stream
 from spgrepl.wire.handshake import HelloParser
 
 if TYPE_CHECKING:
@@ -70,13 +72,13 @@ class MasterProtocol(Protocol):
             return
         if found is not None:
             hello, _ = found
+            self._stream = open_stream(self._hub, self._outlet, self.close, hello)
             self._log.info(
-                "{address} asks for V{version} from position {start}",
+                "{address} asks for {version} from position {start}",
                 address=self.address,
-                version=hello.version.value,
+                version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
                 start=hello.start,
             )
-            self._stream = STREAM_KINDS[hello.version](self._hub, self._outlet, self.close, hello)
             self._stream.begin()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -109,6 +111,11 @@ class MasterProtocol(Protocol):
         if last and self._outlet.ready:
             self._outlet.send(last)
         self.close(Cause.LOG_LOST, reason)
+
+    def level_lowered(self) -> None:
+        """End a subscriber's stream: the WAL level is `replica` from now on."""
+        if self._stream is not None and self._stream.logical:
+            self.close(Cause.WAL_LEVEL_REPLICA, level_is_replica())
 
     def close(self, cause: Cause, error: SpgReplError) -> None:
         """End the connection after what was sent so far, and say why in the log.
@@ -190,6 +197,7 @@ class MasterProtocol(Protocol):
             "lag_bytes": None if position is None else max(0, self._hub.feed.length - position),
             "segments": None if stream is None else stream.segments,
             "since": self._connected_at,
+            **({} if stream is None else stream.details),
         }
 
 

@@ -18,6 +18,7 @@ from spgrepl.master.feed import LogFeed
 from spgrepl.master.hub import MasterHub
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterFactory, format_address
+from spgrepl.master.publisher import Publisher, PublisherSettings
 from spgrepl.master.reading import RunInThread, thread_runner
 from spgrepl.master.segments import SegmentFolder, SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
@@ -41,6 +42,7 @@ class MasterService(Service):
         limits: What peers are allowed.
         spool_folder: Where snapshots are written before they are sent; needs room for `limits.snapshots` of them.
         segments: Where the cold segments are; None serves none.
+        publisher: What subscribers are served from; None serves none.
         in_thread: Runs blocking calls; by default in the reactor's thread pool.
         wall_clock: Tells the time of day in seconds since the epoch.
     """
@@ -57,6 +59,7 @@ class MasterService(Service):
         limits: MasterLimits = DEFAULT_LIMITS,
         spool_folder: Path,
         segments: SegmentFolder | None = None,
+        publisher: PublisherSettings | None = None,
         in_thread: RunInThread | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,7 +68,8 @@ class MasterService(Service):
         self._feed = LogFeed(log, run, limits.cache_bytes)
         self._store = SnapshotStore(reactor, run, snapshots, SpoolFolder(spool_folder), log, limits)
         registry = None if segments is None else SegmentRegistry(reactor, run, segments, wall_clock)
-        self._hub = MasterHub(reactor, log, self._feed, self._store, limits, wall_clock, registry)
+        publishing = None if publisher is None else Publisher(reactor, log, run, publisher)
+        self._hub = MasterHub(reactor, log, self._feed, self._store, limits, wall_clock, registry, publishing)
         self._listening: Deferred[None] | None = None
         self._waiting: list[Deferred[IListeningPort]] = []
         self._error: str | None = None
@@ -126,7 +130,9 @@ class MasterService(Service):
             ``listening`` (address or None), ``error`` (why it does not listen, or None), ``connections``,
             ``accepted``, ``refused`` and ``dropped`` (counts by cause), ``peers`` (one dict a connection, with
             ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and
-            ``since``), ``snapshots`` (counts), ``segments_served`` (None, or ``folder``, ``count``, ``missing``
+            ``since``, and a subscriber's ``publications``, ``unknown_publications``, ``forwarded`` (records) and
+            ``passed_over`` (bytes by reason)), ``snapshots`` (counts), ``publishing`` (None, or ``wal_level`` and
+            ``pieces``), ``segments_served`` (None, or ``folder``, ``count``, ``missing``
             and ``error``) and ``wal`` (``path``, ``length``).
         """
         listening = None if self.port is None else format_address(self.port.getHost())

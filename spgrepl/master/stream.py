@@ -1,27 +1,28 @@
 """What a follower gets after its hello: a snapshot where it has nothing, then the log, then the log's growth.
 
 A stream is pulled by its outlet: whenever that can take a piece, the stream finds the next one, and nothing is
-read ahead. `STREAM_KINDS` says which stream a hello leads to; another kind of stream is another entry there.
+read ahead. `open_stream` says which stream a hello leads to.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.errors import LogTruncated, SpgReplError
 from spgrepl.master.causes import Cause
 from spgrepl.master.feed import Chunk
 from spgrepl.master.outlet import Outlet
+from spgrepl.master.pulled import Close, PulledStream
 from spgrepl.master.reading import PIECE
 from spgrepl.master.snapshot import OpenSnapshot, SnapshotTicket
+from spgrepl.master.states import ConnectionState
+from spgrepl.master.subscriber_stream import SubscriberStream
 from spgrepl.wire.handshake import FollowerHello, StreamVersion, encode_snapshot_end, encode_snapshot_start
+from spgrepl.wire.subscription import SubscriberHello
 
 if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
@@ -29,40 +30,31 @@ if TYPE_CHECKING:
 LOG_TURN = 4 * 1024 * 1024
 """How many bytes of a growing log are sent between two chunks of segments, at most."""
 
-_T = TypeVar("_T")
-_log = Logger()
-
-Close = Callable[[Cause, SpgReplError], None]
-
-
-class ConnectionState(enum.Enum):
-    """What a master's connection is doing; the value is its name in the status."""
-
-    HELLO = "hello"
-    SNAPSHOT = "snapshot"
-    STREAMING = "streaming"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
 
 class Stream(Protocol):
     """What a connection does after its hello.
 
     Attributes:
-        state: `ConnectionState.SNAPSHOT` or `ConnectionState.STREAMING`.
+        state: `ConnectionState.SNAPSHOT`, `ConnectionState.CATALOGUE` or `ConnectionState.STREAMING`.
         start: The position that was asked for.
         position: The position up to which the log was handed to the outlet; None during a snapshot.
-        version: The version's number, for the status.
+        version: The version's number or name, for the status.
+        logical: Whether it needs the WAL level `logical`.
         segments: What was sent of the cold segments, for the status; None where the stream has none.
+        details: What the status says of this kind of stream alone.
     """
 
     state: ConnectionState
     start: int
     position: int | None
-    version: int
+    version: int | str
+    logical: bool
 
     @property
     def segments(self) -> dict[str, int] | None: ...
+
+    @property
+    def details(self) -> dict[str, Any]: ...
 
     def begin(self) -> None:
         """Reply to the hello."""
@@ -80,7 +72,7 @@ class Stream(Protocol):
         """Send nothing more and let go of everything."""
 
 
-class FollowerStream:
+class FollowerStream(PulledStream):
     """The stream of a physical follower, V1 or V2.
 
     Args:
@@ -91,21 +83,18 @@ class FollowerStream:
         framed: Whether the log is cut into frames, with STATUS frames between them (V2).
     """
 
+    logical = False
+
     def __init__(self, hub: MasterHub, outlet: Outlet, close: Close, hello: FollowerHello, framed: bool) -> None:
-        self.version = hello.version.value
+        super().__init__(hub, outlet, close)
+        self.version: int | str = hello.version.value
         self.start = hello.start
         self.state = ConnectionState.STREAMING if hello.start else ConnectionState.SNAPSHOT
         self.position: int | None = hello.start or None
-        self._hub = hub
-        self._outlet = outlet
-        self._close = close
         self._framed = framed
         self._next: Callable[[], bytes | memoryview | None] = self._next_of_stream
-        self._reading = False
-        self._arrived: bytes | memoryview | None = None
         self._progressed = framed
         self._tick_missed = False
-        self._ended = False
         self._ticket: SnapshotTicket | None = None
         self._snapshot: OpenSnapshot | None = None
         self._snapshot_sent = 0
@@ -156,28 +145,7 @@ class FollowerStream:
 
     # -- sending --------------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
-        """See `Stream`."""
-        budget = self._hub.burst
-        try:
-            while self._outlet.ready and not self._reading and not self._ended:
-                piece = self._take()
-                if piece is None:
-                    return
-                self._outlet.send(piece)
-                budget -= len(piece)
-                if budget <= 0 and self._outlet.ready:
-                    self._outlet.rest()
-        except SpgReplError as error:
-            self._close(Cause.READ_FAILED, error)
-        except OSError as error:
-            self._close(Cause.READ_FAILED, SpgReplError(f"cannot read what is to be sent: {error}"))
-
-    def _take(self) -> bytes | memoryview | None:
-        """What is to be sent next; None when there is nothing, or not yet."""
-        if self._arrived is not None:
-            piece, self._arrived = self._arrived, None
-            return piece
+    def _find(self) -> bytes | memoryview | None:
         return self._next()
 
     def _next_of_snapshot(self) -> bytes | memoryview | None:
@@ -272,35 +240,9 @@ class FollowerStream:
         streams = self._framed and self.state is ConnectionState.STREAMING and not in_chunk
         return self._hub.status_frame() if streams else b""
 
-    # -- what comes from a thread ---------------------------------------------------------------------------
-
-    def _wait_for(self, read: Deferred[_T], use: Callable[[_T], memoryview | None]) -> None:
-        """Stop until a read is done, then go on with what it brought."""
-        self._reading = True
-
-        def arrived(result: _T) -> None:
-            self._reading = False
-            if not self._ended:
-                self._arrived = use(result)
-                self.resume()
-
-        def failed(failure: Failure) -> None:
-            self._reading = False
-            if failure.check(SpgReplError, OSError) is None:
-                self._fault(failure)
-            else:
-                self._close(Cause.READ_FAILED, SpgReplError(f"cannot read what is to be sent: {failure.value}"))
-
-        read.addCallbacks(arrived, failed).addErrback(self._fault)
-
-    def _fault(self, failure: Failure) -> None:
-        _log.failure("the stream to a follower failed", failure=failure)
-        self._close(Cause.FAULT, SpgReplError(f"an error of this program: {failure.value!r}"))
-
     def end(self) -> None:
         """See `Stream`."""
-        self._ended = True
-        self._arrived = None
+        super().end()
         if self._segments is not None:
             self._segments.close()
         self._let_go()
@@ -311,6 +253,11 @@ class FollowerStream:
         cursor = self._segments
         return None if cursor is None else {"sent": cursor.done, "of": cursor.total, "bytes": cursor.sent}
 
+    @property
+    def details(self) -> dict[str, Any]:
+        """See `Stream`."""
+        return {}
+
     def _let_go(self) -> None:
         self._snapshot = None
         if self._ticket is not None:
@@ -318,10 +265,8 @@ class FollowerStream:
             self._ticket = None
 
 
-StreamKind = Callable[["MasterHub", Outlet, Close, FollowerHello], Stream]
-
-STREAM_KINDS: Mapping[StreamVersion, StreamKind] = {
-    StreamVersion.V1: partial(FollowerStream, framed=False),
-    StreamVersion.V2: partial(FollowerStream, framed=True),
-}
-"""Which stream answers which hello."""
+def open_stream(hub: MasterHub, outlet: Outlet, close: Close, hello: FollowerHello | SubscriberHello) -> Stream:
+    """Make the stream that answers a hello; its `begin` is still to be called."""
+    if isinstance(hello, SubscriberHello):
+        return SubscriberStream(hub, outlet, close, hello)
+    return FollowerStream(hub, outlet, close, hello, framed=hello.version is StreamVersion.V2)

@@ -143,7 +143,7 @@ class UnitCutter:
         """
         run = _Run(batch, self._open, self._every)
         done = 0
-        for index in _interesting(batch, stop, skip):
+        for index in records_to_look_at(batch, stop, skip):
             run.take_plain(done, index)
             done = index + 1
             if index != skip:
@@ -158,8 +158,14 @@ class UnitCutter:
         return [_with_every(batch, section, start) for section, start in zip(sections, starts, strict=False)]
 
 
-def _interesting(batch: RecordBatch, stop: int, skip: int | None) -> list[int]:
-    """The indices of records that are looked at one by one."""
+def records_to_look_at(batch: RecordBatch, stop: int, skip: int | None = None) -> list[int]:
+    """The indices of the records that may begin or end a transaction, or are not plain statements.
+
+    Args:
+        batch: The records.
+        stop: How many of them to take.
+        skip: One more index.
+    """
     indices = [index for index in batch.special if index < stop]
     # One look at all statements at once settles it for nearly every batch.
     if b";" in b"\n".join(batch.sql if not batch.types else [sql or b"" for sql in batch.sql]):  # type: ignore[arg-type]
@@ -217,10 +223,10 @@ class _Run:
         # A record of the MySQL dialect is one statement, and its strings do not end where SQLite's would.
         single = b";" not in sql or self._batch.types.get(index) is RecordType.MYSQL
         if not single and (kind is not StatementKind.PLAIN or may_hide_transaction(sql)):
-            pieces = _pieces(sql)
-            if _balanced(pieces) and not self.open:
+            pieces = pieces_of(sql)
+            if is_balanced(pieces) and not self.open:
                 pieces = [(StatementKind.PLAIN, sql)]
-            elif not self._every and not _separable(pieces):
+            elif not self._every and not is_separable(pieces):
                 raise MixedTransaction(index)
         for piece_kind, piece in pieces:
             self._step(piece_kind, piece, index)
@@ -276,10 +282,11 @@ class _Run:
 
 def _several(sql: bytes) -> bool:
     """Whether a text is several statements, which an engine takes apart itself."""
-    return b";" in sql and len(_pieces(sql)) > 1
+    return b";" in sql and len(pieces_of(sql)) > 1
 
 
-def _pieces(sql: bytes) -> list[tuple[StatementKind, bytes]]:
+def pieces_of(sql: bytes) -> list[tuple[StatementKind, bytes]]:
+    """The statements of a record, each with what it means to replay."""
     # The splitter works on text; what is not UTF-8 is one statement that the engine will refuse by name.
     try:
         texts = split_statements(sql.decode("utf-8"))
@@ -294,7 +301,7 @@ def _transitions(pieces: list[tuple[StatementKind, bytes]]) -> Iterator[int]:
             yield number
 
 
-def _balanced(pieces: list[tuple[StatementKind, bytes]]) -> bool:
+def is_balanced(pieces: list[tuple[StatementKind, bytes]]) -> bool:
     """Whether each transaction that the statements begin is ended by them, and none else."""
     inside = False
     for number in _transitions(pieces):
@@ -304,7 +311,7 @@ def _balanced(pieces: list[tuple[StatementKind, bytes]]) -> bool:
     return not inside
 
 
-def _separable(pieces: list[tuple[StatementKind, bytes]]) -> bool:
+def is_separable(pieces: list[tuple[StatementKind, bytes]]) -> bool:
     """Whether a record only opens a transaction with its first statement, or only ends one with its last."""
     found = list(_transitions(pieces))
     if not found:

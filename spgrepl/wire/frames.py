@@ -23,6 +23,7 @@ HEADER_SIZE = 5
 
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
+_SKIP = struct.Struct("<Q")
 
 
 class FrameType(enum.IntEnum):
@@ -77,6 +78,11 @@ def encode_status(length: int, clock: int) -> bytes:
         clock: Its wall clock in microseconds since the epoch.
     """
     return _HEADER.pack(FrameType.STATUS, _STATUS.size) + _STATUS.pack(length, clock)
+
+
+def encode_skip(passed_over: int) -> bytes:
+    """A whole SKIP frame, 13 bytes: how many bytes of the log were passed over since the frame before."""
+    return _HEADER.pack(FrameType.SKIP, _SKIP.size) + _SKIP.pack(passed_over)
 
 
 CHUNK_ROOM = HEADER_SIZE + CHUNK_HEADER_SIZE

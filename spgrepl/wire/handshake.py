@@ -8,10 +8,10 @@ import struct
 import attrs
 
 from spgrepl.errors import HandshakeError
+from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, decode_subscriber_hello
 
 MAGIC_V1 = b"SPGREPL\x01"
 MAGIC_V2 = b"SPGREPL\x02"
-MAGIC_SUBSCRIBER = b"SPGSUB\x01\0"
 MAGIC_SIZE = 8
 
 _U64 = struct.Struct("<Q")
@@ -25,6 +25,7 @@ class StreamVersion(enum.Enum):
 
 
 _MAGICS = {MAGIC_V1: StreamVersion.V1, MAGIC_V2: StreamVersion.V2}
+_OPENINGS = (*_MAGICS, MAGIC_SUBSCRIBER)
 _BY_VERSION = {version: magic for magic, version in _MAGICS.items()}
 
 
@@ -51,24 +52,25 @@ class HelloParser:
     def __init__(self) -> None:
         self._held = b""
 
-    def feed(self, data: bytes) -> tuple[FollowerHello, bytes] | None:
+    def feed(self, data: bytes) -> tuple[FollowerHello | SubscriberHello, bytes] | None:
         """Take bytes as they come.
 
         Returns:
             The hello and the bytes behind it, or None while it is incomplete.
 
         Raises:
-            HandshakeError: The first bytes are the start of no magic that is served. It is raised at the first
-                byte that differs: a stranger is not waited for.
+            HandshakeError: The first bytes are the start of no magic that is known, or a subscriber's hello breaks
+                the rules. It is raised at the first byte that differs: a stranger is not waited for.
         """
         self._held += data
         magic = self._held[:MAGIC_SIZE]
-        if not any(known.startswith(magic) for known in _MAGICS):
-            if MAGIC_SUBSCRIBER.startswith(magic):
-                if len(magic) < MAGIC_SIZE:
-                    return None
-                raise HandshakeError("a subscriber (SPGSUB) connected; this master serves followers only")
-            raise HandshakeError(f"the connection opens with {magic!r}, expected {MAGIC_V1!r} or {MAGIC_V2!r}")
+        if not any(known.startswith(magic) for known in _OPENINGS):
+            raise HandshakeError(
+                f"the connection opens with {magic!r}, expected {MAGIC_V1!r}, {MAGIC_V2!r} or {MAGIC_SUBSCRIBER!r}"
+            )
+        if magic == MAGIC_SUBSCRIBER:
+            found = decode_subscriber_hello(self._held)
+            return None if found is None else (found[0], self._held[found[1] :])
         size = MAGIC_SIZE + _U64.size
         if len(self._held) < size:
             return None

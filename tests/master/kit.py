@@ -17,14 +17,20 @@ from spgrepl.master.feed import LogFeed
 from spgrepl.master.hub import MasterHub
 from spgrepl.master.limits import MasterLimits
 from spgrepl.master.protocol import MasterFactory, MasterProtocol
+from spgrepl.master.publisher import Publisher, PublisherSettings
 from spgrepl.master.segments import SegmentFolder, SegmentRegistry
 from spgrepl.master.snapshot import SnapshotStore
 from spgrepl.master.sources import ISnapshotSource
 from spgrepl.master.spool import SpoolFolder
+from spgrepl.publications.definitions import Publications
+from spgrepl.publications.sources import ICatalogSource
 from spgrepl.wal.source import ILogListener, ILogSource
+from spgrepl.wal_level import WalLevel
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
+from spgrepl.wire.subscription import SubscriberHello
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+CLUSTER_ID = 0x0123456789ABCDEF
 NOW = 1_700_000_000.25
 
 
@@ -122,6 +128,25 @@ class Source:
         return self.position
 
 
+@implementer(ICatalogSource)
+class Catalog:
+    """Tells the publications that a test gives, at the end of the log or where a test says."""
+
+    def __init__(self, master: Master, publications: Publications | None, boundary: int | None) -> None:
+        self.master = master
+        self.publications = publications or Publications()
+        self.boundary = boundary
+        self.error: Exception | None = None
+        self.loads = 0
+
+    def load(self) -> defer.Deferred[tuple[Publications, int]]:
+        self.loads += 1
+        if self.error is not None:
+            return defer.fail(self.error)
+        end = self.master.log.length if self.boundary is None else self.boundary
+        return defer.succeed((self.publications, end))
+
+
 class Master:
     """A master without a socket."""
 
@@ -131,6 +156,9 @@ class Master:
         wal: bytes = b"",
         limits: MasterLimits | None = None,
         segments: SegmentFolder | None = None,
+        publications: Publications | None = None,
+        strict: bool = False,
+        boundary: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = task.Clock()
@@ -144,6 +172,14 @@ class Master:
         self.registry = (
             None if segments is None else SegmentRegistry(self.clock, self.threads, segments, lambda: NOW)
         )
+        self.catalog = Catalog(self, publications, boundary)
+        self.level = WalLevel("replica" if publications is None else "logical")
+        self.publisher = Publisher(
+            self.clock,
+            self.log,
+            self.threads,
+            PublisherSettings(self.catalog, lambda: CLUSTER_ID, self.level, strict),
+        )
         self.hub = MasterHub(
             self.clock,
             self.log,
@@ -152,6 +188,7 @@ class Master:
             self.limits,
             wall_clock=lambda: NOW,
             segments=self.registry,
+            publisher=self.publisher,
         )
         self.factory = MasterFactory(self.hub)
         self.peers: list[Peer] = []
@@ -165,6 +202,11 @@ class Master:
     def follow(self, start: int, version: int = 2) -> Peer:
         peer = self.connect()
         peer.send(FollowerHello(StreamVersion(version), start).encode())
+        return peer
+
+    def subscribe(self, start: int, *publications: str, cluster_id: int = 0x4D) -> Peer:
+        peer = self.connect()
+        peer.send(SubscriberHello(start, publications, cluster_id).encode())
         return peer
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:

@@ -77,13 +77,6 @@ class VectorTests(SynchronousTestCase):
 
 
 class HelloTests(MasterCase):
-    def test_subscriber_is_closed_with_the_reason(self) -> None:
-        peer = self.master.connect()
-        peer.send(b"SPGSUB\x01\0" + bytes(20))
-        assert peer.closing
-        assert peer.take() == b""
-        assert self.counts() == {"bad_hello": 1}
-
     def test_nothing_is_sent_before_the_hello(self) -> None:
         peer = self.master.connect()
         peer.send(b"SPGREPL")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from spgrepl.errors import HandshakeError
 from spgrepl.wire.handshake import (
-    MAGIC_SUBSCRIBER,
     MAGIC_V1,
     MAGIC_V2,
     FollowerHello,
@@ -26,6 +25,7 @@ from spgrepl.wire.handshake import (
     encode_snapshot_end,
     encode_snapshot_start,
 )
+from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, decode_subscriber_hello
 from tests.wal.samples import MIXED_LOG, VECTORS, cut, places
 
 U64 = st.integers(0, 2**64 - 1)
@@ -67,12 +67,7 @@ def test_recorded_bad_magic_is_refused() -> None:
         HelloParser().feed(bytes.fromhex(vector("bad_magic")["hello"]))
 
 
-def test_recorded_subscribers_are_refused_by_name() -> None:
-    with pytest.raises(HandshakeError, match="subscriber"):
-        HelloParser().feed(bytes.fromhex(vector("sub_all")["hello"]))
-
-
-def hello_of(pieces: list[bytes]) -> tuple[FollowerHello, bytes] | str | None:
+def hello_of(pieces: list[bytes]) -> tuple[FollowerHello | SubscriberHello, bytes] | str | None:
     """What a parser makes of pieces: the hello and all that follows it, "refused", or None while incomplete."""
     parser = HelloParser()
     for number, piece in enumerate(pieces):
@@ -85,10 +80,16 @@ def hello_of(pieces: list[bytes]) -> tuple[FollowerHello, bytes] | str | None:
     return None
 
 
-def expected_hello(data: bytes) -> tuple[FollowerHello, bytes] | str | None:
+def expected_hello(data: bytes) -> tuple[FollowerHello | SubscriberHello, bytes] | str | None:
     """The same by the letter of the protocol."""
     magic = data[:8]
-    if magic == MAGIC_SUBSCRIBER or not any(m.startswith(magic) for m in (MAGIC_V1, MAGIC_V2, MAGIC_SUBSCRIBER)):
+    if magic == MAGIC_SUBSCRIBER:
+        try:
+            found = decode_subscriber_hello(data)
+        except HandshakeError:
+            return "refused"
+        return None if found is None else (found[0], data[found[1] :])
+    if not any(m.startswith(magic) for m in (MAGIC_V1, MAGIC_V2, MAGIC_SUBSCRIBER)):
         return "refused"
     if len(data) < 16:
         return None

@@ -1,0 +1,135 @@
+"""What the subscribers of a master share: the judged log, the publications, and whether they are served at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from spgrepl.errors import ConnectionRefused
+from spgrepl.master.reading import RunInThread
+from spgrepl.master.record_feed import RecordFeed
+from spgrepl.publications.definitions import Publications
+from spgrepl.publications.sources import ICatalogSource
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wal.source import ILogSource
+from spgrepl.wal_level import Level, WalLevel
+
+
+@attrs.frozen
+class PublisherSettings:
+    """What a master needs to serve subscribers.
+
+    Attributes:
+        catalog: Tells the publications.
+        cluster_id: Reads the cluster id; blocking, called in a thread.
+        level: The WAL level: subscribers are served while it is `logical`.
+        strict: Whether to turn those away who ask for an unknown publication.
+        max_record: The most bytes of SQL or payload that a record may have.
+    """
+
+    catalog: ICatalogSource
+    cluster_id: Callable[[], int]
+    level: WalLevel
+    strict: bool = False
+    max_record: int = DEFAULT_MAX_RECORD
+
+
+@attrs.frozen
+class Catalogue:
+    """What a subscriber's handshake needs to know.
+
+    Attributes:
+        publications: The publications.
+        position: The position between two units that they stand at.
+        cluster_id: The master's cluster id.
+    """
+
+    publications: Publications
+    position: int
+    cluster_id: int
+
+
+class Publisher:
+    """Serves the subscribers of one log.
+
+    Args:
+        clock: The reactor, or a clock.
+        log: The log.
+        in_thread: Runs what has to wait for a disk.
+        settings: What is served.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, log: ILogSource, in_thread: RunInThread, settings: PublisherSettings
+    ) -> None:
+        self.records = RecordFeed(clock, log, in_thread, settings.max_record)
+        self.strict = settings.strict
+        self._in_thread = in_thread
+        self._settings = settings
+        self._cluster_id: int | None = None
+        self._waiting: list[Deferred[Catalogue]] = []
+        self._lowered: Callable[[], None] = lambda: None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether subscribers are served."""
+        return self._settings.level.value is Level.LOGICAL
+
+    def start(self, lowered: Callable[[], None]) -> None:
+        """Begin; `lowered` is called when subscribers are not served any more."""
+        self._lowered = lowered
+        self._settings.level.add_listener(self._level_changed)
+
+    def stop(self) -> None:
+        """End."""
+        self._settings.level.remove_listener(self._level_changed)
+        self.reset()
+
+    def _level_changed(self, level: Level) -> None:
+        if level is not Level.LOGICAL:
+            self._lowered()
+
+    def status(self) -> dict[str, Any]:
+        """What the status says of publishing: ``wal_level``, and ``pieces`` (of the log, cut and judged)."""
+        return {"wal_level": self._settings.level.value.value, "pieces": self.records.built}
+
+    def look_up(self) -> Deferred[Catalogue]:
+        """Look the publications up as they are now, once for all who ask meanwhile.
+
+        Returns:
+            A Deferred of the catalogue, which fails with a `SpgReplError` or `OSError` where it cannot be known.
+        """
+        asked: Deferred[Catalogue] = Deferred()
+        self._waiting.append(asked)
+        if len(self._waiting) == 1:
+            self._load().addBoth(self._tell)
+        return asked
+
+    @inlineCallbacks
+    def _load(self) -> Any:
+        if self._cluster_id is None:
+            self._cluster_id = yield self._in_thread(self._settings.cluster_id)
+        publications, position = yield self._settings.catalog.load()
+        return Catalogue(publications, position, self._cluster_id)
+
+    def _tell(self, result: Catalogue | Failure) -> None:
+        waiting, self._waiting = self._waiting, []
+        for asked in waiting:
+            asked.callback(result)
+
+    def reset(self) -> None:
+        """The log is lost, or serving ends."""
+        self.records.reset()
+
+
+def level_is_replica() -> ConnectionRefused:
+    """Why a subscriber is turned away by a master that serves followers only."""
+    return ConnectionRefused(
+        "a subscriber (SPGSUB) is served at the WAL level logical only, and it is replica: start the master with "
+        "--wal-level logical, or run SET effective_wal_level = 'logical'"
+    )

@@ -1,0 +1,271 @@
+"""The SUB stream (PROTOCOL section 3): frames of one whole record each, SKIP and STATUS between them.
+
+Like `spgrepl.wal.parser`, this is a path that every byte takes: frame and record of the common form are read at
+once, and what comes out is columns, not a value for each record.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from operator import itemgetter
+from zlib import crc32
+
+import attrs
+
+from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError
+from spgrepl.wal.records import (
+    DEFAULT_MAX_RECORD,
+    FLAG_V2,
+    FLAG_V3,
+    LENGTH_MASK,
+    RecordType,
+    decode_record,
+    stated_length,
+)
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, HEADER_SIZE, FrameType, Status
+
+_HEADER = struct.Struct("<BI")
+_STATUS = struct.Struct("<QQ")
+_SKIP = struct.Struct("<Q")
+# Frame type and length, the record's first word, CRC and type, all read at once.
+_COMMON = struct.Struct("<BIIIB")
+
+_SQL = int(RecordType.SQL)
+_SQL_CRC = crc32(bytes((_SQL,)))
+_SINGLE = frozenset({RecordType.SQL, RecordType.COMPRESSED, RecordType.TIMED})
+_V3_HEADER = 9
+_V2_HEADER = 8
+_LONGEST_FIXED = 16
+
+MAX_POSITION = 2**63 - 1
+"""Positions are stored as signed 64-bit numbers."""
+
+
+@attrs.define
+class RecordFrames:
+    """What some bytes of a SUB stream hold.
+
+    Attributes:
+        data: The bytes: whole frames.
+        position: The position in the master's log in front of them.
+        end: The position behind them.
+        ends: For each record the offset in `data` just behind it.
+        sql: For each record its statement as UTF-8, expanded where it was compressed; empty where there is none.
+        types: The type of each record that is not a single statement, by index.
+        settled: How many of the records stand in front of the last STATUS, and the position there.
+        status: The last STATUS.
+        runs: Where frames of records stand back to back: the index of the first, its offset, its position.
+    """
+
+    data: bytes
+    position: int
+    end: int
+    ends: list[int] = attrs.Factory(list)
+    sql: list[bytes] = attrs.Factory(list)
+    types: dict[int, RecordType] = attrs.Factory(dict)
+    settled: tuple[int, int] | None = None
+    status: Status | None = None
+    runs: list[tuple[int, int, int]] = attrs.Factory(list)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def start_of(self, index: int) -> int:
+        """The position in the master's log where the record of an index starts."""
+        first, offset, position = self.runs[bisect_right(self.runs, index, key=itemgetter(0)) - 1]
+        before = offset if index == first else self.ends[index - 1]
+        return position + before - offset - HEADER_SIZE * (index - first)
+
+    def end_of(self, index: int) -> int:
+        """The position in the master's log behind the record of an index."""
+        return self.start_of(index) + len(self.record(index))
+
+    def record(self, index: int) -> bytes:
+        """All bytes of the record of an index, its header included."""
+        first, offset, _ = self.runs[bisect_right(self.runs, index, key=itemgetter(0)) - 1]
+        before = offset if index == first else self.ends[index - 1]
+        return self.data[before + HEADER_SIZE : self.ends[index]]
+
+    def begin_run(self, offset: int, position: int) -> None:
+        """Note where frames of records begin behind something else."""
+        self.runs.append((len(self.ends), offset, position))
+
+
+class RecordFrameParser:
+    """A push parser for the SUB stream behind the reply.
+
+    Args:
+        position: The effective start.
+        max_frame: The longest payload that a frame's header may state, in bytes.
+        max_record: The most bytes of SQL or payload that a record may have.
+    """
+
+    def __init__(
+        self, position: int, max_frame: int = DEFAULT_MAX_FRAME, max_record: int = DEFAULT_MAX_RECORD
+    ) -> None:
+        self._position = position
+        self._max_frame = max_frame
+        self._max_record = max_record
+        self._first = b""
+        self._more = bytearray()
+        self._needed = 1
+        self._to_pass = 0
+        self._error: PeerError | None = None
+        self.passed_over = 0
+
+    @property
+    def position(self) -> int:
+        """The position behind everything that was returned."""
+        return self._position
+
+    def feed(self, data: bytes) -> RecordFrames | None:
+        """Take bytes as they come.
+
+        Returns:
+            What the whole frames among them hold; None where there is none yet.
+
+        Raises:
+            FrameTooLong: A header states more than the limit. It is judged before the payload is waited for.
+            MalformedFrame: A frame does not hold exactly one whole record, or a SKIP is not 8 bytes long.
+            RecordError: A record is broken.
+            What stands in front of a fault is returned first; the fault is raised at the next call, and at every
+            one after it.
+        """
+        self._check()
+        if self._to_pass:
+            passed = min(self._to_pass, len(data))
+            self._to_pass -= passed
+            data = data[passed:]
+        if self._first:
+            self._more += data
+        else:
+            self._first = data
+        if len(self._first) + len(self._more) < self._needed:
+            return None
+        whole = self._first + self._more if self._more else self._first
+        found, rest = self._cut(whole)
+        self._position = found.end
+        self._first, self._more = whole[rest:], bytearray()
+        self._needed = self._wanted()
+        if not (found.ends or found.end > found.position or found.status is not None):
+            self._check()
+        return found
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _wanted(self) -> int:
+        """How many bytes must be there before another look is worth it."""
+        if len(self._first) < HEADER_SIZE:
+            return HEADER_SIZE
+        _, length = _HEADER.unpack_from(self._first)
+        # Until the record's own header is whole, each byte may be the one that breaks it.
+        return HEADER_SIZE + int(length) if len(self._first) >= HEADER_SIZE + _V3_HEADER else len(self._first) + 1
+
+    def _cut(self, data: bytes) -> tuple[RecordFrames, int]:
+        found = RecordFrames(data, self._position, self._position)
+        at, size = 0, len(data)
+        found.begin_run(0, self._position)
+        try:
+            while True:
+                before, count = at, len(found.ends)
+                at = self._cut_common(data, at, found)
+                # The headers of the frames are no part of the log.
+                found.end += at - before - HEADER_SIZE * (len(found.ends) - count)
+                after = self._cut_other(data, at, size, found)
+                if after < 0:
+                    break
+                at = after
+                found.begin_run(at, found.end)
+        except PeerError as error:
+            self._error = error
+        return found, min(at, size)
+
+    def _cut_common(self, data: bytes, at: int, found: RecordFrames) -> int:
+        """Take frames of records in the two common forms; returns the offset of the first that is not."""
+        add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
+        longest = min(self._max_record, LENGTH_MASK, self._max_frame - _V3_HEADER)
+        v3_to, v2_to = FLAG_V3 + longest, FLAG_V2 + longest
+        size = len(data)
+        last = size - _COMMON.size
+        while at <= last:
+            frame, length, word, stated, kind = unpack(data, at)
+            if frame:
+                break
+            end = at + 5 + length
+            if FLAG_V3 <= word <= v3_to and kind == _SQL and length == word - FLAG_V3 + _V3_HEADER:
+                sql = data[at + 14 : end]
+                computed = crc(sql, _SQL_CRC)
+            elif FLAG_V2 <= word <= v2_to and length == word - FLAG_V2 + _V2_HEADER:
+                sql = data[at + 13 : end]
+                computed = crc(sql)
+            else:
+                break
+            if computed != stated or end > size:
+                break
+            add_sql(sql)
+            add_end(end)
+            at = end
+        return at
+
+    def _cut_other(self, data: bytes, at: int, size: int, found: RecordFrames) -> int:
+        """Take one frame of any kind; returns the offset behind it, or -1 where it is incomplete."""
+        if size - at < HEADER_SIZE:
+            return -1
+        kind: int
+        length: int
+        kind, length = _HEADER.unpack_from(data, at)
+        if length > self._max_frame:
+            raise FrameTooLong(
+                f"behind position {found.end}: a frame of type 0x{kind:02x} states {length} bytes, the limit is "
+                f"{self._max_frame} (raise it with --max-frame)"
+            )
+        start, end = at + HEADER_SIZE, at + HEADER_SIZE + length
+        if kind == FrameType.WAL:
+            return self._cut_record(data, start, min(end, size), length, found)
+        if kind == FrameType.SKIP and length != _SKIP.size:
+            raise MalformedFrame(
+                f"behind position {found.end}: a SKIP frame has {length} bytes, expected {_SKIP.size}: the "
+                f"position that follows cannot be known"
+            )
+        if kind == FrameType.SKIP or (kind == FrameType.STATUS and length == _STATUS.size):
+            if end > size:
+                return -1
+            if kind == FrameType.SKIP:
+                (count,) = _SKIP.unpack_from(data, start)
+                if found.end + count > MAX_POSITION:
+                    raise MalformedFrame(
+                        f"behind position {found.end}: a SKIP frame counts {count} bytes, beyond any position"
+                    )
+                found.end += count
+            else:
+                found.status = Status(*_STATUS.unpack_from(data, start))
+                found.settled = (len(found.ends), found.end)
+            return end
+        # Passed over without being kept: that is how the protocol grows.
+        self.passed_over += 1
+        self._to_pass = max(0, end - size)
+        return end
+
+    def _cut_record(self, data: bytes, start: int, stop: int, length: int, found: RecordFrames) -> int:
+        """Take a frame that holds a record of any form."""
+        payload = data[start : min(stop, start + _LONGEST_FIXED)] if stop - start < length else data[start:stop]
+        stated = stated_length(payload, 0, found.end, self._max_record)
+        if (stated is not None and stated != length) or (stated is None and length == stop - start):
+            raise MalformedFrame(
+                f"at position {found.end}: a WAL frame of {length} bytes, and the record in it has "
+                f"{'more' if stated is None else stated}: a frame of a SUB stream holds one whole record"
+            )
+        if stop - start < length:
+            return -1
+        record = decode_record(payload, 0, found.end, self._max_record)
+        if record is None:
+            raise RecordError("a record that is not whole", found.end)
+        if record.type not in _SINGLE:
+            found.types[len(found.ends)] = record.type
+        found.sql.append(record.sql if record.sql is not None else b"")
+        found.ends.append(stop)
+        found.end += record.length
+        return stop

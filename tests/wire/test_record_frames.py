@@ -1,0 +1,176 @@
+"""The SUB stream: frames of whole records, SKIP and STATUS."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError
+from spgrepl.wal.records import (
+    RecordType,
+    decode_record,
+    encode_checkpoint,
+    encode_mysql,
+    encode_statement,
+    encode_timed,
+    encode_v1,
+    encode_v2,
+)
+from spgrepl.wire.frames import Status, encode_skip, encode_status, encode_wal_header
+from spgrepl.wire.record_frames import RecordFrameParser
+
+VECTORS = Path(__file__).parent.parent / "vectors"
+
+RECORDS = [
+    encode_v1(b"INSERT INTO t1 VALUES (1)"),
+    encode_v1(b""),
+    encode_v2(b"INSERT INTO t VALUES (2)"),
+    encode_statement(b"UPDATE t SET a = 1"),
+    encode_statement(b"x"),
+    encode_statement(b"INSERT INTO t VALUES ('" + b"a" * 500 + b"')"),
+    encode_mysql(b"INSERT INTO `t` VALUES (1)"),
+    encode_timed(RecordType.TRANSACTION, 7, None, b"INSERT INTO a VALUES (1);\nINSERT INTO b VALUES (1)"),
+    encode_checkpoint(99),
+]
+
+frames = st.lists(
+    st.one_of(
+        st.sampled_from(RECORDS).map(lambda record: ("record", record)),
+        st.integers(0, 10**6).map(lambda count: ("skip", count)),
+        st.integers(0, 10**6).map(lambda length: ("status", length)),
+        st.binary(max_size=40).map(lambda payload: ("unknown", payload)),
+    ),
+    max_size=20,
+)
+
+
+def wal(record):
+    return encode_wal_header(len(record)) + record
+
+
+def encode(kind, value):
+    if kind == "record":
+        return wal(value)
+    if kind == "skip":
+        return encode_skip(value)
+    if kind == "status":
+        return encode_status(value, 5)
+    return struct.pack("<BI", 0x77, len(value)) + value
+
+
+def summary(found):
+    """Everything that some frames say, record by record."""
+    return [
+        (found.start_of(index), found.record(index), found.sql[index], found.types.get(index))
+        for index in range(len(found))
+    ]
+
+
+def expected(items, position):
+    records, settled, status = [], position, None
+    for kind, value in items:
+        if kind == "record":
+            found = decode_record(value)
+            special = found.type if found.type not in (RecordType.SQL, RecordType.COMPRESSED) else None
+            records.append((position, value, found.sql or b"", special))
+            position += len(value)
+        elif kind == "skip":
+            position += value
+        elif kind == "status":
+            settled, status = position, Status(value, 5)
+    return records, position, settled, status
+
+
+@given(frames, st.integers(0, 1000), st.lists(st.integers(0, 4000), max_size=10))
+def test_frames_are_read_the_same_way_however_they_are_cut(items, position, cuts):
+    data = b"".join(encode(*item) for item in items)
+    records, end, settled, status = expected(items, position)
+    for edges in (
+        [0, len(data)],
+        [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)],
+        range(len(data) + 1),
+    ):
+        parser = RecordFrameParser(position)
+        found, last, at = [], None, position
+        for a, b in zip(edges, list(edges)[1:], strict=False):
+            one = parser.feed(data[a:b])
+            if one is not None:
+                assert one.position == at
+                at = one.end
+                found += summary(one)
+                if one.settled is not None:
+                    last = one
+        assert found == records
+        assert parser.position == at == end
+        if status is not None:
+            assert last.status == status
+            assert last.settled[1] == settled
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in VECTORS.glob("sub_*.json")))
+def test_recorded_streams_come_to_the_end_of_the_log(name):
+    vector = json.loads((VECTORS / f"{name}.json").read_text())
+    start, _ = struct.unpack("<QQ", bytes.fromhex(vector["reply_head"]))
+    log = (VECTORS / "mixed.wal").read_bytes()
+    parser = RecordFrameParser(start)
+    for frame in vector["frames_without_status"]:
+        data = wal(bytes.fromhex(frame["hex"])) if frame["type"] == 0 else encode_skip(frame["skipped"])
+        found = parser.feed(data)
+        for position, record, _, _ in summary(found):
+            assert log[position : position + len(record)] == record
+    assert parser.position == len(log)
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_any_bytes_are_frames_or_a_named_error(data, step):
+    parser = RecordFrameParser(0, max_frame=1000)
+    try:
+        for at in range(0, len(data), step):
+            parser.feed(data[at : at + step])
+    except PeerError:
+        with pytest.raises(PeerError):
+            parser.feed(b"")
+
+
+def test_what_stands_before_a_fault_comes_first():
+    record = RECORDS[3]
+    broken = bytearray(record)
+    broken[-1] ^= 1
+    parser = RecordFrameParser(10)
+    found = parser.feed(wal(record) + wal(bytes(broken)))
+    assert summary(found)[0][:2] == (10, record)
+    with pytest.raises(RecordError, match=f"at position {10 + len(record)}: .* CRC"):
+        parser.feed(b"")
+
+
+@pytest.mark.parametrize("change", [RECORDS[2] + RECORDS[3], RECORDS[2][:-1], RECORDS[2] + b"x", b"", b"ab"])
+def test_a_frame_holds_exactly_one_whole_record(change):
+    with pytest.raises(MalformedFrame, match="one whole record"):
+        RecordFrameParser(0).feed(wal(change))
+
+
+def test_a_skip_of_another_length_is_a_fault_because_the_position_would_be_lost():
+    with pytest.raises(MalformedFrame, match="SKIP frame has 4 bytes, expected 8"):
+        RecordFrameParser(0).feed(struct.pack("<BI", 2, 4) + b"1234")
+    with pytest.raises(MalformedFrame, match="beyond any position"):
+        RecordFrameParser(1).feed(encode_skip(2**64 - 1))
+
+
+def test_a_long_frame_is_refused_by_its_header():
+    with pytest.raises(FrameTooLong, match="type 0x00 states 5000 bytes, the limit is 4096"):
+        RecordFrameParser(0, max_frame=4096).feed(struct.pack("<BI", 0, 5000))
+    with pytest.raises(RecordError, match="the limit is 100"):
+        RecordFrameParser(0, max_record=100).feed(struct.pack("<BII", 0, 504, 500))
+
+
+def test_a_long_unknown_frame_is_passed_over_without_being_kept():
+    parser = RecordFrameParser(0)
+    parser.feed(struct.pack("<BI", 9, 50_000_000))
+    for _ in range(50):
+        parser.feed(bytes(1_000_000))
+    found = parser.feed(wal(RECORDS[2]))
+    assert len(found) == 1
+    assert parser.passed_over == 1
