@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from spgrepl.master.limits import MasterLimits
     from spgrepl.master.service import MasterService
     from spgrepl.master.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
-    from spgrepl.primary import Primary, QueryResult
-    from spgrepl.service import FollowerRole, FollowerSettings, HttpService, MasterRole, MasterSettings, Role
+    from spgrepl.primary import Position, Primary, QueryResult
+    from spgrepl.role import HttpService, Role
+    from spgrepl.service import FollowerRole, FollowerSettings, MasterRole, MasterSettings
     from spgrepl.status.resource import build_site
+    from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
+    from spgrepl.subscriber.role import SubscriberRole, SubscriberSettings
+    from spgrepl.subscriber.service import SubscriberService, Subscription
     from spgrepl.wal.reader import Damage, LogReport, iterate_records, scan_log
     from spgrepl.wal.records import Record
     from spgrepl.wal.source import ILogListener, ILogSource
     from spgrepl.wal.tailer import WalTailer
+    from spgrepl.wal_level import WalLevel
 
 _MODULES = {
     "Comparison": "comparison",
@@ -40,11 +45,12 @@ _MODULES = {
     "FollowerService": "follower.service",
     "FollowerSettings": "service",
     "FollowerState": "follower.states",
-    "HttpService": "service",
+    "HttpService": "role",
     "IEngine": "engines.interfaces",
     "ILogListener": "wal.source",
     "ILogSource": "wal.source",
     "ISnapshotSource": "master.sources",
+    "ITarget": "subscriber.interfaces",
     "LocalError": "errors",
     "LogReport": "wal.reader",
     "MasterLimits": "master.limits",
@@ -53,14 +59,21 @@ _MODULES = {
     "MasterSettings": "service",
     "OnDivergence": "follower.states",
     "PeerError": "errors",
+    "Position": "primary",
     "Primary": "primary",
     "QueryResult": "primary",
     "Record": "wal.records",
     "ReplayState": "engines.interfaces",
-    "Role": "service",
+    "Role": "role",
     "SkipRequest": "follower.replay",
     "SpgReplError": "errors",
     "SqliteSnapshotSource": "master.sources",
+    "SubscriberRole": "subscriber.role",
+    "SubscriberService": "subscriber.service",
+    "SubscriberSettings": "subscriber.role",
+    "Subscription": "subscriber.service",
+    "SubscriptionState": "subscriber.interfaces",
+    "WalLevel": "wal_level",
     "WalTailer": "wal.tailer",
     "build_site": "status.resource",
     "compare_databases": "comparison",
@@ -83,6 +96,7 @@ __all__ = [
     "ILogListener",
     "ILogSource",
     "ISnapshotSource",
+    "ITarget",
     "LocalError",
     "LogReport",
     "MasterLimits",
@@ -91,6 +105,7 @@ __all__ = [
     "MasterSettings",
     "OnDivergence",
     "PeerError",
+    "Position",
     "Primary",
     "QueryResult",
     "Record",
@@ -99,6 +114,12 @@ __all__ = [
     "SkipRequest",
     "SpgReplError",
     "SqliteSnapshotSource",
+    "SubscriberRole",
+    "SubscriberService",
+    "SubscriberSettings",
+    "Subscription",
+    "SubscriptionState",
+    "WalLevel",
     "WalTailer",
     "__version__",
     "build_site",

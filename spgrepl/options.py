@@ -82,6 +82,21 @@ def parse_position(text: str) -> int:
     return int(text)
 
 
+def parse_name(text: str) -> str:
+    """Read a name as PostgreSQL does: it folds to lower case, in double quotes it stays as it is.
+
+    Raises:
+        UsageError: The text is empty, or a quotation mark is missing.
+    """
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        name = text[1:-1].replace('""', '"')
+        if name and '"' not in text[1:-1].replace('""', ""):
+            return name
+    elif text.strip() and '"' not in text:
+        return text.lower()
+    raise UsageError(f"{text!r} is no name: write it as in SQL, with double quotes where capitals are to stay")
+
+
 def parse_crc(text: str) -> int:
     """Read a CRC-32 in hex, with or without ``0x``.
 

@@ -6,37 +6,42 @@ process: a role that cannot go on says so by its Deferred `finished`.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.application.service import MultiService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import implementer
 
+from spgrepl.control_socket import ControlSocket
 from spgrepl.engines.archive import ArchiveEngine
 from spgrepl.engines.counting import CountingEngine
 from spgrepl.engines.interfaces import IEngine
 from spgrepl.engines.sqlite import SqliteEngine
-from spgrepl.errors import ConfigurationError, DatabaseLocked, LogTruncated, ServiceStopped, SpgReplError
-from spgrepl.files import DatabasePaths
+from spgrepl.errors import DatabaseLocked, LogTruncated
+from spgrepl.files import DatabasePaths, load_cluster_id
 from spgrepl.follower.replay import SkipRequest
 from spgrepl.follower.service import FollowerService
 from spgrepl.follower.states import OnDivergence
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.master.limits import MasterLimits
+from spgrepl.master.publisher import PublisherSettings
+from spgrepl.master.reading import thread_runner
 from spgrepl.master.segments import SegmentFolder
 from spgrepl.master.service import MasterService
 from spgrepl.master.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
 from spgrepl.primary import Primary
+from spgrepl.publications.sources import ICatalogSource, LogCatalogSource, SqliteCatalogSource
+from spgrepl.role import HttpService, Role
+from spgrepl.server_statements import ServerStatements
 from spgrepl.status.resource import build_site
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wal.source import ILogListener
 from spgrepl.wal.tailer import WalTailer
+from spgrepl.wal_level import WalLevel
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
 from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
@@ -61,6 +66,9 @@ class MasterSettings:
         max_record: The most bytes of SQL or payload that a record may have.
         segment_folder: Where the cold segments are; None for the folder beside the database.
         segment_chunk: At how many bytes they are cut, 16 MiB at most.
+        wal_level: Whether subscribers are served too; hand in a `Primary`'s own, and SET effective_wal_level works
+            there.
+        strict_publications: Whether to turn subscribers away who ask for an unknown publication.
     """
 
     paths: DatabasePaths
@@ -71,6 +79,8 @@ class MasterSettings:
     max_record: int = DEFAULT_MAX_RECORD
     segment_folder: Path | None = None
     segment_chunk: int = DEFAULT_CHUNK
+    wal_level: WalLevel = attrs.field(factory=WalLevel)
+    strict_publications: bool = False
 
 
 @attrs.frozen
@@ -89,6 +99,8 @@ class FollowerSettings:
         max_record: The most bytes of SQL or payload that a record may have.
         max_frame: The longest frame that is accepted, in bytes.
         segment_chunk: At how many bytes cold segments are cut for those followers, 16 MiB at most.
+        wal_level: Whether subscribers are served too.
+        strict_publications: Whether to turn subscribers away who ask for an unknown publication.
     """
 
     paths: DatabasePaths
@@ -102,105 +114,8 @@ class FollowerSettings:
     max_record: int = DEFAULT_MAX_RECORD
     max_frame: int = DEFAULT_MAX_FRAME
     segment_chunk: int = DEFAULT_CHUNK
-
-
-class Role(MultiService, ABC):
-    """What all roles have: services that start in order, a status, and an end.
-
-    Attributes:
-        finished: Fires with None when the role was stopped on demand, or fails with the `SpgReplError` that makes
-            it impossible to go on. The role's services are stopped by whoever owns it, in both cases.
-    """
-
-    _log = Logger()
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.finished: Deferred[None] = Deferred()
-        self._error: str | None = None
-
-    @abstractmethod
-    def status(self) -> dict[str, Any]:
-        """What ``/status`` shows: plain values, for JSON."""
-
-    @abstractmethod
-    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
-        """Wait until this role holds everything up to a position.
-
-        Args:
-            position: A position in the master's log, in bytes.
-            timeout: The longest wait in seconds; None waits for ever.
-
-        Returns:
-            A Deferred that fires with the position that has been reached, or fails with `WaitTimeout` or
-            `ServiceStopped`.
-        """
-
-    def stopService(self) -> Deferred[None]:
-        """Stop everything, the last started first."""
-        stopping: Deferred[None] = super().stopService()  # type: ignore[no-untyped-call]
-        return stopping.addBoth(self._stopped)
-
-    def _stopped(self, result: object) -> object:
-        if not self.finished.called:
-            self.finished.callback(None)
-        return result
-
-    def _fail(self, failure: Failure) -> None:
-        """Go on no further, for a reason that the role's owner is told."""
-        if not self.running and isinstance(failure.value, ServiceStopped):
-            return
-        if not isinstance(failure.value, SpgReplError):
-            self._log.failure("unexpected error", failure)
-            failure = Failure(ServiceStopped(f"unexpected error: {failure.getErrorMessage()}"))
-        self._error = str(failure.value)
-        if not self.finished.called:
-            self.finished.errback(failure)
-
-
-class HttpService(Service):
-    """Answers ``/status`` and ``/wait`` for a role.
-
-    Args:
-        reactor: The reactor.
-        endpoint: Where to listen.
-        role: Whom to ask.
-
-    Attributes:
-        port: The listening port; None before it listens.
-    """
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, endpoint: IStreamServerEndpoint, role: Role) -> None:
-        self._endpoint = endpoint
-        self._site = build_site(reactor, role.status, role.when_applied)
-        self.port: IListeningPort | None = None
-        self._listening: Deferred[None] | None = None
-
-    def listen(self) -> Deferred[None]:
-        """Begin to listen.
-
-        Returns:
-            A Deferred that fires when the port is open, or fails with `ConfigurationError`.
-        """
-        self._listening = self._endpoint.listen(self._site).addCallbacks(self._opened, self._refused)
-        return self._listening
-
-    def _opened(self, port: IListeningPort) -> None:
-        self.port = port
-        self._log.info("status and waiting are served on {address}", address=port.getHost())
-
-    def _refused(self, failure: Failure) -> None:
-        raise ConfigurationError(f"the address of --http cannot be listened on: {failure.getErrorMessage()}")
-
-    @inlineCallbacks
-    def stopService(self) -> Any:
-        """Close the port."""
-        Service.stopService(self)
-        if self.port is not None:
-            port, self.port = self.port, None
-            yield port.stopListening()
+    wal_level: WalLevel = attrs.field(factory=WalLevel)
+    strict_publications: bool = False
 
 
 @implementer(ILogListener)
@@ -250,8 +165,25 @@ class MasterRole(Role):
             limits=settings.limits,
             spool_folder=paths.database.parent,
             segments=SegmentFolder.of(settings.segment_folder or paths.segments, chunk=settings.segment_chunk),
+            publisher=PublisherSettings(
+                self._catalog(reactor),
+                partial(load_cluster_id, paths),
+                settings.wal_level,
+                settings.strict_publications,
+                settings.max_record,
+            ),
         )
-        self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
+        site = build_site(
+            reactor, self.status, self.when_applied, ServerStatements(settings.wal_level, self._waiters.wait).run
+        )
+        self.control = ControlSocket(reactor, paths.control_socket, site)
+        self.http = HttpService(settings.http, site) if settings.http is not None else None
+
+    def _catalog(self, reactor: Any) -> ICatalogSource:
+        paths, in_thread = self._settings.paths, thread_runner(reactor)
+        if self._settings.engine == "sqlite":
+            return SqliteCatalogSource(paths.database, in_thread)
+        return LogCatalogSource(self.log, paths.database, paths.manifest, in_thread, self._settings.max_record)
 
     def startService(self) -> None:
         """Recover the database, then serve it."""
@@ -270,6 +202,7 @@ class MasterRole(Role):
         self.log.add_listener(_Reached(self._waiters))
         self.log.start()
         self._waiters.reached(self.log.length)
+        self.control.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.master.setServiceParent(self)  # type: ignore[no-untyped-call]
         yield self.master.listening
         self._serving = True
@@ -338,7 +271,7 @@ class FollowerRole(Role):
 
     def __init__(self, reactor: Any, settings: FollowerSettings) -> None:
         super().__init__()
-        self._reactor = reactor
+        self._settings = settings
         paths = settings.paths
         engine = FOLLOWER_ENGINES[settings.engine](paths.database)
         self.follower = FollowerService(
@@ -362,8 +295,28 @@ class FollowerRole(Role):
                 spool_folder=paths.database.parent,
                 # By name it might serve a file that is in place and not registered yet.
                 segments=SegmentFolder.of(paths.segments, by_name=False, chunk=settings.segment_chunk),
+                publisher=PublisherSettings(
+                    self._catalog(reactor),
+                    partial(load_cluster_id, paths),
+                    settings.wal_level,
+                    settings.strict_publications,
+                    settings.max_record,
+                ),
             )
-        self.http = HttpService(reactor, settings.http, self) if settings.http is not None else None
+        site = build_site(
+            reactor,
+            self.status,
+            self.when_applied,
+            ServerStatements(settings.wal_level, self.follower.when_applied).run,
+        )
+        self.control = ControlSocket(reactor, paths.control_socket, site) if self.master is not None else None
+        self.http = HttpService(settings.http, site) if settings.http is not None else None
+
+    def _catalog(self, reactor: Any) -> ICatalogSource:
+        paths, in_thread = self._settings.paths, thread_runner(reactor)
+        if self._settings.engine == "sqlite":
+            return SqliteCatalogSource(paths.database, in_thread)
+        return LogCatalogSource(self.follower.log, paths.database, None, in_thread, self._settings.max_record)
 
     def startService(self) -> None:
         """Open the copy, connect to the master, and serve whoever follows."""
@@ -379,7 +332,8 @@ class FollowerRole(Role):
         if not self.running:
             return
         self.follower.setServiceParent(self)  # type: ignore[no-untyped-call]
-        if self.master is not None:
+        if self.master is not None and self.control is not None:
+            self.control.setServiceParent(self)  # type: ignore[no-untyped-call]
             self.master.setServiceParent(self)  # type: ignore[no-untyped-call]
             yield self.master.listening
 

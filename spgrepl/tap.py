@@ -1,4 +1,4 @@
-"""``twistd spgrepl master`` and ``twistd spgrepl follower``: options in, a service out.
+"""``twistd spgrepl master``, ``… follower`` and ``… subscriber``: options in, a service out.
 
 Wrong options end the process with a usage message and exit code 64, settings that cannot work with 78; a follower
 whose master has another history ends it with 76. All codes are those of `sysexits`.
@@ -24,6 +24,7 @@ from spgrepl.files import DatabasePaths
 from spgrepl.follower.replay import SkipRequest
 from spgrepl.follower.states import OnDivergence
 from spgrepl.master.limits import MasterLimits
+from spgrepl.role import Role
 from spgrepl.service import (
     FOLLOWER_ENGINES,
     MASTER_ENGINES,
@@ -31,9 +32,11 @@ from spgrepl.service import (
     FollowerSettings,
     MasterRole,
     MasterSettings,
-    Role,
 )
+from spgrepl.subscriber.role import SUBSCRIBER_ENGINES, SubscriberRole, SubscriberSettings
+from spgrepl.subscriber.service import Subscription
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wal_level import WalLevel
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
 from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
@@ -52,6 +55,8 @@ _SERVING = [
     ["max-snapshots", None, None, "The most snapshots at once [default: 2]."],
 ]
 _SEGMENT_CHUNK = ["segment-chunk", None, None, "Cut cold segments at so many bytes, up to 16M [default: 4M]."]
+_WAL_LEVEL = ["wal-level", None, "replica", "replica: serve followers only; logical: serve subscribers too."]
+_STRICT = ["strict-publications", None, "Turn subscribers away who ask for a publication that is unknown."]
 _MAX_RECORD = ["max-record", None, None, "The longest record that is accepted, such as 256M [default: 64M]."]
 
 
@@ -125,6 +130,7 @@ class MasterOptions(_RoleOptions):
     longdesc = "Serves a database and its log to followers. Write with `spgrepl exec`, or with spgrepl.Primary."
     engines = MASTER_ENGINES
     required = ("listen", "db")
+    optFlags = [_STRICT]
     optParameters = [
         ["listen", "l", None, f"Where followers connect: {_ENDPOINT}."],
         *_FILES,
@@ -133,6 +139,7 @@ class MasterOptions(_RoleOptions):
         *_SERVING,
         ["segment-dir", None, None, "Where the cold segments are [default: <stem>.spg/segments beside --db]."],
         _SEGMENT_CHUNK,
+        _WAL_LEVEL,
         _MAX_RECORD,
     ]
 
@@ -151,6 +158,8 @@ class MasterOptions(_RoleOptions):
             max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
             segment_folder=Path(self["segment-dir"]).absolute() if self["segment-dir"] else None,
             segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
+            wal_level=self.value("wal-level", WalLevel),
+            strict_publications=bool(self["strict-publications"]),
         )
         if settings.segment_folder is not None and not settings.segment_folder.is_dir():
             raise ConfigurationError(f"--segment-dir: there is no folder {settings.segment_folder}; make it first")
@@ -164,6 +173,7 @@ class FollowerOptions(_RoleOptions):
     longdesc = "Keeps an exact copy of a master's database, and serves followers of its own with --listen."
     engines = tuple(FOLLOWER_ENGINES)
     required = ("master", "db")
+    optFlags = [_STRICT]
     optParameters = [
         ["master", "m", None, "Where the master listens: HOST:PORT, unix:/path or another Twisted endpoint."],
         *_FILES,
@@ -175,6 +185,7 @@ class FollowerOptions(_RoleOptions):
         ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
         ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
         _SEGMENT_CHUNK,
+        _WAL_LEVEL,
         _MAX_RECORD,
         ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
     ]
@@ -182,13 +193,14 @@ class FollowerOptions(_RoleOptions):
     def postOptions(self) -> None:
         """See `_RoleOptions`."""
         super().postOptions()
-        if (self["skip-at"] is None) != (self["skip-crc"] is None):
-            raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
+        _check_skip(self)
         if self["on-divergence"] not in [choice.value for choice in OnDivergence]:
             raise usage.UsageError(f"--on-divergence is stop or resnapshot, not {self['on-divergence']!r}")
-        for name in ("stalled-reader", "max-connections", "max-snapshots", "segment-chunk"):
-            if self[name] is not None and self["listen"] is None:
+        for name in ("stalled-reader", "max-connections", "max-snapshots", "segment-chunk", "strict-publications"):
+            if self[name] and self["listen"] is None:
                 raise usage.UsageError(f"--{name} is for followers of this follower; it needs --listen")
+        if self["wal-level"] != "replica" and self["listen"] is None:
+            raise usage.UsageError("--wal-level is for subscribers of this follower; it needs --listen")
         if self["listen"] is not None and self["engine"] == "counting":
             raise usage.UsageError("a follower that only counts has no snapshot to give: leave out --listen")
 
@@ -198,9 +210,6 @@ class FollowerOptions(_RoleOptions):
         Raises:
             LocalError: An option does not fit.
         """
-        skip = None
-        if self["skip-at"] is not None:
-            skip = SkipRequest(self.value("skip-at", read.parse_position), self.value("skip-crc", read.parse_crc))
         settings = FollowerSettings(
             paths=self.paths(),
             master=self.value("master", lambda text: read.client_endpoint(reactor, text)),
@@ -209,21 +218,117 @@ class FollowerOptions(_RoleOptions):
             limits=self.limits(),
             http=self.endpoint(reactor, "http"),
             on_divergence=OnDivergence(self["on-divergence"]),
-            skip=skip,
+            skip=_skip_request(self),
             max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
             max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
             segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
+            wal_level=self.value("wal-level", WalLevel),
+            strict_publications=bool(self["strict-publications"]),
         )
         return FollowerRole(reactor, settings)
+
+
+class SubscriberOptions(_RoleOptions):
+    """The options of ``twistd spgrepl subscriber``."""
+
+    synopsis = (
+        "twistd [options] spgrepl subscriber --master ENDPOINT --name NAME --publication P … --db FILE [options]"
+    )
+    longdesc = "Keeps the tables of some publications of a master up to date in a database of your own."
+    engines = SUBSCRIBER_ENGINES
+    required = ("master", "name", "db")
+    optFlags = [
+        ["no-copy-data", None, "Do not copy the rows that are there already: begin at the master's current end."],
+        ["all-tables", None, "Ask for every table, by no publication; instead of --publication."],
+    ]
+    optParameters = [
+        ["master", "m", None, "Where the master listens: HOST:PORT, unix:/path or another Twisted endpoint."],
+        ["name", "n", None, "The subscription's name: its place in the target is found by it."],
+        ["db", "d", None, "The database that rows are put into; it may hold other tables."],
+        ["engine", "e", "sqlite", "sqlite; counting (only count, for measuring)."],
+        ["start", None, None, "Begin at this position of the master's log, without copying rows."],
+        ["on-error", None, "stop", "When the database refuses a record: stop before it, or skip: put it aside."],
+        _HTTP,
+        ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
+        ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
+        _MAX_RECORD,
+        ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["publications"] = []
+        self["wal"] = None
+
+    def opt_publication(self, name: str) -> None:
+        """Ask for this publication; may be given several times."""
+        self["publications"].append(name)
+
+    opt_p = opt_publication
+
+    def postOptions(self) -> None:
+        """See `_RoleOptions`."""
+        super().postOptions()
+        if bool(self["publications"]) == bool(self["all-tables"]):
+            raise usage.UsageError("name the publications with --publication, or ask for --all-tables")
+        if self["on-error"] not in ("stop", "skip"):
+            raise usage.UsageError(f"--on-error is stop or skip, not {self['on-error']!r}")
+        _check_skip(self)
+
+    def role(self, reactor: Any) -> Role:
+        """Make the service.
+
+        Raises:
+            LocalError: An option does not fit.
+        """
+        start = self.value_or("start", read.parse_position, None)
+        subscription = Subscription(
+            name=self.value("name", read.parse_name),
+            publications=tuple(_publication(name) for name in self["publications"]),
+            copy_data=start is None and not self["no-copy-data"],
+            start=start,
+            keep_refused=self["on-error"] == "skip",
+            skip=_skip_request(self),
+            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+        )
+        settings = SubscriberSettings(
+            paths=self.paths(),
+            master=self.value("master", lambda text: read.client_endpoint(reactor, text)),
+            subscription=subscription,
+            engine=self["engine"],
+            http=self.endpoint(reactor, "http"),
+        )
+        return SubscriberRole(reactor, settings)
+
+
+def _publication(text: str) -> str:
+    try:
+        return read.parse_name(text)
+    except UsageError as error:
+        raise UsageError(f"--publication: {error}") from error
+
+
+def _check_skip(options: _RoleOptions) -> None:
+    if (options["skip-at"] is None) != (options["skip-crc"] is None):
+        raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
+
+
+def _skip_request(options: _RoleOptions) -> SkipRequest | None:
+    """The record that an operator ordered to pass over; None where there is none."""
+    if options["skip-at"] is None:
+        return None
+    return SkipRequest(options.value("skip-at", read.parse_position), options.value("skip-crc", read.parse_crc))
 
 
 class Options(usage.Options):
     """The options of ``twistd spgrepl``."""
 
-    synopsis = "twistd [options] spgrepl master|follower [options]"
+    synopsis = "twistd [options] spgrepl master|follower|subscriber [options]"
     subCommands = [
         ["master", None, MasterOptions, "Serve a database and its log to followers."],
         ["follower", None, FollowerOptions, "Keep an exact copy of a master's database."],
+        ["subscriber", None, SubscriberOptions, "Keep some tables of a master's database."],
     ]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -234,7 +339,7 @@ class Options(usage.Options):
             refused: Any = getattr(self, "subOptions", self)
             print(f"Usage: {refused.synopsis}\n\ntwistd spgrepl: {error}", file=sys.stderr)
             print(
-                "See `twistd spgrepl --help`, `twistd spgrepl master --help` or `… follower --help`.",
+                "See `twistd spgrepl --help`, and `twistd spgrepl ROLE --help` for master, follower and subscriber.",
                 file=sys.stderr,
             )
             raise SystemExit(EXIT_USAGE) from error
@@ -242,7 +347,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Refuse to run without a role."""
         if self.subCommand is None:
-            raise usage.UsageError("say what to run: master or follower")
+            raise usage.UsageError("say what to run: master, follower or subscriber")
 
 
 def makeService(options: Options) -> IService:

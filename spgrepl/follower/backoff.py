@@ -60,6 +60,7 @@ class RetryPlan:
         self._divergences = Backoff(uniform)
         self._next: Backoff | None = self._failures
         self._since: float | None = None
+        self._longest = False
 
     def failed(self) -> None:
         """A connection could not be made, or has ended."""
@@ -77,6 +78,16 @@ class RetryPlan:
         self._since = None
         self._next = self._divergences if self._divergences.failures else None
         self._divergences.failed()
+
+    def at_once(self) -> None:
+        """The connection was closed to make another one, which is to follow at once."""
+        self._since = None
+        self._next = None
+
+    def hopeless(self) -> None:
+        """Trying again will hardly help, so the longest pause comes first."""
+        self._since = None
+        self._longest = True
 
     def streaming(self) -> None:
         """A stream has begun."""
@@ -97,4 +108,7 @@ class RetryPlan:
     def delay(self) -> float:
         """How long to wait now, in seconds."""
         chosen, self._next = self._next, self._failures
+        if self._longest:
+            self._longest = False
+            return LONGEST_DELAY
         return 0.0 if chosen is None else chosen.delay()

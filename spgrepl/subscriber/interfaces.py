@@ -70,6 +70,18 @@ class ITarget(Interface):
             EngineFailed: It could not be stored.
         """
 
+    def check_snapshot_head(head: bytes) -> None:
+        """Look whether a snapshot that has begun to arrive is of a kind that rows can be copied from.
+
+        Called from the reactor's thread; must not block.
+
+        Args:
+            head: The snapshot's first 16 bytes, or all of it where it is shorter.
+
+        Raises:
+            SnapshotError: It is not; the message says what was found and what to do.
+        """
+
     def copy_snapshot(path: Path, publications: Sequence[str], position: int) -> SubscriptionState:
         """Put the rows of the published tables in a snapshot into the target, and begin the subscription there.
 

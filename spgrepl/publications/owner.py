@@ -1,0 +1,234 @@
+"""Whose record is it: the tables that a record of the log changes, judged by its SQL.
+
+Nearly all statements of a log are alike up to the blank behind their table's name. So the first bytes of a
+statement are looked up among those that are known to decide, whatever follows them; what is not known is settled
+by one expression, and what that does not settle by `spgrepl.publications.owner_parser`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import attrs
+
+from spgrepl.publications.owner_parser import TRAPS, read_statement, table_name
+from spgrepl.publications.owner_texts import statements
+from spgrepl.publications.statements import fold_name
+from spgrepl.wal.parser import RecordBatch
+from spgrepl.wal.records import RecordType
+from spgrepl.wal.transactions import StatementKind, statement_kind
+
+
+class OwnerKind(enum.Enum):
+    """What a record counts as when it is not forwarded."""
+
+    DML = "dml"
+    DDL = "ddl"
+    CONTROL = "control"
+
+
+@attrs.frozen(eq=False)
+class Owner:
+    """Whose a record is. Compared by identity: an `OwnerJudge` gives the same object for the same tables.
+
+    Attributes:
+        kind: What the record counts as.
+        tables: The tables that it changes: as PostgreSQL reads their names, with their schema where that is
+            neither ``public`` nor SQLite's ``main``. Empty unless it is DML.
+    """
+
+    kind: OwnerKind
+    tables: frozenset[str] = frozenset()
+
+
+DDL_OWNER = Owner(OwnerKind.DDL)
+"""The owner of all that is neither DML nor control: DDL, TRUNCATE, queries, and what cannot be read."""
+
+CONTROL_OWNER = Owner(OwnerKind.CONTROL)
+"""The owner of transaction control, replication's own statements, session control, and records without SQL."""
+
+_MAX_OWNERS = 10_000
+_MAX_KNOWN = 4096
+
+# The first bytes of a statement reach to the first blank behind the shortest INSERT INTO, and four bytes on:
+# enough to show an UPDATE's SET. Statements without a blank in reach give too little to be known.
+_BLANK_FROM = 13
+_BLANK_TO = 256
+_BEHIND_BLANK = 5
+_MOST_BEHIND_MATCH = 16
+
+_BLANK = rb"[ \t\n\f\r]"
+# A byte order mark is a blank to SQLite where a name could begin.
+_NAME = rb'(?>(?!\xef\xbb\xbf)[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+|"[^"]++"|`[^`]++`)'
+
+# A match depends on no byte behind it, and no bytes behind it can change the statement's target: a name goes on
+# behind a blank only with a dot. In MySQL an UPDATE may name more tables before its SET, and the name in a DELETE
+# may be an alias that follows in USING.
+_PLAIN = re.compile(
+    rb"%(blank)s*+(?:(?P<update>UPDATE)|(?P<delete>DELETE%(blank)s++FROM)"
+    rb"|(?:INSERT|REPLACE)(?:%(blank)s++OR%(blank)s++(?:REPLACE|IGNORE|ABORT|FAIL|ROLLBACK))?%(blank)s++INTO"
+    rb"|MERGE%(blank)s++INTO)%(blank)s++(?P<first>%(name)s)(?:\.(?P<second>%(name)s))?"
+    rb"(?(update)%(blank)s++SET%(blank)s|(?(delete)%(blank)s++[A-TV-Z]|(?:%(blank)s*+\(|%(blank)s++[A-Z])))"
+    % {b"blank": _BLANK, b"name": _NAME},
+    re.IGNORECASE,
+)
+
+# One statement, told by what every dialect reads alike: no comments, and no backslashes, dollars or brackets, by
+# which a string may end elsewhere.
+_ONE_STATEMENT = re.compile(
+    rb"(?>(?:[^;'\"`\[$\\/-]++|'[^'\\]*+'|\"[^\"\\]*+\"|`[^`\\]*+`|-(?!-)|/(?!\*))*)[; \t\n\f\r]*+\Z"
+)
+
+_SESSION_WORDS = frozenset({"SET", "RESET", "DISCARD", "PRAGMA", "USE", "START"})
+
+
+class OwnerJudge:
+    """Says which tables the records of a log change.
+
+    What it remembers is bounded: after 10,000 different sets of tables it begins anew, and makes new objects.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[frozenset[str], Owner] = {}
+        self._known: dict[bytes, Owner] = {}
+
+    def owner(self, sql: bytes | None, kind: RecordType = RecordType.SQL) -> Owner:
+        """Whose a record is.
+
+        Args:
+            sql: The record's SQL, None if it holds none.
+            kind: The record's type. Those of MySQL's dialect are read by its rules.
+
+        Returns:
+            For several statements the tables of all of them together.
+        """
+        if sql is None:
+            return CONTROL_OWNER
+        if not _is_utf8(sql):
+            return DDL_OWNER
+        if kind is RecordType.MYSQL:
+            return self._judge_mysql(sql)
+        return self._look_up(sql) if b";" not in sql else self._judge_several(sql)
+
+    def owners(self, batch: RecordBatch) -> list[Owner]:
+        """Whose the records of a batch are, one for each."""
+        types = batch.types
+        texts: list[bytes] = (
+            [sql if index not in types and sql is not None else b"" for index, sql in enumerate(batch.sql)]
+            if types
+            else batch.sql  # type: ignore[assignment]  # only records of the types named there are without SQL
+        )
+        # One look at all statements at once settles for nearly every batch what it would cost time to ask of each.
+        joined = b"\n".join(texts)
+        known, judge, several = self._known.get, self._judge, self._judge_several
+        start, stop, more = _BLANK_FROM, _BLANK_TO, _BEHIND_BLANK
+        if not _is_utf8(joined):
+            found = [self.owner(sql) for sql in texts]
+        elif b";" not in joined:
+            found = [known(sql[: sql.find(b" ", start, stop) + more]) or judge(sql) for sql in texts]
+        else:
+            found = [
+                (known(sql[: sql.find(b" ", start, stop) + more]) or judge(sql))
+                if b";" not in sql
+                else several(sql)
+                for sql in texts
+            ]
+        for index, kind in types.items():
+            found[index] = self.owner(batch.sql[index], kind)
+        return found
+
+    def _look_up(self, sql: bytes) -> Owner:
+        """Whose a single statement is, in UTF-8, by its first bytes where those are known."""
+        return self._known.get(_first_bytes(sql)) or self._judge(sql)
+
+    def _judge(self, sql: bytes) -> Owner:
+        """Whose a single statement is, in UTF-8, when its first bytes are not known."""
+        found = _PLAIN.match(sql)
+        tables = None if found is None else _plain_tables(found)
+        if found is None or tables is None:
+            return self._judge_all(sql, mysql=False)
+        owner = self._intern(tables)
+        first = _first_bytes(sql)
+        # What follows the match is of no use, and is as manifold as the values in it where it is long.
+        if found.end() <= len(first) <= found.end() + _MOST_BEHIND_MATCH:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[first] = owner
+        return owner
+
+    def _judge_several(self, sql: bytes) -> Owner:
+        """Whose a text with a semicolon is."""
+        if _ONE_STATEMENT.match(sql) is not None and _PLAIN.match(sql) is not None:
+            return self._look_up(sql)
+        return self._judge_all(sql, mysql=False)
+
+    def _judge_mysql(self, sql: bytes) -> Owner:
+        found = _PLAIN.match(sql) if b";" not in sql else None
+        # Double quotes are a string's in MySQL.
+        if found is not None and b'"' not in found[0]:
+            tables = _plain_tables(found)
+            if tables is not None:
+                return self._intern(tables)
+        return self._judge_all(sql, mysql=True)
+
+    def _judge_all(self, sql: bytes, mysql: bool) -> Owner:
+        """Whose a text of any number of statements is, cut and read as it must be."""
+        if b";" not in sql and statement_kind(sql) is not StatementKind.PLAIN:
+            return CONTROL_OWNER
+        tables: set[str] = set()
+        nothing_else = True
+        for piece in statements(sql.decode("utf-8"), mysql):
+            found = _judge_piece(piece, mysql)
+            if found is None:
+                nothing_else = False
+            else:
+                tables |= found
+        if tables:
+            return self._intern(frozenset(tables))
+        return CONTROL_OWNER if nothing_else else DDL_OWNER
+
+    def _intern(self, tables: frozenset[str]) -> Owner:
+        owner = self._owners.get(tables)
+        if owner is None:
+            if len(self._owners) >= _MAX_OWNERS:
+                # What is known by its first bytes would bring the old objects back beside the new ones.
+                self._owners.clear()
+                self._known.clear()
+            owner = self._owners[tables] = Owner(OwnerKind.DML, tables)
+        return owner
+
+
+def _first_bytes(sql: bytes) -> bytes:
+    return sql[: sql.find(b" ", _BLANK_FROM, _BLANK_TO) + _BEHIND_BLANK]
+
+
+def _is_utf8(sql: bytes) -> bool:
+    if sql.isascii():
+        return True
+    try:
+        sql.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _plain_tables(found: re.Match[bytes]) -> frozenset[str] | None:
+    """The table of a plain statement; None when its name may be a word of the statement."""
+    parts = [part.decode("utf-8") for part in found.group("first", "second") if part is not None]
+    if parts[0].upper() in TRAPS:
+        return None
+    return frozenset((table_name([part[1:-1] if part[0] in '"`' else fold_name(part) for part in parts]),))
+
+
+def _judge_piece(piece: str, mysql: bool) -> frozenset[str] | None:
+    """The tables that a statement changes, empty for control; None for all else."""
+    sql = piece.encode("utf-8")
+    found = None if mysql else _PLAIN.match(sql)
+    tables = None if found is None else _plain_tables(found)
+    if tables is not None:
+        return tables
+    if statement_kind(sql) is not StatementKind.PLAIN:
+        return frozenset()
+    word, tables = read_statement(piece, mysql)
+    return tables if tables or word in _SESSION_WORDS else None

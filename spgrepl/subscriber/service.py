@@ -1,0 +1,405 @@
+"""A subscription as a Twisted service: one connection at a time, one target, and what is told of them."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.engines.worker import EngineWorker
+from spgrepl.errors import (
+    ConfigurationError,
+    HistoryDiverged,
+    LocalFilesDamaged,
+    PeerClosed,
+    PeerTimeout,
+    ReplicationLoop,
+    SpgReplError,
+    StartLost,
+    TableMismatch,
+)
+from spgrepl.follower.backoff import RetryPlan
+from spgrepl.follower.connecting import LinkFactory, NotingEndpoint, named_error
+from spgrepl.follower.protocol import FollowerProtocol, LinkState
+from spgrepl.follower.replay import SkipRequest
+from spgrepl.follower.segment_transfer import follow_chain
+from spgrepl.follower.waiters import PositionWaiters
+from spgrepl.subscriber.applier import Applier
+from spgrepl.subscriber.copy_link import CopyLink
+from spgrepl.subscriber.fence import FenceComparison
+from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
+from spgrepl.subscriber.protocol import SubscriberProtocol, SubscriptionLinkState, SubscriptionTimeouts
+from spgrepl.subscriber.queue import ApplyQueue
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
+from spgrepl.wire.handshake import StreamVersion
+from spgrepl.wire.record_frames import RecordFrames
+from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
+
+# What trying again does not mend.
+_FINAL = (HistoryDiverged, ConfigurationError, TableMismatch, LocalFilesDamaged)
+
+
+class SubscriberState(enum.Enum):
+    """What a subscription is doing."""
+
+    CONNECTING = "connecting"
+    COPYING = "copying"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+@attrs.frozen
+class Subscription:
+    """What is subscribed to, and how.
+
+    Attributes:
+        name: The subscription's name; its place in the target is found by it.
+        publications: The publications; none at all means every table.
+        copy_data: Whether the rows that are there already are copied first.
+        start: Where to begin without a copy; None for the master's current end.
+        keep_refused: Whether records that the target refuses are put aside, and the others go on.
+        skip: A record to pass over, once.
+        max_record: The most bytes of SQL or payload that a record may have.
+        max_frame: The longest frame that is accepted, in bytes.
+    """
+
+    name: str
+    publications: tuple[str, ...]
+    copy_data: bool = True
+    start: int | None = None
+    keep_refused: bool = False
+    skip: SkipRequest | None = None
+    max_record: int = DEFAULT_MAX_RECORD
+    max_frame: int = DEFAULT_MAX_FRAME
+
+
+class SubscriberService(Service):
+    """Keeps the tables of some publications up to date in a target.
+
+    Args:
+        reactor: The reactor.
+        endpoint: The master.
+        target: Where rows are put.
+        subscription: What is subscribed to.
+        cluster_id: This side's cluster id, by which a loop is noticed.
+        files: A path beside which a lock and an incoming snapshot may lie; None where no process can interfere
+            and nothing is copied.
+        timeouts: Deadlines of the connection.
+
+    Attributes:
+        finished: Fires with None when the service has stopped on demand, or with the error that ended it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        target: ITarget,
+        subscription: Subscription,
+        cluster_id: int,
+        files: Path | None = None,
+        timeouts: SubscriptionTimeouts | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._subscription = subscription
+        self._cluster_id = cluster_id
+        self._timeouts = timeouts
+        self._snapshot = None if files is None else _beside(files, subscription.name, "incoming")
+        self._worker = EngineWorker(reactor, f"spgrepl-subscription-{subscription.name}")
+        self._applier = Applier(
+            target,
+            subscription.publications,
+            None if files is None else _beside(files, subscription.name, "lock"),
+            subscription.skip,
+            subscription.keep_refused,
+        )
+        self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
+        self._client = ClientService(
+            NotingEndpoint(endpoint, self._connect_failed), LinkFactory(self._build_link), self._delay, reactor
+        )
+        self._retries = RetryPlan(reactor)
+        self._waiters = PositionWaiters(reactor, f"the subscription {subscription.name}")
+        self._link: SubscriberProtocol | FollowerProtocol | None = None
+        self._copy: CopyLink | None = None
+        self._copy_next = False
+        self._state = SubscriberState.STOPPED
+        self._error: SpgReplError | None = None
+        self._source: Status | None = None
+        self._source_heard = 0.0
+        self._stopping: Deferred[None] | None = None
+        self.finished: Deferred[None] = Deferred()
+
+    # -- the service ------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Look how far the subscription has come, then connect to the master."""
+        Service.startService(self)
+        self._state = SubscriberState.CONNECTING
+        self._worker.start()
+        self._worker.call(self._open).addCallbacks(self._opened, self._fail_with)
+
+    def _open(self) -> SubscriptionState | None:
+        state = self._applier.open()
+        if self._snapshot is not None:
+            self._snapshot.unlink(missing_ok=True)
+        return state
+
+    def _opened(self, state: SubscriptionState | None) -> None:
+        if self.running:
+            if state is not None:
+                self._waiters.reached(state.position)
+            self._client.startService()
+
+    def _fail_with(self, failure: Failure) -> None:
+        self._end(named_error(failure, self._log))
+
+    def _end(self, error: SpgReplError) -> None:
+        """Stop for good, because going on would not help."""
+        self._error = error
+        self._log.error("the subscription {name} stops: {error}", name=self._subscription.name, error=error)
+        self._shut_down().addCallback(lambda _: self._finish(error))
+
+    def stopService(self) -> Deferred[None]:
+        """Let go of the master, finish the batch in flight, and close the target."""
+        Service.stopService(self)
+        return self._shut_down().addCallback(lambda _: self._finish(None))
+
+    def _finish(self, error: SpgReplError | None) -> None:
+        if not self.finished.called:
+            self.finished.callback(None) if error is None else self.finished.errback(error)
+
+    @inlineCallbacks
+    def _close_all(self) -> Any:
+        if self._link is not None:
+            self._link.drop()
+        if self._client.running:
+            yield self._client.stopService()
+        self._queue.discard()
+        self._waiters.stop()
+        closing = self._worker.call(self._applier.close)
+        yield closing.addErrback(lambda failure: self._log.failure("closing the target", failure))
+        self._worker.stop()
+        self._state = SubscriberState.STOPPED
+
+    def _shut_down(self) -> Deferred[None]:
+        if self._stopping is None:
+            self._stopping = Deferred()
+            self._close_all().chainDeferred(self._stopping)
+        return follow_chain(self._stopping)
+
+    # -- connecting -------------------------------------------------------------------------------------------
+
+    def _build_link(self) -> IProtocol:
+        """The protocol of the next connection: for the rows that are there, or for the stream."""
+        wanted = self._subscription
+        if self._copy_next and self._snapshot is not None:
+            self._state = SubscriberState.COPYING
+            self._copy = CopyLink(
+                self._worker, self._applier, self._target, self._snapshot, self._copy_changed, self._copy_ended
+            )
+            link = FollowerProtocol(self._reactor, self._copy, StreamVersion.V2, max_frame=wanted.max_frame)
+            self._link = self._copy.attach(link)
+            return link
+        self._state = SubscriberState.CONNECTING
+        self._link = SubscriberProtocol(self._reactor, self, self._timeouts, wanted.max_frame, wanted.max_record)
+        return self._link
+
+    def _delay(self, _attempt: int) -> float:
+        self._state = SubscriberState.WAITING if self.running else SubscriberState.STOPPED
+        delay = self._retries.delay()
+        if delay:
+            self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
+        return delay
+
+    def _connect_failed(self, failure: Failure) -> None:
+        if self.running:
+            self._retries.failed()
+            self._error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
+
+    def _link_ended(self, reason: SpgReplError | None) -> None:
+        self._link = None
+        self._queue.discard()
+        if not self.running:
+            return
+        if reason is None:
+            # Closed by this side to go on with another kind of connection.
+            self._retries.at_once()
+            return
+        self._error = reason
+        self._log.warn("the connection has ended: {reason}", reason=reason)
+        if isinstance(reason, _FINAL):
+            self._end(reason)
+        elif isinstance(reason, ReplicationLoop):
+            self._retries.hopeless()
+        else:
+            self._retries.failed()
+
+    # -- the initial copy -------------------------------------------------------------------------------------
+
+    def _copy_changed(self, _: LinkState) -> None:
+        self._state = SubscriberState.COPYING
+
+    def _copy_ended(self, state: SubscriptionState | None, reason: SpgReplError | None) -> None:
+        self._copy = None
+        if state is not None:
+            self._copy_next = False
+            self._error = None
+            self._log.info(
+                "the rows of the initial copy are in place, at position {position}", position=state.position
+            )
+            self._progressed(state)
+        self._link_ended(reason)
+
+    # -- the stream's calls -----------------------------------------------------------------------------------
+
+    def prepare(self) -> Deferred[SubscriberHello]:
+        """See `ISubscriptionOwner`."""
+        # Behind a batch of the last connection that may still be in flight, and moves the state.
+        return self._worker.call(lambda: None).addCallback(self._prepared)
+
+    def _prepared(self, _: None) -> SubscriberHello:
+        self._queue.open()
+        state = self._applier.state
+        start = FenceComparison(state).start if state is not None else self._subscription.start or 0
+        return SubscriberHello(start, self._subscription.publications, self._cluster_id)
+
+    def replied(self, reply: SubscriberReply) -> Deferred[SubscriptionState]:
+        """See `ISubscriptionOwner`."""
+        if reply.cluster_id == self._cluster_id:
+            raise ReplicationLoop(
+                f"REPLICATION_LOOP: the master's cluster id {reply.cluster_id:016x} is this side's own: a "
+                f"database cannot subscribe to itself. Name another master, or another target"
+            )
+        state, wanted = self._applier.state, self._subscription
+        if state is None and not wanted.copy_data:
+            return self._worker.call(self._applier.start, reply.effective_start)
+        if state is None or (state.position == 0 and reply.effective_start > 0 and wanted.copy_data):
+            # Only now is it known that the master serves us and is another one: the rows can be asked for.
+            return self._begin_copy()
+        if state.position == 0 and reply.effective_start > 0:
+            raise StartLost(
+                f"the master's log grew from position 0 to {reply.effective_start} before anything of it was "
+                f"received, and position 0 cannot be asked for: make the subscription anew, with the rows that "
+                f"are there"
+            )
+        return succeed(state)
+
+    def _begin_copy(self) -> Deferred[SubscriptionState]:
+        self._copy_next = True
+        if self._link is not None:
+            self._link.drop()
+        return Deferred()
+
+    def received(self, frames: RecordFrames, first: int) -> None:
+        """See `ISubscriptionOwner`."""
+        self._queue.push(frames, first)
+        if self._queue.full and self._link is not None:
+            self._link.pause()
+
+    def master_status(self, status: Status) -> None:
+        """See `ISubscriptionOwner`."""
+        self._source = status
+        self._source_heard = self._reactor.seconds()
+        if self._retries.is_stable():
+            self._error = None
+
+    def state_changed(self, state: SubscriptionLinkState) -> None:
+        """See `ISubscriptionOwner`."""
+        if state is SubscriptionLinkState.STREAMING:
+            self._state = SubscriberState.STREAMING
+            self._retries.streaming()
+            if isinstance(self._error, (PeerClosed, PeerTimeout, ReplicationLoop)):
+                self._error = None
+
+    def subscription_closed(self, reason: SpgReplError | None) -> None:
+        """See `ISubscriptionOwner`."""
+        self._link_ended(reason)
+
+    # -- the queue's calls ------------------------------------------------------------------------------------
+
+    def _progressed(self, state: SubscriptionState) -> None:
+        self._retries.progressed()
+        # An error at a record is over when that record is applied.
+        at = getattr(self._error, "position", None)
+        if at is None or state.position > at:
+            self._error = None
+        self._waiters.reached(state.position)
+        link = self._link
+        if isinstance(link, SubscriberProtocol) and link.received is not None and self._queue.drained:
+            link.resume()
+
+    def _apply_failed(self, failure: Failure) -> None:
+        error = named_error(failure, self._log)
+        if self._applier.state is not None:
+            # What stands before the record at fault may have been kept.
+            self._waiters.reached(self._applier.state.position)
+        self._error = error
+        if self._link is not None:
+            self._link.drop(error)
+
+    # -- what is told -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> SubscriberState:
+        """What the subscription is doing."""
+        return self._state
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """Wait until everything published up to a position is in the target.
+
+        Args:
+            position: A position in the master's log, in bytes.
+            timeout: The longest wait in seconds; None waits for ever.
+
+        Returns:
+            A Deferred that fires with the position that has been reached, or fails with `WaitTimeout` or
+            `ServiceStopped`.
+        """
+        return self._waiters.wait(position, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` shows: plain values, for JSON."""
+        state, source, link = self._applier.state, self._source, self._link
+        applied = None if state is None else state.position
+        known = source is not None and applied is not None
+        silent = max(0.0, self._reactor.seconds() - self._source_heard)
+        return {
+            "role": "subscriber",
+            "state": self._state.value,
+            "engine": self._target.kind,
+            "name": self._subscription.name,
+            "publications": list(self._subscription.publications),
+            "positions": {
+                "source": source and source.length,
+                "received": link.received if isinstance(link, SubscriberProtocol) else None,
+                "durable": applied,
+                "applied": applied,
+            },
+            "effective_start": None if state is None else state.effective_start,
+            "lag": {
+                "bytes": max(0, source.length - applied) if source and applied is not None else None,
+                "seconds": round(silent, 3) if known else None,
+            },
+            "copy": self._copy and self._copy.progress,
+            "error": self._error and str(self._error),
+            **self._target.statistics(),
+        }
+
+
+def _beside(path: Path, name: str, suffix: str) -> Path:
+    """A file of a subscription beside its target, whatever characters its name has."""
+    return path.with_name(f"{path.name}.{quote(name, safe='')}.{suffix}")
