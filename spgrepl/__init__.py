@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spgrepl.status.resource import build_site
     from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
     from spgrepl.subscriber.role import SubscriberRole, SubscriberSettings
+    from spgrepl.subscriber.runner import SubscriptionRunner
     from spgrepl.subscriber.service import SubscriberService, Subscription
     from spgrepl.wal.reader import Damage, LogReport, iterate_records, scan_log
     from spgrepl.wal.records import Record
@@ -72,6 +73,7 @@ _MODULES = {
     "SubscriberService": "subscriber.service",
     "SubscriberSettings": "subscriber.role",
     "Subscription": "subscriber.service",
+    "SubscriptionRunner": "subscriber.runner",
     "SubscriptionState": "subscriber.interfaces",
     "WalLevel": "wal_level",
     "WalTailer": "wal.tailer",
@@ -118,6 +120,7 @@ __all__ = [
     "SubscriberService",
     "SubscriberSettings",
     "Subscription",
+    "SubscriptionRunner",
     "SubscriptionState",
     "WalLevel",
     "WalTailer",

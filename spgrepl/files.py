@@ -49,6 +49,16 @@ class DatabasePaths:
         return self.wal.with_name(self.wal.name + ".lock")
 
     @property
+    def subscription_marks(self) -> Path:
+        """The file by which a primary's subscriptions stay in agreement with its log."""
+        return self.wal.with_name(self.wal.name + ".subscriptions")
+
+    @property
+    def control_socket(self) -> Path:
+        """The UNIX socket where the running server takes statements."""
+        return self.wal.with_name(self.wal.name + ".control")
+
+    @property
     def folder(self) -> Path:
         """The folder of cold segments and manifest, named after the database's stem."""
         return self.database.with_name(self.database.stem + ".spg")

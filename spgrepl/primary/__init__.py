@@ -1,6 +1,6 @@
 """The primary: a SQLite database whose writes are logged, so that copies can follow."""
 
 from spgrepl.primary.primary import Primary
-from spgrepl.primary.session import QueryResult
+from spgrepl.results import Position, QueryResult
 
-__all__ = ["Primary", "QueryResult"]
+__all__ = ["Position", "Primary", "QueryResult"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
@@ -15,7 +16,15 @@ from twisted.python.threadpool import ThreadPool
 
 from spgrepl.engines.sqlite_session import prepare_session
 from spgrepl.errors import EngineFailed, StatementFailed
-from spgrepl.primary.session import QueryResult
+from spgrepl.publications.catalog import show
+from spgrepl.publications.statements import (
+    CatalogChange,
+    CatalogLook,
+    ControlSyntaxError,
+    is_control,
+    parse_control,
+)
+from spgrepl.results import QueryResult
 from spgrepl.sqltext import SqlValue
 
 Parameters = Sequence[SqlValue] | Mapping[str, SqlValue]
@@ -44,6 +53,14 @@ _NOT_READING = frozenset(
 )
 
 
+_NOT_A_LOOK = {
+    True: "a query only reads: change publications and subscriptions with execute() or transaction()",
+    False: "the database cannot answer what is asked of a server: use Primary.query() or `spgrepl exec`",
+}
+
+_T = TypeVar("_T")
+
+
 class DatabaseReader:
     """A connection that only reads. Blocking; used by one thread at a time.
 
@@ -56,6 +73,7 @@ class DatabaseReader:
     """
 
     def __init__(self, database: Path, busy_seconds: float = 10.0) -> None:
+        self._database = database
         try:
             self._connection = sqlite3.connect(
                 f"{database.absolute().as_uri()}?mode=ro",
@@ -83,7 +101,7 @@ class DatabaseReader:
     def query(
         self, sql: str, parameters: Parameters = (), given_up: Callable[[], bool] | None = None
     ) -> QueryResult:
-        """Run one statement that reads.
+        """Run one statement that reads, SHOW PUBLICATIONS and SHOW SUBSCRIPTIONS among them.
 
         Args:
             sql: The statement.
@@ -96,6 +114,8 @@ class DatabaseReader:
         Raises:
             StatementFailed: SQLite refuses it, it would write, or it was given up.
         """
+        if is_control(sql):
+            return self._show(sql, parameters)
         # Asked by the query itself, for SQLite forgets an interruption that comes just before it begins.
         self._connection.set_progress_handler(given_up, _ASK_EVERY)
         try:
@@ -110,6 +130,42 @@ class DatabaseReader:
             raise StatementFailed(str(error), sql) from error
         columns = tuple(column[0] for column in cursor.description or ())
         return QueryResult(columns, rows)
+
+    def _show(self, sql: str, parameters: Parameters) -> QueryResult:
+        try:
+            statement = parse_control(sql)
+        except ControlSyntaxError as error:
+            raise StatementFailed(str(error), sql) from error
+        if not isinstance(statement, CatalogLook):
+            raise StatementFailed(_NOT_A_LOOK[isinstance(statement, CatalogChange)], sql)
+        if parameters:
+            raise StatementFailed("SHOW takes no parameters: leave them out", sql)
+        return self.read(lambda connection: show(connection, statement))
+
+    def read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read several tables as they are at one moment.
+
+        Args:
+            read: Reads from the connection; called inside a transaction.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            EngineFailed: The database cannot be read at present.
+        """
+        connection = self._connection
+        # The authorizer is for the statements of others, who may not begin transactions.
+        connection.set_authorizer(None)
+        try:
+            connection.execute("BEGIN")
+            return read(connection)
+        except sqlite3.Error as error:
+            raise EngineFailed(f"{self._database} cannot be read at present: {error}") from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.set_authorizer(self._judge)
 
     def close(self) -> None:
         """Close the connection."""

@@ -8,6 +8,7 @@ open there is ended with a ROLLBACK, so that nothing that anybody may have read 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -17,12 +18,12 @@ from twisted.logger import Logger
 from spgrepl.engines.interfaces import Fence, ReplayState
 from spgrepl.errors import LocalFilesDamaged, RecordError, StatementFailed, StatementRefused
 from spgrepl.follower.fence import crc_of_range
+from spgrepl.primary.marks import LoggedMark, SubscriptionMark
 from spgrepl.primary.session import WriterSession
-from spgrepl.publications.catalog import note_control
 from spgrepl.wal.parser import RecordBatch
 from spgrepl.wal.reader import Damage, iterate_records, scan_log
 from spgrepl.wal.records import RecordFormat, encode_v2
-from spgrepl.wal.units import Section, UnitCutter
+from spgrepl.wal.units import Section, UnitCutter, Work
 from spgrepl.wal.writer import LogWriter
 
 _log = Logger()
@@ -135,7 +136,9 @@ def mend_tail(log: LogWriter, tail: LogTail) -> None:
     log.sync()
 
 
-def roll_forward(session: WriterSession, log: LogWriter, start: int, max_record: int) -> ReplayState:
+def roll_forward(
+    session: WriterSession, log: LogWriter, start: int, max_record: int, marks: Sequence[LoggedMark] = ()
+) -> ReplayState:
     """Run what a log holds beyond the database's position.
 
     Args:
@@ -143,6 +146,7 @@ def roll_forward(session: WriterSession, log: LogWriter, start: int, max_record:
         log: The log, which ends outside of any transaction.
         start: The database's position.
         max_record: The most bytes of SQL or payload that a record may have.
+        marks: Which parts of the log belong to subscriptions, and how far these come with them.
 
     Returns:
         The state that the database has now; its position is the log's length.
@@ -153,10 +157,11 @@ def roll_forward(session: WriterSession, log: LogWriter, start: int, max_record:
     """
     state = ReplayState(start, 0)
     cutter = UnitCutter()
+    valid = [mark for mark in marks if mark.crc == crc_of_range(log.fileno(), mark.start, mark.end)]
     try:
         for batch in iterate_records(log.path, start, max_record, end=log.length):
             for section in cutter.cut(batch, len(batch)):
-                state = _run_section(session, log.path, batch, section, state)
+                state = _run_section(session, log.path, batch, section, state, valid)
     except RecordError as error:
         raise LocalFilesDamaged(f"{log.path} is broken {error}; {_ADVICE}") from error
     finally:
@@ -172,7 +177,12 @@ def roll_forward(session: WriterSession, log: LogWriter, start: int, max_record:
 
 
 def _run_section(
-    session: WriterSession, path: Path, batch: RecordBatch, section: Section, state: ReplayState
+    session: WriterSession,
+    path: Path,
+    batch: RecordBatch,
+    section: Section,
+    state: ReplayState,
+    marks: Sequence[LoggedMark],
 ) -> ReplayState:
     if section.rolled_back:
         session.rollback()
@@ -185,9 +195,7 @@ def _run_section(
             f"wrote there; {_ADVICE}"
         )
     try:
-        session.reapply([sql.decode("utf-8") for sql in work.statements])
-        for control in work.controls:
-            note_control(session.connection, control.sql)
+        session.reapply([sql.decode("utf-8") for sql in _in_order(work)])
     except (StatementFailed, StatementRefused, UnicodeDecodeError) as error:
         raise LocalFilesDamaged(
             f"a statement of {path} behind position {state.position} does not fit the database: {error}; {_ADVICE}"
@@ -198,6 +206,19 @@ def _run_section(
     covered = batch.data[: position - batch.position]
     fence = Fence(batch.position, crc32(covered)) if batch.position > 0 else None
     done = ReplayState(position, 0, fence)
+    for mark in marks:
+        if state.position <= mark.start and mark.end <= position:
+            session.write_mark(SubscriptionMark(mark.name, None, mark.state))
     session.write_state(done)
     session.commit()
     return done
+
+
+def _in_order(work: Work) -> Iterator[bytes]:
+    """All statements as they stand in the log: one on the catalogue may stand before a ROLLBACK TO."""
+    done = 0
+    for control in work.controls:
+        yield from work.statements[done : control.before]
+        yield control.sql
+        done = control.before
+    yield from work.statements[done:]

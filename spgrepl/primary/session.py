@@ -12,31 +12,30 @@ from twisted.logger import Logger
 from spgrepl.engines import sqlite_state
 from spgrepl.engines.interfaces import ReplayState
 from spgrepl.engines.sqlite_session import STORAGE_FAULTS, prepare_session
-from spgrepl.errors import EngineFailed, LocalFilesDamaged, NotReplayable, SpgReplError, StatementFailed
+from spgrepl.errors import (
+    EngineFailed,
+    LocalFilesDamaged,
+    NotReplayable,
+    ServiceStopped,
+    SpgReplError,
+    StatementFailed,
+)
 from spgrepl.primary.defaults import TableDefaults, fill_in_defaults, read_dependent_defaults
 from spgrepl.primary.determinism import Moment, Outcome, rewrite
 from spgrepl.primary.functions import TIME_FUNCTIONS, Evaluator, FunctionNet, explain
 from spgrepl.primary.guard import ObjectGuard
+from spgrepl.primary.marks import SubscriptionMark
 from spgrepl.primary.statements import Effect, Statement, check_text, prepare
-from spgrepl.sqltext import SqlValue, quote_name
+from spgrepl.publications.catalog import note_change, note_control, reason_against, show
+from spgrepl.publications.statements import CatalogChange, CatalogLook, is_control
+from spgrepl.results import QueryResult
+from spgrepl.sqltext import quote_name
+from spgrepl.subscriber.stored_state import begin_subscription, keep_skipped, move_subscription
 from spgrepl.wal.records import encode_statement, encode_v2
 
 _SAVEPOINT = "spgrepl_request"
 _LAST_ROWID = 2**63 - 1
 _SCHEMA_EFFECTS = frozenset({Effect.SCHEMA, Effect.COPY, Effect.TRIGGER, Effect.SAVEPOINT})
-
-
-@attrs.frozen
-class QueryResult:
-    """Rows that a statement returned.
-
-    Attributes:
-        columns: The columns' names.
-        rows: The rows, each a tuple of as many values: None, int, float, str or bytes.
-    """
-
-    columns: tuple[str, ...]
-    rows: list[tuple[SqlValue, ...]]
 
 
 @attrs.frozen
@@ -46,10 +45,12 @@ class Request:
     Attributes:
         statements: The statements' texts.
         transaction: Whether they are a transaction; if not, there is one statement.
+        mark: The subscription whose rows they are, and how far it comes with them; None for all others.
     """
 
     statements: tuple[str, ...]
     transaction: bool = False
+    mark: SubscriptionMark | None = None
 
     @property
     def size(self) -> int:
@@ -62,14 +63,16 @@ class Applied:
     """A request that was run.
 
     Attributes:
-        records: Its records for the log.
+        records: Its records for the log; none where it only looked.
         statements: The texts that were run, as they stand in the records.
         results: What its statements returned, those that return rows.
+        mark: The subscription whose rows they are; None for all others.
     """
 
     records: bytes
     statements: tuple[str, ...]
     results: tuple[QueryResult, ...]
+    mark: SubscriptionMark | None = None
 
 
 class WriterSession:
@@ -91,6 +94,7 @@ class WriterSession:
         self._guard = ObjectGuard()
         self._defaults: TableDefaults | None = None
         self._data_version: int | None = None
+        self._durable = False
         # Without a cache every statement is compiled, and so seen by the guard.
         self.connection = sqlite3.connect(
             database, timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=0
@@ -128,12 +132,18 @@ class WriterSession:
         """Whether a transaction is open."""
         return self.connection.in_transaction
 
-    def begin(self) -> None:
+    def begin(self, durable: bool = False) -> None:
         """Begin the transaction of a group of requests.
+
+        Args:
+            durable: Whether its commit has to survive a loss of power by itself, without the log.
 
         Raises:
             EngineFailed: Another program holds the lock, or the disk refuses.
         """
+        if durable is not self._durable:
+            self._storage(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         self._storage("BEGIN IMMEDIATE")
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         if version != self._data_version:
@@ -192,6 +202,8 @@ class WriterSession:
         self._storage(f"SAVEPOINT {_SAVEPOINT}")
         try:
             applied = self._apply(request, instant)
+            if request.mark is not None:
+                self.write_mark(request.mark)
         except SpgReplError:
             self._undo()
             raise
@@ -212,16 +224,39 @@ class WriterSession:
         for number, sql in enumerate(request.statements, 1):
             try:
                 statement = prepare(sql, self._max_record, request.transaction)
-                moment = Moment(instant, outcome)
-                text = self._rewritten(statement, moment)
-                result, outcome = self._execute(text, statement, outcome)
+                if statement.control is not None:
+                    text, result = statement.text, self._control(statement.control, statement.text)
+                else:
+                    text = self._rewritten(statement, Moment(instant, outcome))
+                    result, outcome = self._execute(text, statement, outcome)
             except StatementFailed as error:
                 error.number, error.sql = number, sql
                 raise
-            texts.append(text)
+            if statement.logged:
+                texts.append(text)
             if result is not None:
                 results.append(result)
-        return Applied(_encode(texts, request.transaction), tuple(texts), tuple(results))
+        return Applied(_encode(texts, request.transaction), tuple(texts), tuple(results), request.mark)
+
+    def write_mark(self, mark: SubscriptionMark) -> None:
+        """Write how far a subscription has come, inside the open transaction.
+
+        Raises:
+            ServiceStopped: The subscription is not where its rows follow on: it was dropped, or begun anew.
+            EngineFailed: The disk refuses.
+        """
+        try:
+            if mark.known is None:
+                begin_subscription(self.connection, mark.name, mark.state)
+            elif not move_subscription(self.connection, mark.name, mark.known, mark.state):
+                raise ServiceStopped(
+                    f"the subscription {mark.name} does not stand at position {mark.known.position} any more: it "
+                    f"was dropped, or begun anew"
+                )
+            for position, record, sql, reason in mark.skipped:
+                keep_skipped(self.connection, mark.name, position, record, sql, reason)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _rewritten(self, statement: Statement, moment: Moment) -> str:
         """The text to run and to log, which may be longer than what the caller handed over."""
@@ -259,6 +294,19 @@ class WriterSession:
             result = QueryResult(tuple(column[0] for column in cursor.description), rows)
         return result, _outcome(cursor, text, before)
 
+    def _control(self, statement: CatalogChange | CatalogLook, text: str) -> QueryResult | None:
+        """Show the catalogue, or judge a change of it and make it."""
+        try:
+            if isinstance(statement, CatalogLook):
+                return show(self.connection, statement)
+            reason = reason_against(self.connection, statement)
+            if reason is not None:
+                raise StatementFailed(reason, text)
+            note_change(self.connection, statement)
+        except sqlite3.Error as error:
+            raise self._refusal(error, text) from error
+        return None
+
     def _refusal(self, error: Exception, text: str) -> SpgReplError:
         caught, denied = self._net.take(), self._guard.take()
         if caught is not None:
@@ -282,12 +330,16 @@ class WriterSession:
 
         Raises:
             StatementFailed: SQLite refuses one.
+            StatementRefused: One on the catalogue cannot be read.
             EngineFailed: The disk refuses.
         """
         self._defaults = None
         for number, text in enumerate(statements, 1):
             try:
-                self.connection.execute(text).fetchall()
+                if is_control(text):
+                    note_control(self.connection, text.encode("utf-8"))
+                else:
+                    self.connection.execute(text).fetchall()
             except (sqlite3.Error, sqlite3.Warning) as error:
                 refusal = self._refusal(error, text)
                 if isinstance(refusal, StatementFailed):
@@ -324,6 +376,8 @@ def _outcome(cursor: sqlite3.Cursor, text: str, before: Outcome) -> Outcome:
 
 
 def _encode(texts: Sequence[str], transaction: bool) -> bytes:
+    if not texts:
+        return b""
     if not transaction:
         return encode_statement(texts[0].encode("utf-8"))
     return b"".join(encode_v2(sql) for sql in (b"BEGIN", *(text.encode("utf-8") for text in texts), b"COMMIT"))

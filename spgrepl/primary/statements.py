@@ -10,7 +10,12 @@ import attrs
 from spgrepl.engines.own_names import ForbiddenStatement, refuse_forbidden
 from spgrepl.engines.sqlite_state import OWN_PREFIX
 from spgrepl.errors import StatementFailed
-from spgrepl.primary.control import refuse_control
+from spgrepl.publications.statements import (
+    CatalogChange,
+    CatalogLook,
+    ControlSyntaxError,
+    parse_control,
+)
 from spgrepl.sqltext import Token, TokenKind, main_verb, significant_tokens, split_statements
 from spgrepl.wal.transactions import StatementKind, statement_kind
 
@@ -33,6 +38,9 @@ class Effect(enum.Enum):
     SAVEPOINT = "savepoint"
     """It sets, releases or goes back to a savepoint inside a transaction."""
 
+    CATALOG = "catalog"
+    """It changes the catalogue of publications and subscriptions, or shows it."""
+
 
 @attrs.frozen
 class Statement:
@@ -43,11 +51,18 @@ class Statement:
         effect: What it does.
         tokens: Its tokens without blanks and comments. None where nothing in it needs a closer look: it is one
             plain statement that changes rows and calls nothing that might differ on a copy.
+        control: What it says, where it is a statement on the catalogue.
     """
 
     text: str
     effect: Effect
     tokens: list[Token] | None = None
+    control: CatalogChange | CatalogLook | None = None
+
+    @property
+    def logged(self) -> bool:
+        """Whether it stands in the log; one that only shows something does not."""
+        return not isinstance(self.control, CatalogLook)
 
 
 _PLAIN = re.compile(r"(?:INSERT|UPDATE|DELETE|REPLACE)\s", re.IGNORECASE)
@@ -119,7 +134,7 @@ def check_text(sql: str, max_length: int) -> None:
 
 def _classify(text: str, in_transaction: bool) -> Statement:
     if statement_kind(text.encode("utf-8")) is StatementKind.CONTROL:
-        refuse_control(text)
+        return _control(text)
     tokens = significant_tokens(text)
     verb = main_verb(tokens)
     if verb in _REFUSED_VERBS:
@@ -137,6 +152,20 @@ def _classify(text: str, in_transaction: bool) -> Statement:
             text,
         )
     return Statement(text, _effect(verb, tokens), tokens)
+
+
+def _control(text: str) -> Statement:
+    try:
+        control = parse_control(text)
+    except ControlSyntaxError as error:
+        raise StatementFailed(str(error), text) from error
+    if not isinstance(control, CatalogChange | CatalogLook):
+        raise StatementFailed(
+            "effective_wal_level and WAIT FOR WAL POSITION are about the server and not the database: run this "
+            "alone, outside of a transaction",
+            text,
+        )
+    return Statement(text, Effect.CATALOG, control=control)
 
 
 def _refuse_own_names(text: str) -> None:

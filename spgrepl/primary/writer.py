@@ -27,8 +27,10 @@ from spgrepl.errors import (
     SpgReplError,
 )
 from spgrepl.files import DatabasePaths, LockFile, load_cluster_id
+from spgrepl.primary.marks import LoggedMark, MarkFile, logged
 from spgrepl.primary.recovery import LogTail, examine_log, mend_tail, roll_forward
-from spgrepl.primary.session import Applied, QueryResult, Request, WriterSession
+from spgrepl.primary.session import Applied, Request, WriterSession
+from spgrepl.results import QueryResult
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wal.writer import LogWriter
 
@@ -38,7 +40,7 @@ class Written:
     """A request that was applied, logged and made durable.
 
     Attributes:
-        position: The position in the log behind it, in bytes.
+        position: The position in the log behind it, in bytes; where it only looked, the position that it saw.
         results: What its statements returned, those that return rows.
     """
 
@@ -70,6 +72,7 @@ class DatabaseWriter:
         self._clock = clock
         self._lock = LockFile(paths.writer_lock, f"writes {paths.database}")
         self._log = LogWriter(paths.wal)
+        self._marks = MarkFile(paths.subscription_marks)
         self._opened: WriterSession | None = None
         self._state = ReplayState(0, 0)
         self._unusable: LocalError | None = None
@@ -182,7 +185,7 @@ class DatabaseWriter:
 
     def _run_group(self, requests: Sequence[Request], stop_at_failure: bool) -> list[Answer]:
         session = self._session()
-        session.begin()
+        session.begin(durable=any(request.mark is not None for request in requests))
         try:
             outcomes = self._apply_all(session, requests, stop_at_failure)
             table = session.table_with_last_rowid()
@@ -218,6 +221,8 @@ class DatabaseWriter:
         session.begin()
         for applied in done:
             session.reapply(applied.statements)
+            if applied.mark is not None:
+                session.write_mark(applied.mark)
 
     def _without_last_rowid(self, table: str, requests: Sequence[Request], stop_at_failure: bool) -> list[Answer]:
         """Run requests singly, to refuse the one that wrote the highest row number, or met it."""
@@ -248,15 +253,34 @@ class DatabaseWriter:
             else:
                 answers.append(outcome)
         records = b"".join(outcome.records for outcome in outcomes if isinstance(outcome, Applied))
+        if not records:
+            if any(isinstance(outcome, Applied) and outcome.mark is not None for outcome in outcomes):
+                session.commit()
+            return answers
         state = ReplayState(position, 0, Fence(start, crc32(records)) if start > 0 else None)
         session.write_state(state)
+        self._write_marks(start, outcomes)
         self._append(records)
         try:
             session.commit()
             self._state = state
         except EngineFailed as error:
-            return self._applied_later(session, answers, error)
+            return self._applied_later(session, outcomes, answers, error)
         return answers
+
+    def _write_marks(self, start: int, outcomes: Sequence[Applied | SpgReplError]) -> None:
+        """Say which part of the log will hold rows of subscriptions, before they are there."""
+        marks: list[LoggedMark] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Applied):
+                if outcome.mark is not None and outcome.records:
+                    marks.append(logged(outcome.mark, outcome.records, start))
+                start += len(outcome.records)
+        if marks:
+            try:
+                self._marks.write(marks)
+            except OSError as error:
+                raise EngineFailed(f"{self._paths.subscription_marks} cannot be written: {error}") from error
 
     def _append(self, records: bytes) -> None:
         """Append to the log and make it durable, or leave it as it was."""
@@ -279,7 +303,13 @@ class DatabaseWriter:
             )
             raise self._unusable from error
 
-    def _applied_later(self, session: WriterSession, answers: list[Answer], error: EngineFailed) -> list[Answer]:
+    def _applied_later(
+        self,
+        session: WriterSession,
+        outcomes: Sequence[Applied | SpgReplError],
+        answers: list[Answer],
+        error: EngineFailed,
+    ) -> list[Answer]:
         """The log holds what the database could not commit: run it again now, or else before the next group."""
         try:
             session.rollback()
@@ -291,9 +321,9 @@ class DatabaseWriter:
                     f"is over: do not repeat it",
                     answer.position,
                 )
-                if isinstance(answer, Written)
+                if isinstance(outcome, Applied) and isinstance(answer, Written) and outcome.records
                 else answer
-                for answer in answers
+                for outcome, answer in zip(outcomes, answers, strict=True)
             ]
         return answers
 
@@ -301,7 +331,8 @@ class DatabaseWriter:
         """Run what the log holds beyond the database's position."""
         session = self._session()
         if self._state.position < self._log.length:
-            self._state = roll_forward(session, self._log, self._state.position, self._max_record)
+            marks = self._marks.read()
+            self._state = roll_forward(session, self._log, self._state.position, self._max_record, marks)
 
     def _session(self) -> WriterSession:
         if self._unusable is not None:

@@ -1,17 +1,30 @@
-"""The catalogue of publications and subscriptions in a SQLite database: what the log said of them."""
+"""The catalogue of publications and subscriptions in a SQLite database.
+
+It is two tables of spgrepl's own, so it survives a restart, travels with snapshots, and changes in the very
+transaction in which a statement stands.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 
+from spgrepl.engines.sqlite_state import OWN_PREFIX, ROLE_FOLLOWER, read_state
 from spgrepl.errors import StatementRefused
 from spgrepl.publications.statements import (
+    CatalogChange,
+    CatalogLook,
     CreatePublication,
     CreateSubscription,
     DropPublication,
+    DropSubscription,
+    Scope,
+    ShowPublications,
     parse_catalog_change,
 )
+from spgrepl.publications.stored import read_publications
+from spgrepl.results import QueryResult
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS spgrepl_publications "
@@ -19,10 +32,18 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS spgrepl_subscriptions "
     "(name TEXT PRIMARY KEY, connection TEXT NOT NULL, publications TEXT NOT NULL)",
 )
+_SCOPES = {
+    Scope.ALL: "FOR ALL TABLES",
+    Scope.ONLY: "FOR TABLE ",
+    Scope.EXCEPT: "FOR ALL TABLES EXCEPT ",
+}
+
+
+# -- changing -------------------------------------------------------------------------------------------------
 
 
 def note_control(connection: sqlite3.Connection, statement: bytes) -> None:
-    """Take a statement of PROTOCOL section 5 into the catalogue, inside the transaction that is open.
+    """Take a statement of a log into the catalogue, inside the transaction that is open.
 
     A name that exists is replaced and a missing one dropped without complaint: the master has judged that, and
     older ones logged the drop of a missing name as a success.
@@ -32,14 +53,18 @@ def note_control(connection: sqlite3.Connection, statement: bytes) -> None:
         statement: The statement in UTF-8; one that changes no catalogue (SHOW, SET, WAIT FOR) does nothing.
 
     Raises:
-        StatementRefused: It is not of that section's form.
+        StatementRefused: It is not of the form of PROTOCOL section 5.
     """
     try:
         change = parse_catalog_change(statement.decode("utf-8"))
     except ValueError as error:
         raise StatementRefused(0, statement, str(error)) from error
-    if change is None:
-        return
+    if change is not None:
+        note_change(connection, change)
+
+
+def note_change(connection: sqlite3.Connection, change: CatalogChange) -> None:
+    """Make a change of the catalogue, inside the transaction that is open; see `note_control`."""
     for table in _TABLES:
         connection.execute(table)
     if isinstance(change, CreatePublication):
@@ -53,5 +78,113 @@ def note_control(connection: sqlite3.Connection, statement: bytes) -> None:
             (change.name, change.connection, json.dumps(change.publications)),
         )
     else:
-        kind = "publications" if isinstance(change, DropPublication) else "subscriptions"
-        connection.execute(f"DELETE FROM spgrepl_{kind} WHERE name = ?", (change.name,))
+        connection.execute(f"DELETE FROM spgrepl_{_kind(change)}s WHERE name = ?", (change.name,))
+    if isinstance(change, CreateSubscription | DropSubscription) and _has_table(connection, "spgrepl_subscriber"):
+        # How far an earlier one of that name had come says nothing of this one.
+        connection.execute("DELETE FROM spgrepl_subscriber WHERE name = ?", (change.name,))
+
+
+def _kind(change: CatalogChange) -> str:
+    return "publication" if isinstance(change, CreatePublication | DropPublication) else "subscription"
+
+
+# -- judging --------------------------------------------------------------------------------------------------
+
+
+def reason_against(connection: sqlite3.Connection, change: CatalogChange) -> str | None:
+    """Why a primary cannot accept a change of its catalogue.
+
+    Args:
+        connection: The primary's database.
+        change: What is asked for.
+
+    Returns:
+        What is in the way and what to do; None where nothing is.
+    """
+    kind, name = _kind(change), change.name
+    exists = (
+        _has_table(connection, f"{OWN_PREFIX}{kind}s")
+        and connection.execute(f"SELECT 1 FROM {OWN_PREFIX}{kind}s WHERE name = ?", (name,)).fetchone()
+    )
+    if isinstance(change, DropPublication | DropSubscription):
+        if exists or change.missing_ok:
+            return None
+        return f'there is no {kind} "{name}": SHOW {kind.upper()}S lists those that exist, IF EXISTS is content'
+    if exists:
+        return f'the {kind} "{name}" exists already: drop it first, or choose another name'
+    if isinstance(change, CreatePublication):
+        return next(_reasons_against_tables(connection, change.tables), None)
+    return None
+
+
+def _reasons_against_tables(connection: sqlite3.Connection, tables: tuple[str, ...]) -> Iterator[str]:
+    for table in tables:
+        if table.lower().startswith(OWN_PREFIX):
+            yield f'"{table}" belongs to spgrepl: its own tables are never published'
+            continue
+        found = connection.execute(
+            "SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')", (table,)
+        ).fetchone()
+        if found is None and "." in table:
+            yield f'there is no table "{table}": SQLite knows no schemas, all tables are in public'
+        elif found is None or table.lower().startswith("sqlite_"):
+            yield f'there is no table "{table}": create it first'
+        elif found[0] == "view":
+            yield f'"{table}" is a view, which holds no rows of its own: publish its tables'
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+    return found.fetchone() is not None
+
+
+# -- reading --------------------------------------------------------------------------------------------------
+
+
+def read_subscriptions(connection: sqlite3.Connection) -> list[CreateSubscription]:
+    """Read all subscriptions, by name; a follower's copy holds those of its master, which it never starts."""
+    if not _has_table(connection, "spgrepl_subscriptions"):
+        return []
+    rows = connection.execute("SELECT name, connection, publications FROM spgrepl_subscriptions ORDER BY name")
+    return [CreateSubscription(name, where, tuple(json.loads(names))) for name, where, names in rows]
+
+
+def show(connection: sqlite3.Connection, statement: CatalogLook) -> QueryResult:
+    """Answer SHOW PUBLICATIONS or SHOW SUBSCRIPTIONS.
+
+    Args:
+        connection: The database, inside a transaction: several tables are read.
+        statement: What to show.
+
+    Raises:
+        LocalFilesDamaged: The catalogue holds what spgrepl does not write.
+    """
+    if isinstance(statement, ShowPublications):
+        return _show_publications(connection)
+    return _show_subscriptions(connection)
+
+
+def _show_publications(connection: sqlite3.Connection) -> QueryResult:
+    return QueryResult(
+        ("name", "scope", "table_count"),
+        [
+            (one.name, _SCOPES[one.scope] + ", ".join(one.tables), len(one.tables) or None)
+            for _, one in sorted(read_publications(connection).by_name.items())
+        ],
+    )
+
+
+def _show_subscriptions(connection: sqlite3.Connection) -> QueryResult:
+    stored = read_state(connection)
+    # A follower learns its master's subscriptions from the log, and must not start them.
+    enabled = int(stored is None or stored.role != ROLE_FOLLOWER)
+    received: dict[str, int] = {}
+    if _has_table(connection, "spgrepl_subscriber"):
+        received = dict(connection.execute("SELECT name, position FROM spgrepl_subscriber").fetchall())
+    return QueryResult(
+        ("name", "conn_str", "publications", "enabled", "last_received_pos"),
+        [
+            (one.name, one.connection, ", ".join(one.publications), enabled, received.get(one.name))
+            for one in read_subscriptions(connection)
+        ],
+    )

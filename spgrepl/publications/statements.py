@@ -1,11 +1,39 @@
-"""The publication and subscription statements that stand in a log (PROTOCOL section 5)."""
+"""The statements that replication itself understands (PROTOCOL section 5)."""
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable
 
 import attrs
+
+from spgrepl.errors import UsageError
+from spgrepl.publications.words import END, RESERVED, ControlSyntaxError, StatementReader, fold_name, shorten
+from spgrepl.wal.transactions import StatementKind, statement_kind
+from spgrepl.wal_level import Level
+
+__all__ = [
+    "CatalogChange",
+    "CatalogLook",
+    "ControlStatement",
+    "ControlSyntaxError",
+    "CreatePublication",
+    "CreateSubscription",
+    "DropPublication",
+    "DropSubscription",
+    "Scope",
+    "ServerStatement",
+    "SetWalLevel",
+    "ShowPublications",
+    "ShowSubscriptions",
+    "ShowWalLevel",
+    "WaitForPosition",
+    "fold_name",
+    "is_control",
+    "parse_catalog_change",
+    "parse_control",
+]
 
 
 class Scope(enum.Enum):
@@ -42,50 +70,104 @@ class CreateSubscription:
 
 @attrs.frozen
 class DropPublication:
-    """``DROP PUBLICATION``, with or without IF EXISTS."""
+    """``DROP PUBLICATION``.
+
+    Attributes:
+        name: The publication's name.
+        missing_ok: Whether IF EXISTS was said.
+    """
 
     name: str
+    missing_ok: bool = False
 
 
 @attrs.frozen
 class DropSubscription:
-    """``DROP SUBSCRIPTION``, with or without IF EXISTS."""
+    """``DROP SUBSCRIPTION``.
+
+    Attributes:
+        name: The subscription's name.
+        missing_ok: Whether IF EXISTS was said.
+    """
 
     name: str
+    missing_ok: bool = False
+
+
+@attrs.frozen
+class ShowPublications:
+    """``SHOW PUBLICATIONS``."""
+
+
+@attrs.frozen
+class ShowSubscriptions:
+    """``SHOW SUBSCRIPTIONS``."""
+
+
+@attrs.frozen
+class ShowWalLevel:
+    """``SHOW effective_wal_level``."""
+
+
+@attrs.frozen
+class SetWalLevel:
+    """``SET effective_wal_level``: to which level."""
+
+    level: Level
+
+
+@attrs.frozen
+class WaitForPosition:
+    """``WAIT FOR WAL POSITION``.
+
+    Attributes:
+        position: The position to wait for, in bytes.
+        timeout: The longest wait in seconds; None waits for ever.
+    """
+
+    position: int
+    timeout: float | None = None
 
 
 CatalogChange = CreatePublication | CreateSubscription | DropPublication | DropSubscription
+"""A statement that changes the catalogue, and stands in the log."""
 
-# Possessive throughout: no text makes a search try what it has tried.
-_GAP = r"(?>\s++|--[^\n]*+(?:\n|\Z)|/\*(?>(?:[^*]++|\*(?!/))*)\*/)"
-_NAME = r'(?>"(?>(?:[^"]++|"")+)"|[^\W\d][\w$]*+)'
-_QUALIFIED = rf"{_NAME}(?:(?>{_GAP}*)\.(?>{_GAP}*){_NAME})?"
-_LIST = rf"{_QUALIFIED}(?:(?>{_GAP}*),(?>{_GAP}*){_QUALIFIED})*"
-_FLAGS = re.IGNORECASE | re.DOTALL
+CatalogLook = ShowPublications | ShowSubscriptions
+"""A statement that shows the catalogue."""
 
-_CREATE_PUBLICATION = re.compile(
-    rf"CREATE(?>{_GAP}+)PUBLICATION(?>{_GAP}+)(?P<name>{_NAME})(?:(?>{_GAP}+)FOR(?>{_GAP}+)(?:"
-    rf"ALL(?>{_GAP}+)TABLES(?:(?>{_GAP}+)EXCEPT(?>{_GAP}+)(?P<but>{_LIST}))?|TABLES?(?>{_GAP}+)(?P<only>{_LIST})))?",
-    _FLAGS,
-)
-_CREATE_SUBSCRIPTION = re.compile(
-    rf"CREATE(?>{_GAP}+)SUBSCRIPTION(?>{_GAP}+)(?P<name>{_NAME})(?>{_GAP}+)CONNECTION(?>{_GAP}*)(?P<connection>'(?>(?:[^']++|'')*)')"
-    rf"(?>{_GAP}*)PUBLICATION(?>{_GAP}+)(?P<publications>{_LIST})",
-    _FLAGS,
-)
-_DROP = re.compile(
-    rf"DROP(?>{_GAP}+)(?P<what>PUBLICATION|SUBSCRIPTION)(?>{_GAP}+)(?:IF(?>{_GAP}+)EXISTS(?>{_GAP}+))?(?P<name>{_NAME})",
-    _FLAGS,
-)
-_LIST_ITEM = re.compile(rf"(?:({_NAME})(?>{_GAP}*)\.(?>{_GAP}*))?({_NAME})", _FLAGS)
-_CATALOG_WORDS = re.compile(rf"(?:CREATE|DROP|ALTER){_GAP}", _FLAGS)
-_LEADING_GAP = re.compile(rf"(?>(?:{_GAP}|;)*)", _FLAGS)
-_TRAILING_GAP = re.compile(rf"(?>(?:{_GAP}|;)*)\Z", _FLAGS)
+ServerStatement = ShowWalLevel | SetWalLevel | WaitForPosition
+"""A statement that speaks to a running server, and is not logged."""
+
+ControlStatement = CatalogChange | CatalogLook | ServerStatement
 
 
-def fold_name(name: str) -> str:
-    """Read an identifier as PostgreSQL does: unquoted ones fold to lower case, quoted ones stay."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+# The same first look as `statement_kind` takes, at text.
+_OPENERS = re.compile(r"(?>[ \t\n\f\r\ufeff;]*)(?:[/-]|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
+
+
+def is_control(sql: str) -> bool:
+    """Whether a text begins like a statement of PROTOCOL section 5."""
+    if _OPENERS.match(sql) is None:
+        return False
+    # What is no valid Unicode is refused later, by whoever would execute it.
+    return statement_kind(sql.encode("utf-8", "surrogatepass")) is StatementKind.CONTROL
+
+
+def parse_control(sql: str) -> ControlStatement:
+    """Read a statement of PROTOCOL section 5.
+
+    Args:
+        sql: One statement; semicolons and comments may stand around it.
+
+    Raises:
+        ControlSyntaxError: It is not of that section's form.
+    """
+    reader = StatementReader(sql)
+    word = reader.word(*_FORMS)
+    reader.what = word
+    statement = _FORMS[word](reader)
+    reader.end()
+    return statement
 
 
 def parse_catalog_change(sql: str) -> CatalogChange | None:
@@ -95,41 +177,136 @@ def parse_catalog_change(sql: str) -> CatalogChange | None:
         sql: One of PROTOCOL section 5's statements.
 
     Returns:
-        The change, or None for those that change nothing (SHOW, SET, WAIT FOR).
+        The change, or None for those that change nothing (SHOW, SET, WAIT FOR), whatever they say.
 
     Raises:
-        ValueError: A CREATE, DROP or ALTER that is not of that section's form.
+        ControlSyntaxError: A CREATE, DROP or ALTER that is not of that section's form.
     """
-    start = _LEADING_GAP.match(sql)
-    text = sql[start.end() if start else 0 :]
-    if _CATALOG_WORDS.match(text) is None:
+    if StatementReader(sql).at("SHOW", "SET", "WAIT"):
         return None
-    for pattern in (_CREATE_PUBLICATION, _CREATE_SUBSCRIPTION, _DROP):
-        found = pattern.match(text)
-        if found is not None and _TRAILING_GAP.match(text, found.end()):
-            return _change(found)
-    raise ValueError(f"not a publication or subscription statement that is known: {sql[:200]!r}")
+    statement = parse_control(sql)
+    assert isinstance(statement, CatalogChange)
+    return statement
 
 
-def _change(found: re.Match[str]) -> CatalogChange:
-    fields = found.groupdict()
-    name = fold_name(fields["name"])
-    if "what" in fields:
-        return DropPublication(name) if fields["what"].upper() == "PUBLICATION" else DropSubscription(name)
-    if "connection" in fields:
-        connection = fields["connection"][1:-1].replace("''", "'")
-        return CreateSubscription(name, connection, _names(fields["publications"]))
-    if fields["only"] is not None:
-        return CreatePublication(name, Scope.ONLY, _names(fields["only"]))
-    if fields["but"] is not None:
-        return CreatePublication(name, Scope.EXCEPT, _names(fields["but"]))
-    return CreatePublication(name, Scope.ALL)
+# -- each form --------------------------------------------------------------------------------------------------
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """The names of a list. ``public.t`` and ``t`` are one table."""
-    names = []
-    for schema, name in _LIST_ITEM.findall(text):
-        plain = not schema or fold_name(schema) == "public"
-        names.append(fold_name(name) if plain else f"{fold_name(schema)}.{fold_name(name)}")
+def _create(reader: StatementReader) -> CatalogChange:
+    kind = reader.word("PUBLICATION", "SUBSCRIPTION")
+    reader.what = f"CREATE {kind}"
+    name = _new_name(reader, f"the {kind.lower()}'s name")
+    reader.what = f"{reader.what} {shorten(name)}"
+    return _publication(reader, name) if kind == "PUBLICATION" else _subscription(reader, name)
+
+
+def _publication(reader: StatementReader, name: str) -> CreatePublication:
+    if not reader.skip("FOR"):
+        if not reader.done():
+            raise reader.unexpected(f"FOR or {END}")
+        return CreatePublication(name, Scope.ALL)
+    if reader.word("ALL", "TABLE", "TABLES", expected="ALL TABLES or TABLE") != "ALL":
+        return CreatePublication(name, Scope.ONLY, _list(reader, "tables", "TABLE", _table))
+    reader.word("TABLES")
+    if not reader.skip("EXCEPT"):
+        return CreatePublication(name, Scope.ALL)
+    return CreatePublication(name, Scope.EXCEPT, _list(reader, "tables", "EXCEPT", _table))
+
+
+def _subscription(reader: StatementReader, name: str) -> CreateSubscription:
+    reader.word("CONNECTION", expected="CONNECTION 'host=… port=…'")
+    connection = reader.string("a connection string in single quotes, such as 'host=… port=…'")
+    reader.word("PUBLICATION")
+    return CreateSubscription(name, connection, _list(reader, "publications", "PUBLICATION", _new_name))
+
+
+def _drop(reader: StatementReader) -> CatalogChange:
+    kind = reader.word("PUBLICATION", "SUBSCRIPTION")
+    reader.what = f"DROP {kind}"
+    expected = f"the {kind.lower()}'s name"
+    make = DropPublication if kind == "PUBLICATION" else DropSubscription
+    if not reader.skip("IF"):
+        return make(_new_name(reader, expected))
+    # PostgreSQL does not reserve IF: it may be the name itself.
+    if reader.skip("EXISTS"):
+        return make(_new_name(reader, expected), missing_ok=True)
+    return make("if")
+
+
+def _alter(reader: StatementReader) -> ControlStatement:
+    kind = reader.word("PUBLICATION", "SUBSCRIPTION")
+    raise ControlSyntaxError(f"ALTER {kind} is not understood: drop it, and create it again as it should be")
+
+
+def _show(reader: StatementReader) -> ControlStatement:
+    shown: dict[str, ControlStatement] = {
+        "PUBLICATIONS": ShowPublications(),
+        "SUBSCRIPTIONS": ShowSubscriptions(),
+        "EFFECTIVE_WAL_LEVEL": ShowWalLevel(),
+    }
+    return shown[reader.word(*shown, expected="PUBLICATIONS, SUBSCRIPTIONS or effective_wal_level")]
+
+
+def _set(reader: StatementReader) -> SetWalLevel:
+    reader.word("EFFECTIVE_WAL_LEVEL", expected="effective_wal_level")
+    reader.what = "SET effective_wal_level"
+    reader.word("=", "TO")
+    expected = "'replica' or 'logical'"
+    found = reader.found()
+    try:
+        return SetWalLevel(Level.parse(reader.value(expected)))
+    except UsageError:
+        raise ControlSyntaxError(f"{reader.what}: expected {expected}, found {found}") from None
+
+
+def _wait(reader: StatementReader) -> WaitForPosition:
+    for word in ("FOR", "WAL", "POSITION"):
+        reader.word(word)
+    reader.what = "WAIT FOR WAL POSITION"
+    position = reader.number("a position, a number of bytes from 0 on", below=2**64)
+    if not reader.skip("WITH"):
+        return WaitForPosition(position)
+    reader.word("TIMEOUT")
+    return WaitForPosition(position, reader.number("a number of milliseconds from 0 on", below=2**53) / 1000)
+
+
+_FORMS: dict[str, Callable[[StatementReader], ControlStatement]] = {
+    "CREATE": _create,
+    "DROP": _drop,
+    "ALTER": _alter,
+    "SHOW": _show,
+    "SET": _set,
+    "WAIT": _wait,
+}
+
+
+def _new_name(reader: StatementReader, expected: str) -> str:
+    """A name without a schema."""
+    if reader.at(*RESERVED):
+        raise reader.unexpected(expected)
+    return reader.name(expected)
+
+
+def _table(reader: StatementReader, expected: str) -> str:
+    """A table's name. ``public.t`` and ``t`` are one table; any other schema stays, with a dot."""
+    name = _new_name(reader, expected)
+    if not reader.skip("."):
+        return name
+    # Behind a dot every word is a name.
+    table = reader.name(expected)
+    return table if name == "public" else f"{name}.{table}"
+
+
+def _list(
+    reader: StatementReader, what: str, behind: str, take: Callable[[StatementReader, str], str]
+) -> tuple[str, ...]:
+    """Names between commas, one at least."""
+    if reader.done() or reader.at(","):
+        raise ControlSyntaxError(
+            f"{reader.what}: the list of {what} is empty: expected a name behind {behind}, found {reader.found()}"
+        )
+    expected = f"the name of one of the {what}"
+    names = [take(reader, expected)]
+    while reader.skip(","):
+        names.append(take(reader, expected))
     return tuple(names)

@@ -1,4 +1,4 @@
-"""Asking a server's ``/status`` and ``/wait`` from a program without a reactor."""
+"""Asking a server's ``/status``, ``/wait`` and ``/sql`` from a program without a reactor."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StatusAddress:
             port = parts.port or 80
         except ValueError:
             parts, port = urlsplit(""), 0
-        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/", "/status", "/wait"):
+        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/", "/status", "/wait", "/sql"):
             raise UsageError(f"{text!r} is no address of a server: write http://HOST:PORT or unix:/path")
         return cls(host=parts.hostname, port=port)
 
@@ -58,7 +58,7 @@ class StatusAddress:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a UNIX socket."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
@@ -68,13 +68,16 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(address: StatusAddress, path: str, timeout: float = 10.0) -> tuple[int, dict[str, Any]]:
-    """Send a GET request and wait for its answer.
+def ask(
+    address: StatusAddress, path: str, timeout: float | None = 10.0, statement: str | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Send a request and wait for its answer.
 
     Args:
         address: The server.
         path: What to ask for, such as ``/status``.
-        timeout: Seconds without a byte after which to give up.
+        timeout: Seconds without a byte after which to give up; None never does.
+        statement: SQL to post; None sends a GET request.
 
     Returns:
         The HTTP status code and the JSON object of the answer.
@@ -87,7 +90,12 @@ def ask(address: StatusAddress, path: str, timeout: float = 10.0) -> tuple[int, 
     else:
         connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        if statement is None:
+            connection.request("GET", path)
+        else:
+            connection.request(
+                "POST", path, statement.encode(), {"Content-Type": "application/sql; charset=utf-8"}
+            )
         response = connection.getresponse()
         content = json.loads(response.read())
     except (OSError, http.client.HTTPException) as error:

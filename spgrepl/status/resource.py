@@ -1,23 +1,27 @@
-"""What a server tells over HTTP: ``/status``, and ``/wait`` for a position.
+"""What a server tells over HTTP: ``/status``, ``/wait`` for a position, and ``/sql`` for the WAL level.
 
-Both answer JSON. The status is a snapshot of what the services know and costs nothing to ask for; a wait holds its
-request open until the position is applied, its time is over, or the client goes away.
+All answer JSON. The status is a snapshot of what the services know and costs nothing to ask for; a wait holds its
+request open until the position is applied, its time is over, or the client goes away. Statements are taken from
+programs on this machine only.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from spgrepl.errors import ServiceStopped, SpgReplError, UsageError, WaitTimeout
+from spgrepl.errors import ServiceStopped, SpgReplError, StatementFailed, UsageError, WaitTimeout
 from spgrepl.options import parse_position, parse_seconds
+from spgrepl.results import QueryResult
+from spgrepl.status.local_only import judge_sender
 
 DEFAULT_WAIT = 30.0
 """Seconds that ``/wait`` waits where the request names none."""
@@ -26,35 +30,66 @@ LONGEST_WAIT = 3600.0
 """The most seconds that one request may wait."""
 
 MOST_WAITS = 1000
-"""How many requests may wait at once; one more is answered 503."""
+"""How many requests may wait at once, for each of ``/wait`` and ``/sql``; one more is answered 503."""
+
+LONGEST_BODY = 65536
+"""The most bytes that the body of a request may have; what is beyond is thrown away, and the request refused."""
 
 StatusSource = Callable[[], Mapping[str, object]]
 WaitSource = Callable[[int, float], "Deferred[int]"]
+SqlSource = Callable[[str], "Deferred[QueryResult]"]
 
 
-def build_site(reactor: IReactorTime, status: StatusSource, wait: WaitSource) -> Site:
-    """Make the site with ``/status`` and ``/wait``.
+def build_site(
+    reactor: IReactorTime, status: StatusSource, wait: WaitSource, sql: SqlSource | None = None
+) -> Site:
+    """Make the site with ``/status`` and ``/wait``, and ``/sql`` where statements can be executed.
 
     ``GET /wait?position=N&timeout=S`` answers 200 with ``{"applied": M}`` when position N is applied, 504 when S
     seconds (30 where not stated) went by first, 400 where the arguments are wrong, 503 when the server stops or
     too many requests wait already.
+
+    ``POST /sql`` with one statement as its body answers 200 with ``{"columns": […], "rows": [[…], …]}``, 400 where
+    the statement is refused, and 403 to all but programs on this machine: over loopback or a UNIX socket, through
+    no proxy and from no web page.
 
     Args:
         reactor: For the timeouts of idle connections.
         status: Returns what ``/status`` shows; called in the reactor's thread.
         wait: Called with a position and a timeout in seconds; its Deferred fires with the applied position, or
             fails with `WaitTimeout` or `ServiceStopped`. It is cancelled when the client goes away.
+        sql: Called with the text of a statement; its Deferred fires with the rows, or fails with `StatementFailed`
+            or another `SpgReplError`. It is cancelled when the client goes away. None takes no statements.
     """
-    root = _Root()  # type: ignore[no-untyped-call]
+    root = _Root(sql is not None)
     root.putChild(b"status", _StatusResource(status))
     root.putChild(b"wait", _WaitResource(wait))
+    if sql is not None:
+        root.putChild(b"sql", _SqlResource(sql))
     return _QuietSite(root, reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
+
+
+class _SmallRequest(Request):
+    """A request that keeps no more of its body than a statement needs, and nothing of it on disk."""
+
+    received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """Be ready for a body of a length that the client states."""
+        super().gotLength(0)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a part of the body."""
+        self.received += len(data)
+        if self.received <= LONGEST_BODY:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
 
 class _QuietSite(Site):
     """A site that does not log each request: a monitor asks every few seconds."""
 
     displayTracebacks = False  # noqa: N815 - twisted.web's name
+    requestFactory = _SmallRequest  # noqa: N815
 
     def log(self, request: object) -> None:
         """Log nothing."""
@@ -68,7 +103,7 @@ def _answer(request: Request, code: int, content: Mapping[str, object]) -> bytes
     return json.dumps(content, ensure_ascii=False, indent=1, default=str).encode() + b"\n"
 
 
-class _JsonResource(Resource):
+class _JsonResource(Resource, ABC):
     """A leaf that answers GET and HEAD."""
 
     isLeaf = True  # noqa: N815 - twisted.web's name
@@ -80,16 +115,32 @@ class _JsonResource(Resource):
             return _answer(request, 405, {"error": "this server is only asked: use GET"})
         return self._get(request)
 
+    @abstractmethod
     def _get(self, request: Request) -> bytes | int:
-        return _answer(request, 404, {"error": "there are /status and /wait?position=N&timeout=S"})
+        """Answer a request with one of the two methods."""
 
 
 class _Root(Resource):
     """Says what there is to whoever asks for something else."""
 
+    def __init__(self, takes_statements: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._help = "there are /status and /wait?position=N&timeout=S"
+        if takes_statements:
+            self._help += ", and POST /sql with a statement as the body"
+
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Return what answers for a path that has no child."""
-        return _JsonResource()  # type: ignore[no-untyped-call]
+        return _NotFound(self._help)
+
+
+class _NotFound(_JsonResource):
+    def __init__(self, help_text: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._help = help_text
+
+    def _get(self, request: Request) -> bytes:
+        return _answer(request, 404, {"error": self._help})
 
 
 class _StatusResource(_JsonResource):
@@ -107,24 +158,27 @@ class _StatusResource(_JsonResource):
             return _answer(request, 500, {"error": "the status could not be made; the server's log says why"})
 
 
-class _WaitResource(_JsonResource):
+class _HeldRequests:
+    """Requests that are answered when a Deferred fires, in limited number."""
+
     _log = Logger()
 
-    def __init__(self, wait: WaitSource) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._wait = wait
-        self._waiting = 0
+    def __init__(self) -> None:
+        self._held = 0
 
-    def _get(self, request: Request) -> bytes | int:
-        try:
-            position, timeout = _wait_arguments(request)
-        except UsageError as error:
-            return _answer(request, 400, {"error": str(error)})
-        if self._waiting >= MOST_WAITS:
+    def hold(self, request: Request, start: Callable[[], Deferred[Mapping[str, object]]]) -> bytes | int:
+        """Answer a request later.
+
+        Args:
+            request: The request.
+            start: Starts what is waited for; not called when too many requests wait already. Its Deferred fires
+                with the answer's content, and is cancelled when the client goes away.
+        """
+        if self._held >= MOST_WAITS:
             return _answer(request, 503, {"error": f"{MOST_WAITS} requests wait already; try again"})
-        self._waiting += 1
+        self._held += 1
         gone: list[bool] = []
-        waiting = self._wait(position, timeout)
+        waiting = maybeDeferred(start)
 
         def client_left(_: Failure) -> None:
             gone.append(True)
@@ -136,20 +190,69 @@ class _WaitResource(_JsonResource):
                 request.finish()
 
         request.notifyFinish().addErrback(client_left)
-        waiting.addBoth(self._no_longer_waiting)
-        waiting.addCallbacks(lambda applied: finish(200, {"applied": applied}), lambda why: finish(*_refusal(why)))
+        waiting.addBoth(self._no_longer_held)
+        waiting.addCallbacks(lambda content: finish(200, content), lambda why: finish(*_refusal(why)))
         waiting.addErrback(self._failed, finish)
         return NOT_DONE_YET
 
-    def _no_longer_waiting(self, result: object) -> object:
-        self._waiting -= 1
+    def _no_longer_held(self, result: object) -> object:
+        self._held -= 1
         return result
 
     def _failed(self, failure: Failure, finish: Callable[[int, Mapping[str, object]], None]) -> None:
         if isinstance(failure.value, CancelledError):
             return
-        self._log.failure("waiting for a position failed", failure)
+        self._log.failure("a request that waited failed", failure)
         finish(500, {"error": "waiting failed; the server's log says why"})
+
+
+class _WaitResource(_JsonResource):
+    def __init__(self, wait: WaitSource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._wait = wait
+        self._held = _HeldRequests()
+
+    def _get(self, request: Request) -> bytes | int:
+        try:
+            position, timeout = _wait_arguments(request)
+        except UsageError as error:
+            return _answer(request, 400, {"error": str(error)})
+        return self._held.hold(
+            request, lambda: self._wait(position, timeout).addCallback(lambda applied: {"applied": applied})
+        )
+
+
+class _SqlResource(Resource):
+    """A leaf that answers POST, to programs on this machine."""
+
+    isLeaf = True  # noqa: N815 - twisted.web's name
+
+    def __init__(self, sql: SqlSource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sql = sql
+        self._held = _HeldRequests()
+
+    def render(self, request: _SmallRequest) -> bytes | int:
+        """Answer a request of any method."""
+        if request.method != b"POST":
+            request.setHeader(b"allow", b"POST")  # type: ignore[no-untyped-call]
+            return _answer(request, 405, {"error": "a statement is sent as the body of a POST request"})
+        client = request.getClientAddress()  # type: ignore[no-untyped-call]
+        refusal = judge_sender(client, request.requestHeaders)
+        if refusal is not None:
+            return _answer(request, refusal[0], {"error": refusal[1]})
+        if request.received > LONGEST_BODY:
+            return _answer(request, 413, {"error": f"a statement may have {LONGEST_BODY} bytes here"})
+        assert request.content is not None
+        try:
+            sql = request.content.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            return _answer(request, 400, {"error": f"the statement is not UTF-8: {error}"})
+        return self._held.hold(request, lambda: self._sql(sql).addCallback(_rows))
+
+
+def _rows(result: QueryResult) -> Mapping[str, object]:
+    return {"columns": result.columns, "rows": result.rows}
 
 
 def _refusal(failure: Failure) -> tuple[int, Mapping[str, object]]:
@@ -159,6 +262,8 @@ def _refusal(failure: Failure) -> tuple[int, Mapping[str, object]]:
         failure.raiseException()
     if isinstance(error, WaitTimeout):
         return 504, {"error": str(error)}
+    if isinstance(error, StatementFailed | UsageError):
+        return 400, {"error": str(error)}
     return 503 if isinstance(error, ServiceStopped) else 500, {"error": str(error)}
 
 

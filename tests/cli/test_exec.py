@@ -12,12 +12,16 @@ from pathlib import Path
 import attrs
 import pytest
 
-from spgrepl.cli import main
-from spgrepl.cli.exec import Step, plan, print_table
+from spgrepl.cli import main, stored_position
+from spgrepl.cli.exec import Step, plan
+from spgrepl.cli.rows import print_table
 from spgrepl.files import DatabasePaths
-from spgrepl.primary.session import QueryResult, Request
+from spgrepl.primary.session import Request
 from spgrepl.primary.writer import DatabaseWriter
+from spgrepl.publications.statements import ShowWalLevel, WaitForPosition
+from spgrepl.results import QueryResult
 from spgrepl.wal.reader import Damage, iterate_records, scan_log
+from tests.follower import copies
 
 
 @attrs.define
@@ -211,6 +215,161 @@ def test_steps() -> None:
     assert undone == Step(7, "BEGIN", dropped=1)
     assert unfinished.number == 10
     assert unfinished.refusal is not None
+
+
+# -- publications, subscriptions and positions -----------------------------------------------------------------
+
+NO_PUBLICATIONS = ["name  scope  table_count", "----  -----  -----------", "(0 rows)"]
+ALL_OF_P = [
+    "name  scope           table_count",
+    "----  --------------  -----------",
+    "p     FOR ALL TABLES         NULL",
+]
+
+
+def test_steps_of_control_statements() -> None:
+    """Changes are written, looks read, and the rest is for a server; in a transaction all is written."""
+    made, shown, asked, waits, wrong, whole = plan(
+        [
+            "CREATE PUBLICATION p",
+            "SHOW PUBLICATIONS",
+            "SHOW effective_wal_level",
+            "WAIT FOR WAL POSITION 5 WITH TIMEOUT 20",
+            "SHOW PUBLICATIONS q",
+            "BEGIN",
+            "SHOW PUBLICATIONS",
+            "COMMIT",
+        ]
+    )
+    assert made == Step(1, "CREATE PUBLICATION p", Request(("CREATE PUBLICATION p",)))
+    assert shown == Step(2, "SHOW PUBLICATIONS")
+    assert asked.server == ShowWalLevel()
+    assert waits.server == WaitForPosition(5, 0.02)
+    assert "found 'q'" in (wrong.refusal or "")
+    assert whole.request == Request(("SHOW PUBLICATIONS",), transaction=True)
+
+
+def test_writes_and_looks_run_in_order(shell: Shell) -> None:
+    """Each look sees what stands before it."""
+    code = shell.run(
+        "SHOW PUBLICATIONS; CREATE PUBLICATION p; SHOW PUBLICATIONS",
+        "BEGIN; DROP PUBLICATION p; SHOW PUBLICATIONS; CREATE PUBLICATION q; COMMIT",
+        "DROP PUBLICATION q; SHOW PUBLICATIONS",
+    )
+    position = f"position {shell.length()}"
+    assert (code, shell.err) == (0, "")
+    assert shell.out.splitlines() == [
+        *NO_PUBLICATIONS,
+        *ALL_OF_P,
+        "(1 row)",
+        *NO_PUBLICATIONS,
+        *NO_PUBLICATIONS,
+        position,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("CREATE PUBLICATION p", 'the publication "p" exists already'),
+        ("CREATE PUBLICATION q FOR TABLE nowhere", 'there is no table "nowhere"'),
+        ("CREATE PUBLICATION q FOR TABLE", "the list of tables is empty"),
+        ("DROP SUBSCRIPTION s", 'there is no subscription "s"'),
+        ("SHOW PUBLICATIONS q", "expected the end of the statement, found 'q'"),
+        ("BEGIN; SHOW effective_wal_level; COMMIT", "run this alone"),
+    ],
+)
+def test_a_refused_control_statement(shell: Shell, sql: str, message: str) -> None:
+    """The reason is printed, and nothing is logged."""
+    assert shell.run("CREATE PUBLICATION p") == 0
+    before = shell.length()
+    assert shell.run(sql) == 65
+    assert message in shell.err
+    assert shell.length() == before
+
+
+def test_looking_beside_a_server_and_at_a_copy(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No lock is needed for it, and a copy does not enable what its master does."""
+    subscribe = "CREATE SUBSCRIPTION s CONNECTION 'host=h' PUBLICATION p"
+    assert shell.run("CREATE PUBLICATION p", subscribe) == 0
+    writer = DatabaseWriter(shell.paths)
+    writer.open()
+    assert shell.run("SHOW PUBLICATIONS") == 0
+    assert shell.out.splitlines() == [*ALL_OF_P, "(1 row)"]
+    assert shell.run("SHOW SUBSCRIPTIONS", "WAIT FOR WAL POSITION 9999 WITH TIMEOUT 0") == 75
+    assert shell.out.splitlines()[2:] == [
+        "s     host=h    p                   1               NULL",
+        "(1 row)",
+        "0",
+    ]
+    writer.close()
+    folder = tmp_path_factory.mktemp("follower")
+    with copies.opened(folder) as copy:
+        copy.install(shell.paths.database.read_bytes(), 700)
+        shell.monkeypatch.setattr(Shell, "paths", copy.paths)
+        assert shell.run("SHOW SUBSCRIPTIONS; WAIT FOR WAL POSITION 700") == 0
+        assert shell.out.splitlines()[2:] == [
+            "s     host=h    p                   0               NULL",
+            "(1 row)",
+            "1",
+        ]
+    assert shell.run("SHOW PUBLICATIONS; DROP PUBLICATION p") == 78
+    assert "is a follower's copy" in shell.err
+
+
+def test_looking_at_nothing(shell: Shell) -> None:
+    """It is not made."""
+    assert shell.run("SHOW PUBLICATIONS") == 66
+    assert "a.db: No such file" in shell.err
+    assert shell.run("WAIT FOR WAL POSITION 0") == 78
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_waiting_for_a_position(shell: Shell) -> None:
+    """1 where it was reached; else 0, the code for trying again, and nothing more is run."""
+    assert shell.run("CREATE TABLE t (a)") == 0
+    length = shell.length()
+    assert shell.run(f"WAIT FOR WAL POSITION {length}") == 0
+    assert (shell.out, shell.err) == ("1\n", "")
+    assert shell.run("INSERT INTO t VALUES (1); WAIT FOR WAL POSITION 9999 WITH TIMEOUT 1; DELETE FROM t") == 75
+    assert shell.out == f"0\nposition {shell.length()}\n"
+    assert "statement 2 failed: position 9999 was not reached in time" in shell.err
+    assert shell.rows("SELECT a FROM t") == [(1,)]
+
+
+def test_a_wait_among_writes_leaves_the_lock_to_others(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer brings about what is waited for; then the rest is written."""
+    assert shell.run("CREATE TABLE t (a)") == 0
+
+    def another_writes(_: float) -> None:
+        with closing(DatabaseWriter(shell.paths)) as writer:
+            writer.open()
+            writer.run([Request(("INSERT INTO t VALUES (2)",))])
+
+    monkeypatch.setattr(stored_position.time, "sleep", another_writes)
+    goal = shell.length() + 60
+    code = shell.run("INSERT INTO t VALUES (1)", f"WAIT FOR WAL POSITION {goal}", "INSERT INTO t VALUES (3)")
+    assert code == 0
+    assert shell.out == f"1\nposition {shell.length()}\n"
+    assert shell.rows("SELECT a FROM t") == [(1,), (2,), (3,)]
+
+
+def test_another_writer_that_stays(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before is told, and the statement that cannot be written is named."""
+    assert shell.run("CREATE TABLE t (a)") == 0
+    other = DatabaseWriter(shell.paths)
+
+    def another_stays(_: float) -> None:
+        other.open()
+        other.run([Request(("INSERT INTO t VALUES (2)",))])
+
+    monkeypatch.setattr(stored_position.time, "sleep", another_stays)
+    goal = shell.length() + 60
+    assert shell.run(f"INSERT INTO t VALUES (1); WAIT FOR WAL POSITION {goal}; INSERT INTO t VALUES (3)") == 75
+    other.close()
+    assert "statement 3 failed" in shell.err
+    assert "one process writes a database at a time" in shell.err
+    assert shell.out.startswith("1\nposition ")
 
 
 # -- many -----------------------------------------------------------------------------------------------------

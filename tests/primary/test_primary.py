@@ -22,8 +22,9 @@ from spgrepl.errors import (
     UsageError,
 )
 from spgrepl.files import DatabasePaths
-from spgrepl.primary import Primary, QueryResult
+from spgrepl.primary import Position, Primary, QueryResult
 from spgrepl.wal.reader import Damage, scan_log
+from spgrepl.wal_level import WalLevel
 from tests.primary.copying import logged
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
@@ -39,7 +40,7 @@ class PrimaryTests(TestCase):
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
         self.paths = DatabasePaths.of(folder / "primary.db")
-        self.primary = Primary(reactor, self.paths)  # type: ignore[arg-type]
+        self.primary = Primary(reactor, self.paths)
         # The last to run, so that a test ends in a turn of the reactor of its own and not in the middle of what a
         # thread handed over: the clean-up of trial, which turns the reactor, would find that a second time.
         self.addCleanup(deferLater, reactor, 0, lambda: None)
@@ -133,7 +134,7 @@ class PrimaryTests(TestCase):
     @inlineCallbacks
     def test_a_second_primary(self) -> Any:
         """It is refused, may be closed all the same, and opens when the first has gone."""
-        second = Primary(reactor, self.paths)  # type: ignore[arg-type]
+        second = Primary(reactor, self.paths)
         opening = second.open()
         closing = second.close()
         yield self.assertFailure(opening, DatabaseLocked)
@@ -151,6 +152,7 @@ class PrimaryTests(TestCase):
         self.failureResultOf(self.primary.transaction([]), UsageError)
         self.failureResultOf(self.primary.transaction("DELETE FROM t"), UsageError)
         self.failureResultOf(self.primary.transaction([b"DELETE FROM t"]), UsageError)  # type: ignore[list-item]
+        self.failureResultOf(self.primary.query(b"SELECT 1"), UsageError)  # type: ignore[arg-type]
 
     @inlineCallbacks
     def test_a_request_that_waits_is_cancelled(self) -> Any:
@@ -192,6 +194,83 @@ class PrimaryTests(TestCase):
         yield self.primary.close()
 
     @inlineCallbacks
+    def test_what_statements_return(self) -> Any:
+        """The position carries the rows of RETURNING and SHOW."""
+        created = yield self.primary.execute(TABLE)
+        assert (type(created), created.results) == (Position, ())
+        inserted = yield self.primary.execute("INSERT INTO t VALUES (1, 'a') RETURNING a")
+        assert inserted.results == (QueryResult(("a",), [("a",)]),)
+        position = yield self.primary.transaction(
+            ["CREATE PUBLICATION p FOR TABLE t", "SHOW PUBLICATIONS", "DELETE FROM t RETURNING id"]
+        )
+        assert [result.rows for result in position.results] == [[("p", "FOR TABLE t", 1)], [(1,)]]
+        asked = [self.primary.execute(sql) for sql in ("CREATE PUBLICATION q", "SHOW PUBLICATIONS")]
+        written, shown = yield gatherResults(asked)
+        assert (written, shown.results[0].rows[1]) == (shown, ("q", "FOR ALL TABLES", None))
+        found = yield self.primary.query("SHOW PUBLICATIONS")
+        assert found == shown.results[0]
+        yield self.assertFailure(self.primary.execute("DROP PUBLICATION r"), StatementFailed)
+
+    @inlineCallbacks
+    def test_the_wal_level(self) -> Any:
+        """It is set and shown, tells whoever shares it, and is neither logged nor kept."""
+        told: list[str] = []
+        self.primary.wal_level.add_listener(told.append)
+        show = "SHOW effective_wal_level"
+        position = yield self.primary.execute("SET effective_wal_level = 'logical'")
+        assert (position, position.results, told) == (0, (), ["logical"])
+        shown = yield self.primary.execute(show)
+        assert shown.results == (QueryResult(("effective_wal_level",), [("logical",)]),)
+        found = yield self.primary.query(show)
+        assert found == shown.results[0]
+        assert self.paths.wal.stat().st_size == 0
+        for refused in (
+            self.primary.execute("SET effective_wal_level = 'minimal'"),
+            self.primary.transaction(["SET effective_wal_level TO replica"]),
+            self.primary.query("SET effective_wal_level TO replica"),
+            self.primary.query(show, (1,)),
+        ):
+            yield self.assertFailure(refused, StatementFailed)
+        assert self.primary.wal_level.value == "logical"
+        shared = WalLevel("logical")
+        assert Primary(reactor, self.paths, wal_level=shared).wal_level is shared
+        assert Primary(reactor, self.paths).wal_level.value == "replica"
+
+    @inlineCallbacks
+    def test_waiting_for_a_position(self) -> Any:
+        """The row comes when the position is durable, or when the time is over; others go on meanwhile."""
+        reached, missed = QueryResult(("reached",), [(1,)]), QueryResult(("reached",), [(0,)])
+        position = yield self.primary.execute(TABLE)
+        at_once = yield self.primary.query(f"WAIT FOR WAL POSITION {position}")
+        assert at_once == reached
+        waiting = self.primary.execute(f"WAIT FOR WAL POSITION {position + 1}")
+        too_long = yield self.primary.query(f"WAIT FOR WAL POSITION {position + 1} WITH TIMEOUT 10")
+        assert too_long == missed
+        self.assertNoResult(waiting)
+        later = yield self.primary.execute("INSERT INTO t VALUES (1, 'a')")
+        answer = yield waiting
+        assert (answer, answer.results) == (later, (reached,))
+
+    @inlineCallbacks
+    def test_waiting_ends_with_the_primary(self) -> Any:
+        """What was asked for before comes first; a cancelled wait is forgotten."""
+        position = yield self.primary.execute(TABLE)
+        cancelled = self.primary.query("WAIT FOR WAL POSITION 1000000")
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        never = self.primary.query("WAIT FOR WAL POSITION 1000000 WITH TIMEOUT 3600000")
+        soon = self.primary.query(f"WAIT FOR WAL POSITION {position + 1}")
+        last = self.primary.execute("INSERT INTO t VALUES (1, 'a')")
+        closing = self.primary.close()
+        self.failureResultOf(self.primary.query("WAIT FOR WAL POSITION 1"), ServiceStopped)
+        yield gatherResults([last, soon])
+        yield self.assertFailure(never, ServiceStopped)
+        yield closing
+        yield self.primary.open()
+        again = yield self.primary.query("WAIT FOR WAL POSITION 1")
+        assert again.rows == [(1,)]
+
+    @inlineCallbacks
     def test_many_queries(self) -> Any:
         """More than there are threads wait their turn, and a failing one harms nobody."""
         queries = [self.primary.query("SELECT ?", (number,)) for number in range(50)]
@@ -204,7 +283,7 @@ class PrimaryTests(TestCase):
     def test_too_much_at_once(self) -> Any:
         """Beyond the bound a request fails at once, and those before it are done."""
         yield self.primary.close()
-        small = Primary(reactor, self.paths, max_pending=3)  # type: ignore[arg-type]
+        small = Primary(reactor, self.paths, max_pending=3)
         yield small.open()
         asked = [small.execute(f"CREATE TABLE t{number} (a)") for number in range(3)]
         self.failureResultOf(small.execute(TABLE), Overloaded)
@@ -213,7 +292,7 @@ class PrimaryTests(TestCase):
         yield gatherResults([gatherResults(asked), gatherResults(queries)])
         yield small.execute(TABLE)
         yield small.close()
-        narrow = Primary(reactor, self.paths, max_pending_size=20)  # type: ignore[arg-type]
+        narrow = Primary(reactor, self.paths, max_pending_size=20)
         yield narrow.open()
         asked = [narrow.execute("DELETE FROM t -- a long one") for _ in range(2)]
         self.failureResultOf(narrow.execute("DELETE FROM t"), Overloaded)

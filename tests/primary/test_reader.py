@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -85,6 +86,49 @@ def test_what_sqlite_refuses(both: tuple[Writer, DatabaseReader], sql: str) -> N
     with pytest.raises(StatementFailed) as caught:
         reader.query(sql)
     assert caught.value.sql == sql
+
+
+def test_the_catalogue_is_shown(both: tuple[Writer, DatabaseReader]) -> None:
+    """And the reader goes on to refuse what it refused before."""
+    writer, reader = both
+    assert reader.query("SHOW PUBLICATIONS").rows == []
+    writer.execute("CREATE PUBLICATION p FOR TABLE t")
+    assert reader.query(" show publications;").rows == [("p", "FOR TABLE t", 1)]
+    with pytest.raises(StatementFailed, match="only reads"):
+        reader.query("BEGIN")
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "message"),
+    [
+        ("CREATE PUBLICATION q", (), r"only reads: change publications .* with execute\(\)"),
+        ("SHOW PUBLICATIONS", (1,), "takes no parameters"),
+        ("SHOW PUBLICATIONS q", (), "expected the end of the statement, found 'q'"),
+        ("SHOW effective_wal_level", (), "asked of a server"),
+    ],
+)
+def test_what_is_no_look_at_the_catalogue(
+    both: tuple[Writer, DatabaseReader], sql: str, parameters: tuple[int, ...], message: str
+) -> None:
+    """The message says what to use."""
+    _, reader = both
+    with pytest.raises(StatementFailed, match=message):
+        reader.query(sql, parameters)
+
+
+def test_several_tables_are_read_at_one_moment(both: tuple[Writer, DatabaseReader]) -> None:
+    """What is committed meanwhile is not seen; a failure leaves no transaction behind."""
+    writer, reader = both
+
+    def read(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+        found = connection.execute("SELECT count(*) FROM t").fetchall()
+        writer.execute("INSERT INTO t VALUES (2, 'b')")
+        return found + connection.execute("SELECT count(*) FROM t").fetchall()
+
+    assert reader.read(read) == [(1,), (1,)]
+    with pytest.raises(EngineFailed, match="no such table: nowhere"):
+        reader.read(lambda connection: connection.execute("SELECT * FROM nowhere"))
+    assert reader.query("SELECT count(*) FROM t").rows == [(2,)]
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:

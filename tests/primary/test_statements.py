@@ -6,6 +6,7 @@ import pytest
 
 from spgrepl.errors import StatementFailed
 from spgrepl.primary.statements import Effect, prepare
+from spgrepl.publications.statements import CreatePublication, DropSubscription, Scope, ShowPublications
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,10 @@ def test_savepoints_belong_into_transactions(sql: str) -> None:
         ("/* x */ COMMIT", r"use transaction\(\)"),
         ("END", r"use transaction\(\)"),
         ("ROLLBACK", r"use transaction\(\)"),
-        ("CREATE PUBLICATION p FOR ALL TABLES", "publications"),
-        ("DROP SUBSCRIPTION s", "publications"),
-        ("SHOW PUBLICATIONS", "publications"),
-        ("SET effective_wal_level = 'logical'", "publications"),
-        ("WAIT FOR WAL POSITION 5", "publications"),
+        ("CREATE PUBLICATION p FOR TABLE", "the list of tables is empty"),
+        ("ALTER SUBSCRIPTION s", "not understood"),
+        ("SET effective_wal_level = 'logical'", "about the server and not the database"),
+        ("WAIT FOR WAL POSITION 5", "about the server and not the database"),
         ("DELETE FROM spgrepl_replay", "belongs to spgrepl"),
         ('DROP TABLE "SpgRepl_Replay"', "belongs to spgrepl"),
         ("CREATE TRIGGER r AFTER DELETE ON t BEGIN DELETE FROM 'spgrepl_replay'; END", "belongs to spgrepl"),
@@ -74,6 +74,20 @@ def test_what_is_refused(sql: str, message: str) -> None:
     """The message says what to do instead."""
     with pytest.raises(StatementFailed, match=message):
         prepare(sql, 1000, in_transaction=False)
+
+
+@pytest.mark.parametrize(
+    ("sql", "control", "logged"),
+    [
+        ("CREATE PUBLICATION p;", CreatePublication("p", Scope.ALL), True),
+        ("-- a\nDROP SUBSCRIPTION s", DropSubscription("s"), True),
+        ("SHOW PUBLICATIONS", ShowPublications(), False),
+    ],
+)
+def test_statements_on_the_catalogue(sql: str, control: object, logged: bool) -> None:
+    """They are read here, for the writer to judge."""
+    found = prepare(sql, 1000, in_transaction=False)
+    assert (found.effect, found.control, found.logged) == (Effect.CATALOG, control, logged)
 
 
 def test_a_transaction_holds_no_other() -> None:

@@ -1,0 +1,48 @@
+"""Statements that are put to a running server from the command line."""
+
+from __future__ import annotations
+
+from spgrepl.errors import ConnectionRefused, StatementFailed
+from spgrepl.files import DatabasePaths
+from spgrepl.results import QueryResult
+from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+
+_OK, _STATEMENT_REFUSED, _FORBIDDEN = 200, 400, 403
+_ONLY_ASKED = (404, 405)
+
+
+def execute_at_server(sql: str, address: StatusAddress | None, paths: DatabasePaths | None) -> QueryResult:
+    """Let a server execute a statement, and wait as long as that takes.
+
+    Args:
+        sql: The statement.
+        address: Where the server answers; None for the control socket of a database.
+        paths: That database.
+
+    Raises:
+        ServerUnreachable: No server is there, or it takes no statements.
+        ConnectionRefused: It takes none from here.
+        StatementFailed: It refuses this one.
+    """
+    beside = StatusAddress(path=str(paths.control_socket)) if paths is not None else None
+    server = address or beside
+    assert server is not None  # one of the two is always given
+    try:
+        code, answer = ask(server, "/sql", timeout=None, statement=sql)
+    except ServerUnreachable as error:
+        if address is not None or paths is None:
+            raise
+        raise ServerUnreachable(
+            f"no master of {paths.database} is running ({error}): start it with `twistd spgrepl master`, or name "
+            f"another server with --http"
+        ) from error
+    said = str(answer.get("error", f"HTTP status {code}"))
+    if code == _STATEMENT_REFUSED:
+        raise StatementFailed(said, sql)
+    if code == _FORBIDDEN:
+        raise ConnectionRefused(f"{server} refuses: {said}")
+    if code in _ONLY_ASKED:
+        raise ServerUnreachable(f"{server} is a server that takes no statements: ask a master")
+    if code != _OK:
+        raise ServerUnreachable(f"{server} cannot say: {said}")
+    return QueryResult(tuple(answer["columns"]), [tuple(row) for row in answer["rows"]])
