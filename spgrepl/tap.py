@@ -339,7 +339,7 @@ class Options(usage.Options):
             refused: Any = getattr(self, "subOptions", self)
             print(f"Usage: {refused.synopsis}\n\ntwistd spgrepl: {error}", file=sys.stderr)
             print(
-                "See `twistd spgrepl --help`, and `twistd spgrepl ROLE --help` for master, follower and subscriber.",
+                "See `twistd spgrepl --help`; for one role, `twistd spgrepl master --help` and so on.",
                 file=sys.stderr,
             )
             raise SystemExit(EXIT_USAGE) from error

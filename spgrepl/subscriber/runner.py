@@ -1,0 +1,170 @@
+"""Running the subscriptions of a primary's catalogue, each as a service of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from spgrepl.errors import ServiceStopped, SpgReplError, UsageError
+from spgrepl.files import load_cluster_id
+from spgrepl.master.reading import thread_runner
+from spgrepl.primary import Primary
+from spgrepl.primary.subscription_target import PrimaryTarget
+from spgrepl.publications.statements import CreateSubscription
+from spgrepl.subscriber.connection_string import connection_endpoint
+from spgrepl.subscriber.interfaces import SubscriptionState
+from spgrepl.subscriber.service import SubscriberService, Subscription
+from spgrepl.subscriber.stored_state import state_of_row
+
+_HAS_TABLE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+_SUBSCRIPTIONS = "SELECT name, connection, publications FROM spgrepl_subscriptions ORDER BY name"
+_STATE = "SELECT position, effective_start, publications, fence FROM spgrepl_subscriber WHERE name = ?"
+
+
+class SubscriptionRunner(Service):
+    """Runs what ``CREATE SUBSCRIPTION`` made on a primary, and stops what ``DROP SUBSCRIPTION`` removed.
+
+    The rows are written through the primary, so its log has them and its followers get them. A subscription begins
+    at its master's current end, as at an SPG server; to have the rows that are there already, use ``twistd spgrepl
+    subscriber``. A follower's copy has no primary, so it never starts what it learned of its master's
+    subscriptions.
+
+    Args:
+        reactor: The reactor.
+        primary: The primary, open while this service runs.
+
+    Attributes:
+        workers: The services that run, by the subscription's name.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, primary: Primary) -> None:
+        self._reactor = reactor
+        self._primary = primary
+        self._looking: Deferred[None] | None = None
+        self._look_again = False
+        self._definitions: dict[str, CreateSubscription] = {}
+        self._errors: dict[str, str] = {}
+        self.workers: dict[str, SubscriberService] = {}
+
+    def startService(self) -> None:
+        """Start the subscriptions that the catalogue holds, and watch it from now on."""
+        Service.startService(self)
+        self._primary.add_catalogue_listener(self.look)
+        self.look()
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """Stop all workers; a Deferred that fires when the last one has let go of its master."""
+        Service.stopService(self)
+        self._primary.remove_catalogue_listener(self.look)
+        if self._looking is not None:
+            yield self._looking
+        yield DeferredList([self._stop(name) for name in list(self._definitions)], consumeErrors=True)
+
+    def status(self) -> dict[str, Any]:
+        """The status of every subscription, by name; one that cannot run has an ``error`` alone."""
+        running = {name: worker.status() for name, worker in self.workers.items()}
+        return {**{name: {"error": error} for name, error in self._errors.items()}, **running}
+
+    # -- following the catalogue --------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at the catalogue, and start and stop what has to be."""
+        if self._looking is not None:
+            self._look_again = True
+            return
+        self._looking = Deferred()
+        self._follow().addErrback(self._not_followed).addCallback(self._looked)
+
+    def _looked(self, _: object) -> None:
+        looking, self._looking = self._looking, None
+        if self._look_again and self.running:
+            self._look_again = False
+            self.look()
+        if looking is not None:
+            looking.callback(None)
+
+    def _not_followed(self, failure: Failure) -> None:
+        if failure.check(ServiceStopped):
+            return
+        self._log.failure("the subscriptions of the catalogue cannot be followed", failure)
+
+    @inlineCallbacks
+    def _follow(self) -> Any:
+        wanted = yield self._read()
+        gone = [name for name in self._definitions if wanted.get(name) != self._definitions[name]]
+        yield DeferredList([self._stop(name) for name in gone], consumeErrors=True)
+        cluster_id = yield thread_runner(self._reactor)(lambda: load_cluster_id(self._primary.paths))
+        for name, definition in wanted.items():
+            if self.running and name not in self._definitions:
+                self._start(definition, cluster_id)
+
+    @inlineCallbacks
+    def _read(self) -> Any:
+        """The subscriptions of the catalogue, by name."""
+        there = yield self._primary.query(_HAS_TABLE, ("spgrepl_subscriptions",))
+        if not there.rows[0][0]:
+            return {}
+        found = yield self._primary.query(_SUBSCRIPTIONS)
+        return {
+            name: CreateSubscription(name, connection, tuple(json.loads(publications)))
+            for name, connection, publications in found.rows
+        }
+
+    @inlineCallbacks
+    def _read_state(self, name: str) -> Any:
+        there = yield self._primary.query(_HAS_TABLE, ("spgrepl_subscriber",))
+        if not there.rows[0][0]:
+            return None
+        found = yield self._primary.query(_STATE, (name,))
+        state: SubscriptionState | None = state_of_row(name, found.rows[0]) if found.rows else None
+        return state
+
+    # -- workers ------------------------------------------------------------------------------------------------
+
+    def _start(self, definition: CreateSubscription, cluster_id: int) -> None:
+        name = definition.name
+        self._definitions[name] = definition
+        try:
+            endpoint = connection_endpoint(self._reactor, definition.connection)
+        except UsageError as error:
+            self._errors[name] = str(error)
+            self._log.error("the subscription {name} cannot run: {error}", name=name, error=error)
+            return
+        worker = SubscriberService(
+            self._reactor,
+            endpoint,
+            PrimaryTarget(self._reactor, name, self._read_state, self._primary.run),
+            Subscription(name, definition.publications, copy_data=False),
+            cluster_id,
+        )
+        self.workers[name] = worker
+        worker.finished.addErrback(self._ended, name)
+        worker.startService()
+        self._log.info("the subscription {name} is started", name=name)
+
+    def _ended(self, failure: Failure, name: str) -> None:
+        """A worker cannot go on; its status tells why until the subscription is dropped."""
+        if failure.check(SpgReplError) is None:
+            self._log.failure("the subscription {name} failed", failure, name=name)
+        else:
+            self._log.error("the subscription {name} has ended: {error}", name=name, error=failure.value)
+
+    def _stop(self, name: str) -> Deferred[None]:
+        del self._definitions[name]
+        self._errors.pop(name, None)
+        worker = self.workers.pop(name, None)
+        done: Deferred[None] = Deferred()
+        if worker is None:
+            done.callback(None)
+        else:
+            self._log.info("the subscription {name} is being stopped", name=name)
+            worker.stopService().chainDeferred(done)
+        return done
