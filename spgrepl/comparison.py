@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -37,7 +37,7 @@ class Comparison:
         return not self.differences
 
 
-def compare_databases(first: Path, second: Path) -> Comparison:
+def compare_databases(first: Path, second: Path, tables: Collection[str] | None = None) -> Comparison:
     """Compare two SQLite databases table by table, as they are now, while others may write them.
 
     Tables whose names begin with ``spgrepl_`` or ``sqlite_stat`` are left out: they say how a copy was made, not
@@ -46,26 +46,31 @@ def compare_databases(first: Path, second: Path) -> Comparison:
     Args:
         first: A database.
         second: The other one.
+        tables: The tables to compare, with their indexes and triggers, such as those that a subscriber asked for;
+            None for all. One that neither database has is a difference.
 
     Raises:
         FileNotFoundError: One of them does not exist.
         LocalFilesDamaged: One of them is no SQLite database, or is damaged.
     """
     with _opened(first) as one, _opened(second) as other:
-        differences = []
-        schemas = _schema(one), _schema(other)
+        differences: list[str] = []
+        wanted = None if tables is None else {name.lower() for name in tables}
+        schemas = _schema(one, wanted), _schema(other, wanted)
+        known = {name.lower() for schema in schemas for kind, name in schema if kind == "table"}
+        differences += [f"table {name}: neither database has it" for name in sorted((wanted or set()) - known)]
         for kind, name in sorted(schemas[0].keys() | schemas[1].keys()):
             texts = [schema.get((kind, name)) for schema in schemas]
             if texts[0] != texts[1]:
                 differences.append(f"{kind} {name}: {_two(first, _ddl(texts[0]), second, _ddl(texts[1]))}")
         rows = 0
-        tables = sorted(name for kind, name in schemas[0].keys() & schemas[1].keys() if kind == "table")
-        for table in tables:
+        common = sorted(name for kind, name in schemas[0].keys() & schemas[1].keys() if kind == "table")
+        for table in common:
             equal, difference = _compare_rows(one, other, table, first, second)
             rows += equal
             if difference is not None:
                 differences.append(difference)
-    return Comparison(len(tables), rows, tuple(differences))
+    return Comparison(len(common), rows, tuple(differences))
 
 
 @contextlib.contextmanager
@@ -89,11 +94,15 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
-    """The SQL of every table, index, view and trigger, by kind and name."""
+def _schema(connection: sqlite3.Connection, wanted: set[str] | None) -> dict[tuple[str, str], str | None]:
+    """The SQL of every table, index, view and trigger, by kind and name; of those of some tables, where named."""
     ours = "tbl_name LIKE 'spgrepl\\_%' ESCAPE '\\'"
-    query = f"SELECT type, name, sql FROM sqlite_master WHERE {_IGNORED} AND NOT {ours}"
-    return {(kind, name): sql for kind, name, sql in connection.execute(query)}
+    query = f"SELECT type, name, tbl_name, sql FROM sqlite_master WHERE {_IGNORED} AND NOT {ours}"
+    return {
+        (kind, name): sql
+        for kind, name, table, sql in connection.execute(query)
+        if wanted is None or table.lower() in wanted
+    }
 
 
 def _compare_rows(

@@ -178,3 +178,16 @@ def test_a_database_that_is_not_there(two: tuple[Path, Path], capsys: pytest.Cap
     fill(two[0], TABLE)
     assert main(["compare", *map(str, two)]) == 66
     assert str(two[1]) in capsys.readouterr().err
+
+
+def test_only_the_tables_that_are_named_are_compared(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.db", tmp_path / "b.db"
+    for path, tables in ((first, ("t", "u")), (second, ("t",))):
+        with closing(sqlite3.connect(path)) as connection:
+            for table in tables:
+                connection.execute(f"CREATE TABLE {table} (a)")
+                connection.execute(f"CREATE INDEX of_{table} ON {table} (a)")
+    assert not compare_databases(first, second).equal
+    assert compare_databases(first, second, ["T"]).equal
+    assert len(compare_databases(first, second, ["t", "u"]).differences) == 2
+    assert compare_databases(first, second, ["nobody"]).differences == ("table nobody: neither database has it",)

@@ -17,13 +17,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "with spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference of each "
         "table."
     )
+    parser.add_argument(
+        "--table",
+        action="append",
+        dest="tables",
+        metavar="NAME",
+        help="compare this table only, such as one that a subscriber asked for; may be given several times",
+    )
     parser.add_argument("first", type=Path, metavar="A")
     parser.add_argument("second", type=Path, metavar="B")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl compare``."""
-    found = compare_databases(arguments.first, arguments.second)
+    found = compare_databases(arguments.first, arguments.second, arguments.tables)
     for difference in found.differences[:_MOST_SHOWN]:
         print(difference)
     if len(found.differences) > _MOST_SHOWN:

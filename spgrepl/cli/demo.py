@@ -1,4 +1,4 @@
-"""``spgrepl demo``: a master, a follower, a SIGKILL, and two equal databases."""
+"""``spgrepl demo``: a master, a follower and a subscriber, two SIGKILLs, and equal databases."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from spgrepl.options import parse_seconds
 from spgrepl.primary import Primary
 from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
 
+_NAMES = ("master", "follower", "subscriber")
+_COPIES = ("follower", "subscriber")
 _WRITERS = 8
 _START_TIMEOUT = 30.0
 _CATCH_UP_TIMEOUT = 60.0
@@ -35,8 +37,9 @@ _LONGEST_SOCKET = 80
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl demo``."""
     parser.description = (
-        "Start a master and a follower in a temporary folder, write rows, kill the follower once, let it catch "
-        "up, compare both databases, and clean up. Exit code 0: they are equal; 1: they are not."
+        "Start a master, a follower and a subscriber in a temporary folder, write rows into two tables, of which "
+        "the subscriber asked for one, kill both once, let them catch up, compare the databases, and clean up. "
+        "Exit code 0: they are equal; 1: they are not."
     )
     parser.add_argument(
         "--seconds", type=argument(parse_seconds), default=8.0, metavar="S", help="how long to write (default 8)"
@@ -76,19 +79,21 @@ class Demo:
         self._seconds = seconds
         self._table = table
         self._folder = folder
-        self._paths = {name: DatabasePaths.of(self._folder / f"{name}.db") for name in ("master", "follower")}
+        self._paths = {name: DatabasePaths.of(self._folder / f"{name}.db") for name in _NAMES}
         self._primary = Primary(reactor, self._paths["master"])
-        where = {name: f"unix:{self._folder}/{name}" for name in ("listen", "master.http", "follower.http")}
-        self._http = {name: StatusAddress.parse(where[f"{name}.http"]) for name in ("master", "follower")}
+        listen = f"unix:{self._folder}/listen"
+        where = {name: f"unix:{self._folder}/{name}.http" for name in _NAMES}
+        self._http = {name: StatusAddress.parse(address) for name, address in where.items()}
         options = {
-            "master": ["master", "--listen", where["listen"]],
-            "follower": ["follower", "--master", where["listen"]],
+            "master": ["master", "--listen", listen, "--wal-level", "logical"],
+            "follower": ["follower", "--master", listen],
+            "subscriber": ["subscriber", "--master", listen, "--name", "demo", "--publication", "readings"],
         }
         self._servers = {
             name: ServerProcess(
                 reactor,
                 name,
-                [*words, "--db", str(self._paths[name].database), "--http", where[f"{name}.http"]],
+                [*words, "--db", str(self._paths[name].database), "--http", where[name]],
                 self._folder / f"{name}.log",
             )
             for name, words in options.items()
@@ -130,11 +135,13 @@ class Demo:
 
     @inlineCallbacks
     def _demonstrate(self) -> Any:
-        self._table.event(f"a master and a follower start in {self._folder}")
+        self._table.event(f"a master, a follower and a subscriber start in {self._folder}")
         yield self._primary.open()
+        yield self._primary.execute("CREATE TABLE journal (id INTEGER PRIMARY KEY, entry TEXT NOT NULL)")
         yield self._primary.execute(
             "CREATE TABLE readings (id INTEGER PRIMARY KEY, station TEXT NOT NULL, celsius REAL, note BLOB)"
         )
+        yield self._primary.execute("CREATE PUBLICATION readings FOR TABLE readings")
         for name, server in self._servers.items():
             server.start()
             yield self._until_it_answers(name)
@@ -153,21 +160,22 @@ class Demo:
 
     @inlineCallbacks
     def _while_writing(self) -> Any:
-        """Let rows be written, and kill the follower in between."""
+        """Let rows be written, and kill the follower and the subscriber in between."""
         third = self._seconds / 3
         yield self._sleep(third)
-        follower = self._servers["follower"]
-        follower.signal("KILL")
-        yield follower.ended()
-        self._table.event("the follower was killed with SIGKILL; the master goes on")
+        for name in _COPIES:
+            self._servers[name].signal("KILL")
+            yield self._servers[name].ended()
+        self._table.event("the follower and the subscriber were killed with SIGKILL; the master goes on")
         yield self._sleep(min(_DOWN, third))
-        follower.start()
-        yield self._until_it_answers("follower")
-        position = yield self._until_it_is_open()
-        self._table.event(
-            f"the follower is back; its database stands at position {position:,}, "
-            f"{self._primary.position - position:,} bytes behind: it catches up"
-        )
+        for name in _COPIES:
+            self._servers[name].start()
+            yield self._until_it_answers(name)
+            position = yield self._until_it_is_open(name)
+            self._table.event(
+                f"the {name} is back; its database stands at position {position:,}, "
+                f"{self._primary.position - position:,} bytes behind: it catches up"
+            )
         yield self._sleep(third)
 
     @inlineCallbacks
@@ -182,8 +190,9 @@ class Demo:
             )
             if count % 20 == 0:
                 change = f"UPDATE readings SET celsius = celsius + 0.5 WHERE id = {key - _WRITERS}"
+                entry = f"INSERT INTO journal (entry) VALUES ('writer {writer} has written {count} rows')"
                 yield self._primary.transaction(
-                    [row, change, f"DELETE FROM readings WHERE id = {key - 5 * _WRITERS}"]
+                    [row, change, entry, f"DELETE FROM readings WHERE id = {key - 5 * _WRITERS}"]
                 )
             else:
                 yield self._primary.execute(row)
@@ -191,24 +200,27 @@ class Demo:
 
     @inlineCallbacks
     def _catch_up(self) -> Any:
-        position = yield self._primary.execute("CREATE INDEX by_station ON readings (station, id)")
+        position = yield self._primary.execute("INSERT INTO journal (entry) VALUES ('the last one')")
         self._table.event(
-            f"{self._written:,} rows were written or changed; the follower has to reach position {position:,}"
+            f"{self._written:,} rows were written or changed; both have to reach position {position:,}"
         )
         path = f"/wait?position={position}&timeout={_CATCH_UP_TIMEOUT:g}"
-        code, answer = yield self._ask("follower", path, _CATCH_UP_TIMEOUT + 10)
-        if code != 200:
-            raise ServiceStopped(f"the follower did not catch up: {answer.get('error')}")
-        self._table.event(f"the follower has applied position {answer['applied']:,}")
+        for name in _COPIES:
+            code, answer = yield self._ask(name, path, _CATCH_UP_TIMEOUT + 10)
+            if code != 200:
+                raise ServiceStopped(f"the {name} did not catch up: {answer.get('error')}")
+            self._table.event(f"the {name} has applied position {answer['applied']:,}")
 
     @inlineCallbacks
     def _compare(self) -> Any:
-        databases = [paths.database for paths in self._paths.values()]
-        found = yield self._in_thread(compare_databases, *databases)
-        for difference in found.differences:
+        master, follower, subscriber = (self._paths[name].database for name in _NAMES)
+        whole = yield self._in_thread(compare_databases, master, follower)
+        part = yield self._in_thread(compare_databases, master, subscriber, ["readings"])
+        for difference in (*whole.differences, *part.differences):
             self._table.event(difference)
-        if found.equal:
-            self._table.event(f"both databases are equal: {found.tables} table, {found.rows:,} rows")
+        if whole.equal and part.equal:
+            self._table.event(f"master and follower are equal: {whole.tables} tables, {whole.rows:,} rows")
+            self._table.event(f"the subscriber has its {part.tables} table, equal: {part.rows:,} rows")
             self.exit_code = 0
         else:
             self._table.event("THE DATABASES DIFFER")
@@ -231,10 +243,10 @@ class Demo:
                 return
 
     @inlineCallbacks
-    def _until_it_is_open(self) -> Any:
-        """Wait until the follower has opened its copy; fires with the position that it stands at."""
+    def _until_it_is_open(self, name: str) -> Any:
+        """Wait until a server has opened its copy; fires with the position that it stands at."""
         while True:
-            _, status = yield self._ask("follower", "/status")
+            _, status = yield self._ask(name, "/status")
             if status["positions"]["applied"] is not None:
                 return status["positions"]["applied"]
             yield self._sleep(0.01)

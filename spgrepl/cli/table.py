@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 import attrs
 
-_LINE = "{name:<9} {state:<14} {applied:>14} {source:>14} {bytes:>12} {seconds:>8} {rate:>9}"
+_LINE = "{name:<10} {state:<14} {applied:>14} {source:>14} {bytes:>12} {seconds:>8} {rate:>9}"
 _HEADINGS = {
     "name": "",
     "state": "state",

@@ -18,10 +18,10 @@ from spgrepl.cli import demo, main
 
 compare = demo.compare_databases
 
-def spoil(first, second):
+def spoil(first, second, tables=None):
     with sqlite3.connect(second) as connection:
         connection.execute("UPDATE readings SET celsius = 99 WHERE id = (SELECT min(id) FROM readings)")
-    return compare(first, second)
+    return compare(first, second, tables)
 
 demo.compare_databases = spoil
 sys.exit(main(["demo", "--seconds", "1"]))
@@ -71,10 +71,11 @@ def folder(tmp_path: Path) -> Path:
 def test_the_demonstration_ends_with_equal_databases(folder: Path) -> None:
     done = demonstrate(DEMO, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the follower was killed with SIGKILL" in done.stdout
+    assert "the follower and the subscriber were killed with SIGKILL" in done.stdout
     assert "bytes behind: it catches up" in done.stdout
     assert "rows/s" in done.stdout
-    assert "both databases are equal: 1 table, " in done.stdout
+    assert "master and follower are equal: 2 tables, " in done.stdout
+    assert "the subscriber has its 1 table, equal: " in done.stdout
     assert done.stderr == ""
 
 
