@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
 
 
+PATIENCE = 1.0
+"""For how many seconds a log may be shorter than its database says: its watcher looks more often than that."""
+
+
 class SubscriberStream(PulledStream):
     """The stream of one subscriber.
 
@@ -64,6 +68,7 @@ class SubscriberStream(PulledStream):
         self._passed = 0
         self._progressed = True
         self._status_owed = False
+        self._waits_since: float | None = None
         self._forwarded = 0
         self._passed_over: Counter[Reason] = Counter()
 
@@ -102,7 +107,8 @@ class SubscriberStream(PulledStream):
         self._known_from = catalogue.position
         if self._unknown and self._records_are_refused():
             return None
-        if start > self._hub.feed.length:
+        # The database may know of more than the log's watcher has seen of it yet.
+        if start > max(self._hub.feed.length, catalogue.position):
             self._outlet.send(reply + self._hub.status_frame())
             self._close(Cause.START_BEYOND_END, self._beyond_end(start))
             return None
@@ -231,12 +237,24 @@ class SubscriberStream(PulledStream):
 
     def tick(self, status: bytes) -> None:
         """See `Stream`. Inside a transaction, and while bytes wait, one STATUS is owed, not one for every tick."""
-        if self._ended or self.state is not ConnectionState.STREAMING:
+        if self._ended or self.state is not ConnectionState.STREAMING or self._is_beyond_end():
             return
         if self._outlet.ready and self._unit is None and self._arrived is None:
             self._outlet.send(self._settle())
         else:
             self._status_owed = True
+
+    def _is_beyond_end(self) -> bool:
+        """Whether the log stays shorter than the position that is due; the connection is closed then."""
+        assert self.position is not None
+        now = self._hub.clock.seconds()
+        if self.position <= self._hub.feed.length:
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = now
+        elif now - self._waits_since >= PATIENCE:
+            self._close(Cause.START_BEYOND_END, self._beyond_end(self.position))
+        return self._ended
 
     def farewell(self) -> bytes:
         """See `Stream`."""

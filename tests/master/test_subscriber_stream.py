@@ -149,6 +149,19 @@ def test_a_start_beyond_the_end_is_told_where_the_log_ends(make):
     assert master.hub.status()["refused"] == {"start_beyond_end": 1}
 
 
+def test_a_database_that_is_ahead_of_the_log_is_waited_for_and_not_for_ever(make):
+    master = make(MIXED[:463], publications=VECTOR_PUBLICATIONS, boundary=506)
+    peers = [master.subscribe(start, "p_t1") for start in (0, 506)]
+    master.clock.advance(0.5)
+    assert not any(peer.closing for peer in peers)
+    master.log.grow(MIXED[463:])
+    assert [summary(peer)[-1] for peer in peers] == [MIXED[580:]] * 2
+    late = make(MIXED[:463], publications=VECTOR_PUBLICATIONS, boundary=506).subscribe(0, "p_t1")
+    late.protocol._hub.clock.pump([0.05] * 30)
+    assert late.closing
+    assert late.protocol._hub.status()["refused"] == {"start_beyond_end": 1}
+
+
 @pytest.mark.parametrize("start", [49, 84 + 3, 125 + 8, 506 + 4, 621])
 def test_a_start_that_is_no_records_first_byte_is_refused_by_name(make, start):
     master = make(MIXED, publications=VECTOR_PUBLICATIONS)
