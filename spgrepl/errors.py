@@ -198,6 +198,10 @@ class LogTruncated(HistoryDiverged):
     """The master's log ends before the position that this copy has reached."""
 
 
+class StartLost(HistoryDiverged):
+    """The log grew behind a start that cannot be asked for again."""
+
+
 class ReplicationLoop(PeerError):
     """The master is this very database: its cluster id is ours."""
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zlib import crc32
 
 from zope.interface import implementer
 
 from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.engines.state_file import load_state, save_state
+from spgrepl.engines.statement_digest import StatementDigest
 from spgrepl.errors import SnapshotError
 from spgrepl.wal.records import RecordType
-
-# The lengths of nearly all statements, packed once.
-_SHORT = 4096
-_LENGTHS = [struct.pack("<I", length) for length in range(_SHORT)]
 
 
 @implementer(IEngine)
@@ -36,48 +31,36 @@ class CountingEngine:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._statements = 0
         self._attached: set[int] = set()
-        self._digest = 0
-        self._pending_statements = 0
-        self._pending_digest = 0
+        self._digest = StatementDigest()
 
     def open(self) -> ReplayState | None:
         """See `IEngine`."""
         found = load_state(self._database, ("digest",))
         if found is None:
             return None
-        self._digest = found[1]["digest"]
+        self._digest.reset(found[1]["digest"])
         return found[0]
 
     def begin(self) -> None:
         """See `IEngine`."""
-        self.rollback()
+        self._digest.rollback()
 
     def execute(self, statements: Sequence[bytes], types: Mapping[int, RecordType]) -> None:
         """See `IEngine`."""
-        # Lengths and statements are interleaved by slices, and all of a batch is summed up in one call.
-        parts = [b""] * (2 * len(statements))
-        parts[::2] = [
-            _LENGTHS[size] if size < _SHORT else struct.pack("<I", size) for size in map(len, statements)
-        ]
-        parts[1::2] = statements
-        self._pending_digest = crc32(b"".join(parts), self._pending_digest)
-        self._pending_statements += len(statements)
+        self._digest.add(statements)
 
     def control(self, statement: bytes) -> None:
         """See `IEngine`."""
 
     def commit(self, state: ReplayState) -> None:
         """See `IEngine`."""
-        save_state(self._database, state, {"digest": self._pending_digest})
-        self._statements += self._pending_statements
-        self._digest = self._pending_digest
+        save_state(self._database, state, {"digest": self._digest.pending})
+        self._digest.commit()
 
     def rollback(self) -> None:
         """See `IEngine`."""
-        self._pending_statements = 0
-        self._pending_digest = self._digest
+        self._digest.rollback()
 
     def check_snapshot_head(self, head: bytes) -> None:
         """See `IEngine`. Every snapshot will do: it is not kept."""
@@ -88,7 +71,7 @@ class CountingEngine:
     def install_snapshot(self, path: Path, state: ReplayState) -> None:
         """See `IEngine`. The snapshot is thrown away and the digest begins anew."""
         save_state(self._database, state, {"digest": 0})
-        self._digest = 0
+        self._digest.reset(0)
         path.unlink()
 
     def save_snapshot(self, path: Path) -> int:
@@ -101,7 +84,11 @@ class CountingEngine:
 
     def statistics(self) -> Mapping[str, object]:
         """See `IEngine`: ``statements``, ``attached``, and ``digest`` as eight hex digits."""
-        return {"statements": self._statements, "attached": len(self._attached), "digest": f"{self._digest:08x}"}
+        return {
+            "statements": self._digest.statements,
+            "attached": len(self._attached),
+            "digest": str(self._digest),
+        }
 
     def close(self) -> None:
         """See `IEngine`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spgrepl.engines.own_names import needs_a_look
-from spgrepl.publications.catalog import note_control
 from spgrepl.sqltext import TokenKind, split_statements, tokenize
 from spgrepl.wal.transactions import StatementKind, statement_kind
 
@@ -69,8 +68,16 @@ def _stands_alone(statement: bytes) -> bool:
     )
 
 
-def execute_piece(connection: sqlite3.Connection, piece: str) -> None:
-    """Run one of several statements of a record; a transaction that they state becomes a savepoint."""
+def execute_piece(
+    connection: sqlite3.Connection, piece: str, control: Callable[[sqlite3.Connection, bytes], None]
+) -> None:
+    """Run one of several statements of a record; a transaction that they state becomes a savepoint.
+
+    Args:
+        connection: The database, with a transaction open.
+        piece: The statement.
+        control: Takes those that replication itself understands.
+    """
     kind = statement_kind(piece.encode())
     if kind is StatementKind.BEGIN:
         connection.execute("SAVEPOINT spgrepl_unit")
@@ -80,6 +87,6 @@ def execute_piece(connection: sqlite3.Connection, piece: str) -> None:
         connection.execute("ROLLBACK TO spgrepl_unit")
         connection.execute("RELEASE spgrepl_unit")
     elif kind is StatementKind.CONTROL:
-        note_control(connection, piece.encode())
+        control(connection, piece.encode())
     else:
         connection.execute(piece)

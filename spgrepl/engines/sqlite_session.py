@@ -7,6 +7,10 @@ the same statement has another effect: so every connection that applies statemen
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another program that keeps a database locked."""
 
 _SETTINGS = (
     # As in every SQLite that nobody told otherwise: constraints are declared, applications keep them. A copy could
@@ -42,3 +46,32 @@ def prepare_session(connection: sqlite3.Connection) -> None:
     """Give a connection the settings with which statements mean the same on a primary and on its copies."""
     for setting in _SETTINGS:
         connection.execute(setting)
+
+
+def plain_connection(database: Path | str, uri: bool = False) -> sqlite3.Connection:
+    """Open a database, without any settings yet.
+
+    Args:
+        database: The file, or its URI.
+        uri: Whether it is a URI.
+    """
+    # Distinct statements would only churn the statement cache. The thread check is the worker's business.
+    return sqlite3.connect(
+        database,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=0,
+        uri=uri,
+    )
+
+
+def prepare_applying(connection: sqlite3.Connection) -> None:
+    """Give a connection the settings of one that applies the statements of a log."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL, so that a position which was told to anybody is never taken back by a loss of power.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    prepare_session(connection)
+    # A log has no business with other files of this machine.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)

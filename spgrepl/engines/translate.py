@@ -7,9 +7,12 @@ as well. The translation itself is sqlglot's.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import sqlglot
+from sqlglot import exp
 
+from spgrepl.engines.schema_names import PUBLIC
 from spgrepl.primary.determinism import find_dependent
 from spgrepl.sqltext import significant_tokens
 
@@ -43,12 +46,47 @@ def to_sqlite(sql: str, dialect: str) -> list[str]:
         ValueOfThisMachine: Its translation would have another effect here than it had on the master.
     """
     try:
-        found = sqlglot.transpile(sql, read=dialect, write="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        found = [
+            _in_sqlites_words(statement).sql(dialect="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
+            for statement in sqlglot.parse(sql, read=dialect)
+            if statement is not None
+        ]
     except Exception as error:
         said = str(error).splitlines()
         raise TranslationFailed(said[0] if said else type(error).__name__) from error
-    for statement in found:
+    refuse_dependent(found)
+    return found
+
+
+def refuse_dependent(statements: Iterable[str]) -> None:
+    """Look for what differs from machine to machine in statements that are not run as they stand in the log.
+
+    Raises:
+        ValueOfThisMachine: There is something.
+    """
+    for statement in statements:
         dependent = find_dependent(significant_tokens(statement))
         if dependent is not None:
             raise ValueOfThisMachine(f"{dependent} would have another value here than it had on the master")
-    return found
+
+
+def _in_sqlites_words(statement: exp.Expr) -> exp.Expr:
+    """Change what sqlglot would carry over as it is, and SQLite does not know."""
+    for part in statement.find_all(exp.Table, exp.Column, exp.Ordered):
+        if isinstance(part, exp.Ordered):
+            if not isinstance(part.parent, exp.Order):
+                # The columns of an index, a key or ON CONFLICT: where SQLite puts NULL there changes no rows.
+                part.set("nulls_first", not part.args.get("desc"))
+            continue
+        if part.args.get("catalog") is None and _is_public(part.args.get("db")):
+            part.set("db", None)
+        if part.args.get("only"):
+            part.set("only", None)
+    return statement
+
+
+def _is_public(schema: object) -> bool:
+    if not isinstance(schema, exp.Identifier):
+        return False
+    name = schema.name if schema.quoted else schema.name.lower()
+    return name == PUBLIC

@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _snapshot_uri(path: Path) -> str:
-    return f"{path.absolute().as_uri()}?mode=ro"
+    return f"{path.absolute().as_uri()}?immutable=1"
 
 
 def _plan(path: Path, snapshot: sqlite3.Connection, wanted: TableFilter, unknown: tuple[str, ...]) -> CopyPlan:
@@ -146,7 +146,9 @@ def attached(target: sqlite3.Connection, plan: CopyPlan) -> Iterator[None]:
         target.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
 
-def copy_tables(target: sqlite3.Connection, database: Path, plan: CopyPlan) -> None:
+def copy_tables(
+    target: sqlite3.Connection, database: Path, plan: CopyPlan, replaceable: frozenset[str] = frozenset()
+) -> None:
     """Put the published tables and their rows into a target, in the transaction that is open.
 
     The rows go from file to file: the memory that this takes does not depend on their number.
@@ -155,6 +157,7 @@ def copy_tables(target: sqlite3.Connection, database: Path, plan: CopyPlan) -> N
         target: The target's connection, with the snapshot `attached`.
         database: Its file, for errors.
         plan: What to copy.
+        replaceable: The tables whose rows may be replaced, in lower case.
 
     Raises:
         TableMismatch: A table is there, and differs or holds rows; or something else has its name.
@@ -163,7 +166,7 @@ def copy_tables(target: sqlite3.Connection, database: Path, plan: CopyPlan) -> N
     """
     for table in plan.tables:
         try:
-            _copy_table(target, database, table)
+            _copy_table(target, database, table, replaceable)
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise_if_storage_failed(error, database)
             raise SnapshotError(
@@ -172,13 +175,17 @@ def copy_tables(target: sqlite3.Connection, database: Path, plan: CopyPlan) -> N
             ) from error
 
 
-def _copy_table(target: sqlite3.Connection, database: Path, table: SourceTable) -> None:
+def _copy_table(
+    target: sqlite3.Connection, database: Path, table: SourceTable, replaceable: frozenset[str]
+) -> None:
     shape = table.shape
     present = read_shape(target, shape.name)
     if present is None:
         _refuse_taken_name(target, database, shape.name, shape.name)
         target.execute(shape.sql)
     else:
+        if present.name.lower() in replaceable:
+            target.execute(f"DELETE FROM main.{quote_name(present.name)}")
         _refuse_other_table(target, database, shape, present)
     name = shape.name if present is None else present.name
     _copy_rows(target, shape, name)

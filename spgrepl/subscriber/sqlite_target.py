@@ -172,9 +172,14 @@ class SqliteTarget:
         with self._storing():
             applier = self._connect(plan.encoding)
             with attached(applier.connection, plan):
-                self._begin_with(applier, state, lambda: copy_tables(applier.connection, self._database, plan))
+                self._begin_with(applier, state, lambda: self._copy(applier.connection, plan, position))
         self._report(plan)
         return state
+
+    def _copy(self, connection: sqlite3.Connection, plan: CopyPlan, position: int) -> None:
+        copy_tables(connection, self._database, plan, stored_state.replaceable_tables(connection, self._name))
+        if position == 0:
+            stored_state.note_copied(connection, self._name, (table.shape.name for table in plan.tables))
 
     def _begin_with(
         self, applier: StatementApplier, state: SubscriptionState, more: Callable[[], None] | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from zlib import crc32
 
 from spgrepl.errors import LocalFilesDamaged, PositionTooLarge
@@ -21,11 +22,16 @@ _TABLES = (
     "skipped_at TEXT NOT NULL)",
 )
 _THERE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_subscriber'"
+_COPIED_THERE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_copied'"
 _READ = "SELECT position, effective_start, publications, fence FROM spgrepl_subscriber WHERE name = ?"
 _WRITE = "INSERT OR REPLACE INTO spgrepl_subscriber VALUES (?, ?, ?, ?, ?)"
 _MOVE = (
     "UPDATE spgrepl_subscriber SET position = ?, effective_start = ?, publications = ?, fence = ? "
     "WHERE name = ? AND position = ?"
+)
+_COPIED = (
+    "CREATE TABLE IF NOT EXISTS spgrepl_copied (subscription TEXT NOT NULL, name TEXT NOT NULL, "
+    "PRIMARY KEY (subscription, name))"
 )
 _KEEP = "INSERT INTO spgrepl_skipped VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -54,6 +60,15 @@ def read_subscription(connection: sqlite3.Connection, name: str) -> Subscription
     row = connection.execute(_READ, (name,)).fetchone()
     if row is None:
         return None
+    return state_of_row(name, row)
+
+
+def state_of_row(name: str, row: Sequence[Any]) -> SubscriptionState:
+    """Read a subscription's row: position, effective start, publications and fence.
+
+    Raises:
+        LocalFilesDamaged: It is not one that spgrepl writes.
+    """
     position, start, publications, fence = row
     try:
         return SubscriptionState(
@@ -126,6 +141,25 @@ def _columns(state: SubscriptionState) -> tuple[int, int, str, str]:
         json.dumps(state.publications),
         json.dumps(fence_values(state)),
     )
+
+
+def note_copied(connection: sqlite3.Connection, name: str, tables: Iterable[str]) -> None:
+    """Write down, in the open transaction, which tables' rows come from a copy that may have to be made anew."""
+    connection.execute(_COPIED)
+    connection.execute("DELETE FROM spgrepl_copied WHERE subscription = ?", (name,))
+    connection.executemany("INSERT INTO spgrepl_copied VALUES (?, ?)", ((name, table) for table in tables))
+
+
+def replaceable_tables(connection: sqlite3.Connection, name: str) -> frozenset[str]:
+    """The tables whose rows a new copy may replace, in lower case: a copy put them there, and nothing came since.
+
+    Only the copy of an empty log, at position 0, may have to be made anew; see `spgrepl.errors.StartLost`.
+    """
+    known = read_subscription(connection, name)
+    if known is None or known.position or connection.execute(_COPIED_THERE).fetchone() is None:
+        return frozenset()
+    found = connection.execute("SELECT name FROM spgrepl_copied WHERE subscription = ?", (name,))
+    return frozenset(str(table).lower() for (table,) in found)
 
 
 def keep_skipped(

@@ -13,9 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from spgrepl.engines import sqlite as sqlite_module
+from spgrepl.engines import sqlite_applier
 from spgrepl.engines.interfaces import Fence, IEngine, ReplayState
-from spgrepl.engines.sqlite import SqliteEngine, joined_script
+from spgrepl.engines.sqlite import SqliteEngine
+from spgrepl.engines.sqlite_script import joined_script
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.wal.records import RecordType
 from spgrepl.wal.transactions import StatementKind, statement_kind
@@ -163,7 +164,7 @@ def test_a_script_does_what_the_statements_do_one_by_one(statements: list[str]) 
     with pytest.MonkeyPatch.context() as patch, quick_folder() as folder:
         together = outcome(statements, folder)
         (folder / "copy.db").unlink()
-        patch.setattr(sqlite_module, "joined_script", lambda _: None)
+        patch.setattr(sqlite_applier, "joined_script", lambda _: None)
         assert outcome(statements, folder) == together
 
 
@@ -178,7 +179,7 @@ def test_a_script_leaves_the_text_of_the_schema_as_it_stands(engine: SqliteEngin
     texts = ["CREATE TABLE s (a)", "CREATE INDEX i ON s (a)", "CREATE VIEW v AS SELECT a FROM s"]
     run(engine, *texts)
     query = "SELECT sql FROM sqlite_master WHERE name IN ('s', 'i', 'v') ORDER BY rowid"
-    assert [sql for (sql,) in engine._opened().execute(query)] == texts
+    assert [sql for (sql,) in engine._opened().connection.execute(query)] == texts
 
 
 def test_a_failing_script_is_undone_before_the_statements_are_taken_singly(engine: SqliteEngine) -> None:
@@ -235,7 +236,7 @@ def test_of_several_statements_of_a_record_all_or_none_take_effect(engine: Sqlit
 
 def test_a_control_statement_that_cannot_be_read_names_its_record(engine: SqliteEngine) -> None:
     engine.begin()
-    with pytest.raises(StatementRefused, match="not a publication") as caught:
+    with pytest.raises(StatementRefused, match="CREATE PUBLICATION p") as caught:
         engine.execute([b"DELETE FROM u", b"DELETE FROM t; CREATE PUBLICATION p FOR EVERYTHING"])
     assert (caught.value.index, caught.value.sql[:13]) == (1, b"DELETE FROM t")
 
@@ -248,7 +249,14 @@ def test_a_control_statement_that_cannot_be_read_names_its_record(engine: Sqlite
     [
         ("INSERT INTO t VALUES ('1'::int, 'a')", (1, "a")),
         ("INSERT INTO t (a, b) VALUES (1, E'tab\\there')", None),
-        ("INSERT INTO public.t VALUES (1, 'a')", None),
+        ("INSERT INTO public.t VALUES (1, 'a')", (1, "a")),
+        ("INSERT INTO public.t VALUES (1, 'public.t')", (1, "public.t")),
+        ("INSERT INTO \"public\".t VALUES ('1'::int, 'a') ON CONFLICT (a) DO NOTHING", (1, "a")),
+        ("INSERT INTO public.t AS public VALUES ('1'::int, 'a')", (1, "a")),
+        ("INSERT INTO t VALUES (1, 'a'); UPDATE ONLY public.t SET b = 'c' WHERE public.t.a = 1", (1, "c")),
+        ("INSERT INTO t VALUES (1, 'a'), (2, 'b'); DELETE FROM ONLY t WHERE a = 2", (1, "a")),
+        ("MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED THEN INSERT VALUES (u.a, u.b)", None),
+        ("INSERT INTO private.t VALUES (1, 'a')", None),
         ("INSERT INTO t VALUES (1, 'x') ON CONFLICT (a) DO UPDATE SET b = EXCLUDED.b", (1, "x")),
         ("INSERT INTO t SELECT 1, b FROM u WHERE b ILIKE 'ON%'", (1, "one")),
     ],
@@ -269,6 +277,7 @@ def test_what_only_postgresql_speaks_is_translated_or_refused(
     [
         "INSERT INTO t VALUES (1, NOW())",
         "INSERT INTO t VALUES (1, NOW()::text)",
+        "INSERT INTO public.t VALUES (1, CURRENT_TIMESTAMP)",
         "INSERT INTO t VALUES ('1'::int, CURRENT_TIMESTAMP)",
         "INSERT INTO t VALUES ((RANDOM() * 10)::int, 'a')",
         "CREATE TABLE v (a INT, at TIMESTAMP DEFAULT NOW())",
@@ -291,6 +300,7 @@ def test_a_translation_never_brings_in_what_differs_from_machine_to_machine(
         ('INSERT INTO t VALUES (1, "say ""hi""")', 'say "hi"'),
         ("INSERT INTO t VALUES (1, 'two''s')", "two's"),
         ("REPLACE INTO t VALUES (1, 'r')", "r"),
+        ("INSERT INTO public.`t` VALUES (1, 'p')", "p"),
     ],
 )
 def test_the_mysql_dialect(engine: SqliteEngine, statement: str, text: str) -> None:
@@ -325,6 +335,8 @@ def test_mysql_that_cannot_be_translated_is_refused(engine: SqliteEngine, statem
         "ATTACH '/tmp/elsewhere.db' AS e",
         "\ufeffPRAGMA query_only = 1",
         "VACUUM INTO '/tmp/elsewhere.db'",
+        "DELETE FROM public.spgrepl_replay",
+        "UPDATE ONLY spgrepl_replay SET position = 0",
     ],
 )
 def test_what_a_hostile_log_may_not_do(engine: SqliteEngine, statement: str) -> None:
@@ -335,6 +347,30 @@ def test_what_a_hostile_log_may_not_do(engine: SqliteEngine, statement: str) -> 
         assert caught.value.index == len(others)
         assert dump(engine) == before
     run(engine, "INSERT INTO t VALUES (1, 'and goes on')")
+
+
+def test_many_statements_with_the_schema_in_front_do_what_those_without_do(engine: SqliteEngine) -> None:
+    run(
+        engine,
+        "INSERT INTO public.t VALUES (1, 'a')",
+        "UPDATE public.t SET b = 'public.t'",
+        "DELETE FROM public.u",
+    )
+    assert content(engine) == [(1, "public.t")]
+    with pytest.raises(StatementRefused, match="UNIQUE") as caught:
+        run(engine, "INSERT INTO public.t VALUES (2, 'b')", "INSERT INTO public.t VALUES (1, 'c')")
+    assert (caught.value.index, caught.value.sql) == (1, b"INSERT INTO public.t VALUES (1, 'c')")
+    with pytest.raises(StatementRefused, match="belongs to spgrepl"):
+        run(engine, "DELETE FROM public.t", "DELETE FROM public.spgrepl_replay")
+    assert content(engine) == [(1, "public.t")]
+
+
+def test_a_table_that_is_there_already_is_refused_by_a_follower(engine: SqliteEngine) -> None:
+    with pytest.raises(StatementRefused, match="already exists"):
+        run(engine, "CREATE TABLE t (a); INSERT INTO t VALUES (1, 'a')")
+    run(
+        engine, "CREATE TABLE IF NOT EXISTS t (a SERIAL PRIMARY KEY, b VARCHAR(7)); CREATE INDEX i ON public.t (a)"
+    )
 
 
 @pytest.mark.parametrize("text", ["spgrepl_replay", "see spgrepl_replay", "PRAGMA", "\ufeffmark"])
@@ -380,7 +416,7 @@ def test_statements_are_counted_when_they_are_committed(engine: SqliteEngine) ->
 
 
 def test_a_database_that_another_program_keeps_locked(engine: SqliteEngine) -> None:
-    engine._opened().execute("PRAGMA busy_timeout = 0")
+    engine._opened().connection.execute("PRAGMA busy_timeout = 0")
     with contextlib.closing(sqlite3.connect(engine._database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for statements in (["DELETE FROM t"], ["DELETE FROM t", "DELETE FROM u"], []):
@@ -391,7 +427,7 @@ def test_a_database_that_another_program_keeps_locked(engine: SqliteEngine) -> N
 
 
 def test_the_settings_that_statements_depend_on(engine: SqliteEngine) -> None:
-    connection = engine._opened()
+    connection = engine._opened().connection
     for name, value in (
         ("journal_mode", "wal"),
         ("synchronous", 2),
@@ -402,7 +438,7 @@ def test_the_settings_that_statements_depend_on(engine: SqliteEngine) -> None:
 
 
 def test_a_primarys_database_is_not_followed_into(tmp_path: Path, engine: SqliteEngine) -> None:
-    engine._opened().execute("UPDATE spgrepl_replay SET role = 'primary'")
+    engine._opened().connection.execute("UPDATE spgrepl_replay SET role = 'primary'")
     engine.close()
     with pytest.raises(LocalFilesDamaged, match="primary's database"):
         SqliteEngine(tmp_path / "copy.db").open()
@@ -450,6 +486,12 @@ def test_a_snapshot_is_saved_while_the_engine_goes_on(tmp_path: Path, engine: Sq
     other.close()
 
 
+def test_a_sound_snapshot_that_the_quick_check_misjudges_is_taken(tmp_path: Path) -> None:
+    table = "CREATE TABLE w (b, a, PRIMARY KEY (a, b)) WITHOUT ROWID"
+    (tmp_path / "odd").write_bytes(database_bytes(tmp_path, table, "INSERT INTO w VALUES (2, 1)"))
+    SqliteEngine(tmp_path / "copy.db").check_snapshot(tmp_path / "odd")
+
+
 def test_what_a_removed_database_left_behind_does_not_spoil_the_next(tmp_path: Path) -> None:
     for name in ("copy.db-wal", "copy.db-shm", "copy.db-journal"):
         (tmp_path / name).write_bytes(b"left behind")
@@ -458,6 +500,6 @@ def test_what_a_removed_database_left_behind_does_not_spoil_the_next(tmp_path: P
 
 
 def test_a_database_without_a_state_is_not_handed_on(tmp_path: Path, engine: SqliteEngine) -> None:
-    engine._opened().execute("DELETE FROM spgrepl_replay")
+    engine._opened().connection.execute("DELETE FROM spgrepl_replay")
     with pytest.raises(SnapshotError, match="no replication state"):
         engine.save_snapshot(tmp_path / "saved")

@@ -642,7 +642,7 @@ def test_a_program_that_keeps_the_copy_locked_delays_a_snapshot_no_longer_than_t
 ) -> None:
     monkeypatch.setattr("spgrepl.engines.sqlite_copy.BUSY_SECONDS", 0.0)
     assert isinstance(copy.engine, SqliteEngine)
-    copy.engine._opened().execute("PRAGMA busy_timeout = 0")
+    copy.engine._opened().connection.execute("PRAGMA busy_timeout = 0")
     with contextlib.closing(sqlite3.connect(copy.paths.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(EngineFailed, match="locked"):
