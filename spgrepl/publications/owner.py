@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from itertools import repeat
 
 import attrs
 
@@ -125,6 +126,8 @@ class OwnerJudge:
         start, stop, more = _BLANK_FROM, _BLANK_TO, _BEHIND_BLANK
         if not _is_utf8(joined):
             found = [self.owner(sql) for sql in texts]
+        elif b";" not in joined and (owner := self._owner_of_all(texts)) is not None:
+            found = [owner] * len(texts)
         elif b";" not in joined:
             found = [known(sql[: sql.find(b" ", start, stop) + more]) or judge(sql) for sql in texts]
         else:
@@ -138,39 +141,60 @@ class OwnerJudge:
             found[index] = self.owner(batch.sql[index], kind)
         return found
 
+    def _owner_of_all(self, texts: list[bytes]) -> Owner | None:
+        """Whose all of some statements are, where they begin alike and what they begin with is known."""
+        first = _first_bytes(texts[-1]) if texts else b""
+        owner = self._known.get(first)
+        return owner if owner is not None and all(map(bytes.startswith, texts, repeat(first))) else None
+
     def _look_up(self, sql: bytes) -> Owner:
         """Whose a single statement is, in UTF-8, by its first bytes where those are known."""
         return self._known.get(_first_bytes(sql)) or self._judge(sql)
 
     def _judge(self, sql: bytes) -> Owner:
         """Whose a single statement is, in UTF-8, when its first bytes are not known."""
-        found = _PLAIN.match(sql)
-        tables = None if found is None else _plain_tables(found)
-        if found is None or tables is None:
-            return self._judge_all(sql, mysql=False)
-        owner = self._intern(tables)
-        first = _first_bytes(sql)
-        # What follows the match is of no use, and is as manifold as the values in it where it is long.
-        if found.end() <= len(first) <= found.end() + _MOST_BEHIND_MATCH:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[first] = owner
-        return owner
+        return self._plain(sql) or self._judge_all(sql, mysql=False)
 
     def _judge_several(self, sql: bytes) -> Owner:
         """Whose a text with a semicolon is."""
-        if _ONE_STATEMENT.match(sql) is not None and _PLAIN.match(sql) is not None:
-            return self._look_up(sql)
-        return self._judge_all(sql, mysql=False)
+        plain = self._plain(sql) if _ONE_STATEMENT.match(sql) is not None else None
+        return plain or self._judge_all(sql, mysql=False)
 
     def _judge_mysql(self, sql: bytes) -> Owner:
-        found = _PLAIN.match(sql) if b";" not in sql else None
         # Double quotes are a string's in MySQL.
-        if found is not None and b'"' not in found[0]:
+        plain = self._plain(sql, without=b'"') if b";" not in sql else None
+        return plain or self._judge_all(sql, mysql=True)
+
+    def _plain(self, sql: bytes, without: bytes | None = None) -> Owner | None:
+        """Whose a single statement is, in UTF-8, if it is a plain one.
+
+        Args:
+            sql: The statement.
+            without: What must not stand in it up to its table's name.
+        """
+        found = _PLAIN.match(sql)
+        if found is None or (without is not None and without in found[0]):
+            return None
+        owner = self._known.get(found[0])
+        if owner is None:
             tables = _plain_tables(found)
-            if tables is not None:
-                return self._intern(tables)
-        return self._judge_all(sql, mysql=True)
+            if tables is None:
+                return None
+            owner = self._intern(tables)
+            self._remember(found[0], owner)
+        first = _first_bytes(sql)
+        # What follows the match is of no use, and is as manifold as the values in it where it is long.
+        if found.end() <= len(first) <= found.end() + _MOST_BEHIND_MATCH:
+            self._remember(first, owner)
+        return owner
+
+    def _remember(self, first: bytes, owner: Owner) -> None:
+        """Note that statements which begin with some bytes are all of one owner."""
+        if len(first) > _BLANK_TO:
+            return
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[first] = owner
 
     def _judge_all(self, sql: bytes, mysql: bool) -> Owner:
         """Whose a text of any number of statements is, cut and read as it must be."""
@@ -179,7 +203,7 @@ class OwnerJudge:
         tables: set[str] = set()
         nothing_else = True
         for piece in statements(sql.decode("utf-8"), mysql):
-            found = _judge_piece(piece, mysql)
+            found = self._judge_piece(piece, mysql)
             if found is None:
                 nothing_else = False
             else:
@@ -187,6 +211,17 @@ class OwnerJudge:
         if tables:
             return self._intern(frozenset(tables))
         return CONTROL_OWNER if nothing_else else DDL_OWNER
+
+    def _judge_piece(self, piece: str, mysql: bool) -> frozenset[str] | None:
+        """The tables that a statement changes, empty for control; None for all else."""
+        sql = piece.encode("utf-8")
+        plain = self._plain(sql)
+        if plain is not None:
+            return plain.tables
+        if statement_kind(sql) is not StatementKind.PLAIN:
+            return frozenset()
+        word, tables = read_statement(piece, mysql)
+        return tables if tables or word in _SESSION_WORDS else None
 
     def _intern(self, tables: frozenset[str]) -> Owner:
         owner = self._owners.get(tables)
@@ -219,16 +254,3 @@ def _plain_tables(found: re.Match[bytes]) -> frozenset[str] | None:
     if parts[0].upper() in TRAPS:
         return None
     return frozenset((table_name([part[1:-1] if part[0] in '"`' else fold_name(part) for part in parts]),))
-
-
-def _judge_piece(piece: str, mysql: bool) -> frozenset[str] | None:
-    """The tables that a statement changes, empty for control; None for all else."""
-    sql = piece.encode("utf-8")
-    found = None if mysql else _PLAIN.match(sql)
-    tables = None if found is None else _plain_tables(found)
-    if tables is not None:
-        return tables
-    if statement_kind(sql) is not StatementKind.PLAIN:
-        return frozenset()
-    word, tables = read_statement(piece, mysql)
-    return tables if tables or word in _SESSION_WORDS else None

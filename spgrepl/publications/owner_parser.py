@@ -97,22 +97,10 @@ class _Reference(NamedTuple):
 _BEFORE_REFERENCE = frozenset({",", "JOIN", "STRAIGHT_JOIN"})
 _BEHIND_REFERENCES = frozenset({"SET", "WHERE", "ORDER", "LIMIT", "RETURNING", ")"})
 _BEHIND_ASSIGNMENTS = frozenset({"WHERE", "ORDER", "LIMIT", "RETURNING", "FROM", ")"})
-_NO_ALIAS = _RESERVED | frozenset(
-    {
-        "CROSS",
-        "FORCE",
-        "IGNORE",
-        "INNER",
-        "LEFT",
-        "LIMIT",
-        "NATURAL",
-        "ORDER",
-        "OUTER",
-        "PARTITION",
-        "RIGHT",
-        "USE",
-    }
-    | {"STRAIGHT_JOIN"}
+_NO_ALIAS = (
+    _RESERVED
+    | {"CROSS", "FORCE", "IGNORE", "INNER", "LEFT", "LIMIT", "NATURAL", "ORDER", "OUTER", "PARTITION", "RIGHT"}
+    | {"STRAIGHT_JOIN", "USE"}
 )
 
 _QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
@@ -120,7 +108,7 @@ _BEFORE_BODY = frozenset({"AS", "MATERIALIZED"})
 _BEFORE_NAME = frozenset({"WITH", "RECURSIVE", ",", "BY", "CYCLE", "SET", "USING", "TO", "DEFAULT"})
 
 _MOST_TOKENS = 200_000
-"""The most that is read of a statement: half a second's worth, which only a hostile one needs before its target."""
+"""The most that is read of a statement: half a second's worth, which only a hostile one has before its target."""
 
 _IGNORED = frozenset({TokenKind.BLANK, TokenKind.COMMENT})
 
@@ -180,7 +168,7 @@ class _Reader:
             return fold_name(token.text)
         if token.kind is TokenKind.QUOTED:
             return _unquoted(token)
-        if token.kind is TokenKind.STRING and not self._mysql and token.text.count("'") % 2 == 0:
+        if token.kind is TokenKind.STRING and token.text.count("'") % 2 == 0:
             # SQLite takes a string for a name where nothing else can stand.
             return token.text[1:-1].replace("''", "'")
         if token.kind is TokenKind.ILLEGAL and self._mysql and token.text[0].isdecimal():
@@ -306,7 +294,7 @@ class _Reader:
                     self._skip_parenthesis()
                 else:
                     self._step()
-        return found or _owners([], references)
+        return found
 
     # -- WITH
 
@@ -324,9 +312,8 @@ class _Reader:
             word = self.upper
             verb_may_stand = lists[-1] and before not in _BEFORE_NAME
             if word in VERBS and verb_may_stand:
-                targets = self.targets()
-                found |= targets
-                lists[-1] = not targets
+                found |= self.targets()
+                lists[-1] = False
                 before = ""
                 continue
             self._step()
