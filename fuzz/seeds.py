@@ -56,6 +56,16 @@ def _one_of_each() -> bytes:
     )
 
 
+def _recorded_records() -> list[bytes]:
+    """The records of the recorded log."""
+    return [bytes.fromhex(one["hex"]) for one in json.loads((VECTORS / "mixed.records.json").read_text())]
+
+
+def _framed(record: bytes) -> bytes:
+    """A record as a frame of a SUB stream."""
+    return struct.pack("<BI", 0, len(record)) + record
+
+
 def _manifest() -> bytes:
     content = b"SPGMAN01\x0a" + struct.pack("<II", 7, 2)
     for number, path in ((2, b"segments/seg_2.spg"), (5, b"segments/seg_5.spg")):
@@ -77,6 +87,7 @@ def seeds(target: str) -> list[bytes]:
     stream = struct.pack("<BI", 0, 300) + mixed[:300] + status + struct.pack("<BI", 9, 4) + b"rest" + status
     chunk = struct.pack("<BIIIII", 3, 20, 7, 0, 2, 4) + b"seg-"
     stream += chunk
+    skip = struct.pack("<BIQ", 2, 8, 77)
     found = {
         "lzss": [compress(sql * 4) for sql in _SQL] + [compress(b"ab" * 50), bytes(4)],
         "units": [bytes((size, *range(19), 2, 0, 4, 2, 1, 3)) for size in (0, 2, 7)],
@@ -90,6 +101,29 @@ def seeds(target: str) -> list[bytes]:
         "reply": [*replies, b"\x02" + bytes(16)],
         "manifest": [_manifest(), _manifest()[:-1]],
         "sqltext": list(_SQL),
+        "record_frames": [
+            b"\x03" + b"".join(_framed(record) for record in _recorded_records()) + status + skip,
+            b"\x1f" + skip + status + _framed(r.encode_statement(_SQL[0] * 9)) + _framed(r.encode_checkpoint(3)),
+            b"\x00" + struct.pack("<BI", 0, 5000),
+        ],
+        "owners": [
+            *_SQL,
+            b"INSERT INTO public.t (a) VALUES (1)",
+            b'UPDATE ONLY "x y" SET a = 1',
+            b"WITH a AS (DELETE FROM b RETURNING *) INSERT INTO c SELECT * FROM a",
+            b"MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+            b"REPLACE LOW_PRIORITY `a b` VALUES (1)",
+        ],
+        "control": [
+            b'p FOR ALL TABLES EXCEPT a, "B"',
+            b"PUBLICATIONS",
+            b"'host=a port=1' PUBLICATION p, q",
+            b"SET effective_wal_level = 'logical'",
+            b"WAIT FOR WAL POSITION 5 WITH TIMEOUT 10",
+            b"DROP PUBLICATION IF EXISTS p",
+        ],
+        "envelope": [b"\x02\0\x01\0a\0\x01\0b\x01\x02\0\x01\0t\x02\0uu", b"\0\0"],
+        "walk": [bytes((size, *range(8), 0, 7, 3, 7, 5, 1)) for size in (0, 2, 7)],
         "transactions": [*_SQL, b"-- a\n/* b */;START TRANSACTION", b"SET effective_wal_level = 'logical'"],
     }
     return found.get(target, logs)

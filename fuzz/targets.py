@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fuzz.log_targets import lzss, reader, records, repaired_records
+from fuzz.subscription_targets import control, envelope, owners, record_frames, walk
 from fuzz.text_targets import manifest, sqltext
 from fuzz.transaction_targets import transactions, units
 from fuzz.wire_targets import frames, hello, reply
@@ -30,6 +31,11 @@ TARGETS: dict[str, Target] = {
         manifest,
         sqltext,
         transactions,
+        record_frames,
+        owners,
+        control,
+        envelope,
+        walk,
     )
 }
 """All targets by name."""

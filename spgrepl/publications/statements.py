@@ -140,6 +140,9 @@ ServerStatement = ShowWalLevel | SetWalLevel | WaitForPosition
 
 ControlStatement = CatalogChange | CatalogLook | ServerStatement
 
+_PLAIN_SCHEMAS = ("public", "main")
+"""PostgreSQL's own schema, and SQLite's: names in them are the names alone."""
+
 
 # The same first look as `statement_kind` takes, at text.
 _OPENERS = re.compile(r"(?>[ \t\n\f\r\ufeff;]*)(?:[/-]|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
@@ -294,7 +297,7 @@ def _table(reader: StatementReader, expected: str) -> str:
         return name
     # Behind a dot every word is a name.
     table = reader.name(expected)
-    return table if name == "public" else f"{name}.{table}"
+    return table if name in _PLAIN_SCHEMAS else f"{name}.{table}"
 
 
 def _list(
