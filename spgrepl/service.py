@@ -183,7 +183,14 @@ class MasterRole(Role):
         paths, in_thread = self._settings.paths, thread_runner(reactor)
         if self._settings.engine == "sqlite":
             return SqliteCatalogSource(paths.database, in_thread)
-        return LogCatalogSource(self.log, paths.database, paths.manifest, in_thread, self._settings.max_record)
+        return LogCatalogSource(
+            self.log,
+            paths.database,
+            paths.manifest,
+            in_thread,
+            self._settings.max_record,
+            lambda: self._settings.wal_level.is_logical,
+        )
 
     def startService(self) -> None:
         """Recover the database, then serve it."""
@@ -316,7 +323,14 @@ class FollowerRole(Role):
         paths, in_thread = self._settings.paths, thread_runner(reactor)
         if self._settings.engine == "sqlite":
             return SqliteCatalogSource(paths.database, in_thread)
-        return LogCatalogSource(self.follower.log, paths.database, None, in_thread, self._settings.max_record)
+        return LogCatalogSource(
+            self.follower.log,
+            paths.database,
+            None,
+            in_thread,
+            self._settings.max_record,
+            lambda: self._settings.wal_level.is_logical,
+        )
 
     def startService(self) -> None:
         """Open the copy, connect to the master, and serve whoever follows."""

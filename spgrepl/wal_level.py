@@ -56,6 +56,11 @@ class WalLevel:
         """The level; it equals its name, ``"replica"`` or ``"logical"``."""
         return self._value
 
+    @property
+    def is_logical(self) -> bool:
+        """Whether subscribers are served."""
+        return self._value is Level.LOGICAL
+
     def set(self, level: Level | str) -> None:
         """Put a level into effect, and tell the listeners where it is another one than before.
 

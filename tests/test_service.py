@@ -16,6 +16,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from spgrepl.cli.servers import execute_at_server
+from spgrepl.comparison import compare_databases
 from spgrepl.errors import (
     ConfigurationError,
     DatabaseLocked,
@@ -29,17 +31,21 @@ from spgrepl.errors import (
 from spgrepl.files import DatabasePaths, LockFile
 from spgrepl.master.sources import ISnapshotSource
 from spgrepl.primary import Primary
+from spgrepl.role import Role
 from spgrepl.service import (
     FollowerRole,
     FollowerSettings,
     MasterRole,
     MasterSettings,
-    Role,
     _EngineSnapshots,
     _Reached,
 )
 from spgrepl.status.client import StatusAddress, ask
+from spgrepl.subscriber.role import SubscriberRole, SubscriberSettings
+from spgrepl.subscriber.service import Subscription
 from spgrepl.wal.source import ILogListener
+from spgrepl.wal_level import WalLevel
+from tests.wal.samples import VECTORS
 
 
 class Site:
@@ -295,3 +301,79 @@ async def test_a_cascade_serves_the_copy_of_a_copy(site: Site) -> None:
     await last.when_applied(0, 30)
     assert count(site.paths("last").database) == 1
     assert len(middle.status()["peers"]) == 1
+
+
+# -- subscribers ----------------------------------------------------------------------------------------------
+
+
+def subscriber(site: Site, name: str, of: str = "listen", **options: Any) -> SubscriberRole:
+    wanted = Subscription("s", options.pop("publications", ("p",)), **options)
+    settings = SubscriberSettings(site.paths(name), site.client(of), wanted)
+    made: SubscriberRole = site._started(SubscriberRole(site.reactor, settings))
+    return made
+
+
+async def ask_sql(site: Site, address: str, statement: str) -> Any:
+    """Hand a statement to a server's socket, in a thread."""
+    where = StatusAddress(path=f"{site.folder}/{address}")
+    return await deferToThread(execute_at_server, statement, where, None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_wal_level_is_set_from_outside_through_the_control_socket_and_http(site: Site) -> None:
+    await site.write("CREATE TABLE t (a)", "CREATE PUBLICATION p FOR TABLE t", "INSERT INTO t VALUES (1)")
+    master = site.master(http=site.server("http"))
+    await master.master.listening
+    assert (await ask_sql(site, "master.wal.control", "SHOW effective_wal_level")).rows == [("replica",)]
+    await ask_sql(site, "master.wal.control", "SET effective_wal_level = 'logical'")
+    assert (await ask_sql(site, "http", "SHOW effective_wal_level")).rows == [("logical",)]
+    assert master.status()["publishing"]["wal_level"] == "logical"
+    assert await subscriber(site, "some").when_applied(master.log.length, 30) == master.log.length
+    assert count(site.folder / "some.db") == 1
+    await ask_sql(site, "http", "SET effective_wal_level = 'replica'")
+    assert master.status()["refused"]["wal_level_replica"] >= 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_follower_serves_subscribers_of_the_publications_that_it_learned(site: Site) -> None:
+    master = site.master()
+    await master.master.listening
+    await site.write("CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
+    follower = site.follower(listen=site.server("second"), wal_level=WalLevel("logical"))
+    position = await site.write(
+        "CREATE TABLE u (a)",
+        "CREATE PUBLICATION p FOR TABLE t",
+        "INSERT INTO u VALUES (1)",
+        "INSERT INTO t VALUES (2)",
+    )
+    await follower.when_applied(position, 30)
+    some = subscriber(site, "some", "second")
+    position = await site.write("INSERT INTO t VALUES (3)")
+    await follower.when_applied(position, 30)
+    local = follower.follower.log.length
+    await some.when_applied(local, 30)
+    assert count(site.folder / "some.db") == 3
+    assert compare_databases(site.folder / "master.db", site.folder / "some.db", ["t"]).equal
+    assert not compare_databases(site.folder / "master.db", site.folder / "some.db").equal
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_archive_master_serves_subscribers_by_the_publications_in_its_log(site: Site) -> None:
+    paths = site.paths("master")
+    paths.database.write_bytes((VECTORS / "snapshot.bin").read_bytes())
+    paths.wal.write_bytes((VECTORS / "mixed.wal").read_bytes())
+    master = site.master(engine="archive", wal_level=WalLevel("logical"))
+    await master.master.listening
+    with closing(sqlite3.connect(site.folder / "some.db")) as connection:
+        for table in ("t1 (id, name)", "t2 (id)", '"Quoted" (a)'):
+            connection.execute(f"CREATE TABLE {table}")
+    some = subscriber(site, "some", publications=("p_all",), start=48, copy_data=False)
+    await some.when_applied(622, 30)
+    with closing(sqlite3.connect(site.folder / "some.db")) as connection:
+        assert connection.execute("SELECT * FROM t1 ORDER BY id").fetchall() == [
+            (1, "one"),
+            (2, "deux"),
+            (3, "three"),
+            (4, "four"),
+        ]
+        assert connection.execute("SELECT * FROM t2").fetchall() == [(11,), (12,)]

@@ -13,9 +13,12 @@ from zope.interface.verify import verifyObject
 
 from spgrepl import tap
 from spgrepl.errors import ConfigurationError, UsageError
+from spgrepl.follower.replay import SkipRequest
 from spgrepl.follower.states import OnDivergence
-from spgrepl.service import FollowerRole, MasterRole, Role
-from spgrepl.tap import FollowerOptions, MasterOptions, Options
+from spgrepl.role import Role
+from spgrepl.service import FollowerRole, MasterRole
+from spgrepl.subscriber.role import SubscriberRole
+from spgrepl.tap import FollowerOptions, MasterOptions, Options, SubscriberOptions
 from twisted.plugins import spgrepl_dropin
 
 
@@ -38,6 +41,7 @@ def role(line: str) -> Role:
 
 MASTER = "master --listen 127.0.0.1:7433 --db a.db"
 FOLLOWER = "follower --master localhost:7433 --db b.db"
+SUBSCRIBER = "subscriber --master localhost:7433 --name s --publication p --db c.db"
 
 
 def test_the_plugin_is_one() -> None:
@@ -92,16 +96,61 @@ def test_what_a_follower_is_told(folder: Path) -> None:
     assert (made._replay._skip.position, made._replay._skip.crc) == (622, 0x0BADF00D)
 
 
+def test_a_master_that_serves_subscribers(folder: Path) -> None:
+    plain, made = role(MASTER), role(f"{MASTER} --wal-level logical --strict-publications")
+    assert isinstance(plain, MasterRole)
+    assert isinstance(made, MasterRole)
+    assert (plain._settings.wal_level.value, plain._settings.strict_publications) == ("replica", False)
+    assert (made._settings.wal_level.value, made._settings.strict_publications) == ("logical", True)
+    follower = role(f"{FOLLOWER} --listen unix:here --wal-level logical")
+    assert isinstance(follower, FollowerRole)
+    assert follower._settings.wal_level.is_logical
+
+
+def test_a_subscriber(folder: Path) -> None:
+    made = role(f'{SUBSCRIBER} -p News -p "News" --skip-at 5 --skip-crc 0xff --on-error skip')
+    assert isinstance(made, SubscriberRole)
+    wanted = made._settings.subscription
+    assert (wanted.name, wanted.publications) == ("s", ("p", "news", "News"))
+    assert (wanted.copy_data, wanted.start, wanted.keep_refused) == (True, None, True)
+    assert wanted.skip == SkipRequest(5, 255)
+    assert made._settings.paths.database == folder / "c.db"
+
+
+@pytest.mark.parametrize(
+    ("line", "copies", "start"),
+    [("", True, None), ("--no-copy-data", False, None), ("--start 48", False, 48)],
+)
+def test_how_a_subscription_begins(folder: Path, line: str, copies: bool, start: int | None) -> None:
+    made = role(f"{SUBSCRIBER} {line}")
+    assert isinstance(made, SubscriberRole)
+    assert (made._settings.subscription.copy_data, made._settings.subscription.start) == (copies, start)
+
+
+def test_a_subscriber_of_every_table_names_no_publication(folder: Path) -> None:
+    made = role("subscriber --master h:1 --name s --all-tables --db c.db --engine counting")
+    assert isinstance(made, SubscriberRole)
+    assert made._settings.subscription.publications == ()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("", "say what to run: master or follower"),
-        ("subscriber", "nknown command: subscriber"),
+        ("", "say what to run: master, follower or subscriber"),
+        ("publisher", "nknown command: publisher"),
         ("master --db a.db", "--listen is missing"),
         ("master --listen localhost:1", "--db is missing"),
         ("follower --db b.db", "--master is missing"),
         ("follower --master localhost:1", "--db is missing"),
-        (f"{MASTER} --wal-level logical", "option --wal-level not recognized"),
+        ("subscriber --master h:1 --db b.db --publication p", "--name is missing"),
+        ("subscriber --master h:1 --name s --publication p", "--db is missing"),
+        ("subscriber --master h:1 --name s --db b.db", "name the publications with --publication"),
+        (f"{SUBSCRIBER} --all-tables", "name the publications with --publication"),
+        (f"{SUBSCRIBER} --on-error go", "--on-error is stop or skip, not 'go'"),
+        (f"{SUBSCRIBER} --skip-at 5", "--skip-at and --skip-crc belong together"),
+        (f"{SUBSCRIBER} --engine archive", "the engine 'archive' is unknown; there are sqlite, counting"),
+        (f"{FOLLOWER} --wal-level logical", "--wal-level is for subscribers of this follower; it needs --listen"),
+        (f"{FOLLOWER} --strict-publications", "it needs --listen"),
         (f"{MASTER} --engine counting", "the engine 'counting' is unknown; there are sqlite, archive"),
         (
             f"{FOLLOWER} --engine postgresql://h/d",
@@ -137,6 +186,9 @@ def test_wrong_usage_is_64_and_says_why(line: str, said: str, capsys: pytest.Cap
         ("follower --db a.db --master nowhere", "--master: 'nowhere' is no endpoint to connect to"),
         (f"{FOLLOWER} --skip-at here --skip-crc 0", "--skip-at: 'here' is no position"),
         (f"{FOLLOWER} --skip-at 0 --skip-crc what", "--skip-crc: 'what' is no CRC-32"),
+        (f"{MASTER} --wal-level loud", "--wal-level: 'loud' is no WAL level"),
+        (f"{SUBSCRIBER} --start here", "--start: 'here' is no position"),
+        (f'{SUBSCRIBER} --publication "p', "--publication: '\"p' is no name"),
     ],
 )
 def test_a_value_that_does_not_fit_names_its_option(folder: Path, line: str, said: str) -> None:
@@ -164,7 +216,7 @@ def test_the_process_ends_with_the_errors_code(
     assert capsys.readouterr().err.startswith("twistd spgrepl master: ")
 
 
-@pytest.mark.parametrize("options", [MasterOptions, FollowerOptions])
+@pytest.mark.parametrize("options", [MasterOptions, FollowerOptions, SubscriberOptions])
 def test_every_option_is_explained(options: type[Any]) -> None:
     for name, _, _, text in options.optParameters:
         assert text, name

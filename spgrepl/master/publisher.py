@@ -78,7 +78,7 @@ class Publisher:
     @property
     def is_open(self) -> bool:
         """Whether subscribers are served."""
-        return self._settings.level.value is Level.LOGICAL
+        return self._settings.level.is_logical
 
     def start(self, lowered: Callable[[], None]) -> None:
         """Begin; `lowered` is called when subscribers are not served any more."""

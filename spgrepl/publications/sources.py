@@ -95,6 +95,7 @@ class LogCatalogSource:
         manifest: The manifest, whose WAL baseline says where the snapshot stands; None for the log's start.
         in_thread: Runs the reading.
         max_record: The most bytes of SQL or payload that a record may have.
+        wanted: Whether somebody may ask soon, so that a long log is read before.
     """
 
     _log = Logger()
@@ -106,12 +107,14 @@ class LogCatalogSource:
         manifest: Path | None,
         in_thread: RunInThread,
         max_record: int = DEFAULT_MAX_RECORD,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._wal = log
         self._snapshot = snapshot
         self._manifest = manifest
         self._in_thread = in_thread
         self._max_record = max_record
+        self._wanted = wanted
         self._known: tuple[Publications, int] | None = None
         self._loading: list[Deferred[tuple[Publications, int]]] = []
         log.add_listener(self)
@@ -119,7 +122,7 @@ class LogCatalogSource:
     def log_grew(self, length: int) -> None:
         """See `ILogListener`."""
         known = 0 if self._known is None else self._known[1]
-        if length - known >= WALK_FROM and not self._loading:
+        if length - known >= WALK_FROM and not self._loading and self._wanted():
             self.load().addErrback(
                 lambda failure: self._log.error(
                     "the publications cannot be learned from the log: {error}", error=failure.value
