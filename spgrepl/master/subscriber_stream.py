@@ -224,7 +224,7 @@ class SubscriberStream(PulledStream):
 
     def _note(self, sifted: Sifted) -> None:
         self._forwarded += sifted.records
-        unknown = bool(self._unknown) and self._filter == NO_TABLE
+        unknown = len(self._unknown) == len(self._hello.publications) > 0
         for reason, count in sifted.passed_over.items():
             of_unknown = unknown and reason is Reason.OTHER_TABLE
             self._passed_over[Reason.UNKNOWN_PUBLICATION if of_unknown else reason] += count

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
@@ -75,7 +76,7 @@ class SqliteCatalogSource:
             with contextlib.closing(connection):
                 connection.execute("BEGIN")
                 stored = sqlite_state.read_state(connection)
-                publications = read_publications(connection)
+                publications = attrs.evolve(read_publications(connection), any_case=True)
         except sqlite3.Error as error:
             raise SnapshotError(f"the publications in {self._database} cannot be read: {error}") from error
         if stored is None:
