@@ -21,7 +21,7 @@ from benchmarks.servers import BenchmarkFailed, Server, free_port, pair, server
 from spgrepl.manifest import read_manifest
 
 MEBIBYTES = 1024
-ROUNDS = 3
+ROUNDS = 5
 MEMORY_LIMIT = 64.0
 SHARE = 5_000_000
 """Bytes of a segment that appears every tenth of a second: 50 MB/s."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import re
 import struct
-from zlib import crc32
 
 import attrs
 
+from spgrepl.checksum import crc32
 from spgrepl.errors import SegmentDamaged
 
 MAGIC_V1 = b"SPGSEG\x01\x00"
@@ -70,7 +70,7 @@ class SegmentCheck:
         self._crc = 0  # of everything before the tail
         self.length = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         self.length += len(data)
         if len(self._head) < _ENVELOPE.size:
@@ -80,7 +80,7 @@ class SegmentCheck:
             self._crc = crc32(data[: -_FOOTER.size], self._crc)
         else:
             self._crc = crc32(memoryview(data)[: -_FOOTER.size], crc32(self._tail, self._crc))
-        self._tail = data[-_FOOTER.size :]
+        self._tail = bytes(data[-_FOOTER.size :])
 
     @property
     def crc(self) -> int:

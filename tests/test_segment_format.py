@@ -15,7 +15,7 @@ from tests.segment_samples import v1, v2
 from tests.wal.samples import cut, places
 
 
-def check(*pieces: bytes) -> SegmentSummary:
+def check(*pieces: bytes | memoryview) -> SegmentSummary:
     judge = SegmentCheck("segment 7")
     for piece in pieces:
         judge.update(piece)
@@ -41,6 +41,7 @@ def test_sound_files_in_any_pieces(content: tuple[SegmentFormat, bytes], where: 
     expected = SegmentSummary(kind, len(data), crc32(data))
     assert check(data) == expected
     assert check(*cut(data, where)) == expected
+    assert check(*map(memoryview, cut(data, where))) == expected
     assert check(*(data[at : at + 1] for at in range(len(data)))) == expected
 
 

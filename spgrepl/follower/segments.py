@@ -21,10 +21,11 @@ from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
 WRITE_BYTES = 1024 * 1024
 """What is gathered for one write."""
 
-HIGH_WATER = 8 * 1024 * 1024
+HIGH_WATER = 16 * 1024 * 1024
 """With this many bytes waiting for the disk, nothing more is read from the master."""
 
-LOW_WATER = 4 * 1024 * 1024
+LOW_WATER = 12 * 1024 * 1024
+"""When to read on. Not far below: the disk must not run out of work meanwhile."""
 
 FINISH_COST = 256 * 1024
 """What a segment counts among the bytes that wait, until it is registered: many small ones must not pile up."""
@@ -187,11 +188,8 @@ class SegmentAssembler:
         self._bytes += len(data)
         transfer.received += len(data)
         if not transfer.given_up:
-            transfer.pieces.append(data)
-            transfer.gathered += len(data)
             self._wait_for_disk(len(data))
-            if transfer.gathered >= WRITE_BYTES:
-                self._flush(transfer)
+            self._gather(transfer, memoryview(data))
         if not self._left_of_chunk:
             self._chunk_ended(transfer)
 
@@ -211,7 +209,7 @@ class SegmentAssembler:
         # An earlier transfer of the same segment may still be ending, and uses the same names.
         before = self._latest.get(header.segment)
         chain: Deferred[Any] = succeed(None) if before is None else follow_chain(before.chain)
-        transfer = SegmentTransfer(header.segment, header.total, self._reactor.seconds(), chain)
+        transfer = SegmentTransfer(header.segment, header.total, self._reactor.seconds(), chain, before is None)
         self._transfers[header.segment] = self._latest[header.segment] = transfer
         # All chunks but the last are as long as the first, by any master's custom.
         at_least = (header.total - 1) * header.length
@@ -224,12 +222,23 @@ class SegmentAssembler:
 
     def _then(self, transfer: SegmentTransfer, step: Callable[[], object]) -> None:
         """Add a step in the thread to a segment's chain."""
-
-        def run(_: object) -> object:
-            return None if transfer.given_up else self._worker.call(step)
-
-        transfer.chain.addCallback(run)
+        if transfer.at_once:
+            # The thread finds its next step without waiting until the reactor has seen the last one's end.
+            done = self._worker.call(transfer.run, step)
+            transfer.chain.addCallback(lambda _: done)
+        else:
+            transfer.chain.addCallback(lambda _: self._worker.call(transfer.run, step))
         transfer.chain.addErrback(self._lost, transfer)
+
+    def _gather(self, transfer: SegmentTransfer, view: memoryview) -> None:
+        """Keep bytes until there are enough for a write; all writes but a chunk's last are as long."""
+        while view:
+            part = view[: WRITE_BYTES - transfer.gathered]
+            view = view[len(part) :]
+            transfer.pieces.append(part)
+            transfer.gathered += len(part)
+            if transfer.gathered == WRITE_BYTES:
+                self._flush(transfer)
 
     def _flush(self, transfer: SegmentTransfer) -> None:
         pieces, size = transfer.pieces, transfer.gathered

@@ -77,13 +77,15 @@ class FileReader:
             raise
         return piece if count == size else None
 
-    def read_later(self, start: int, size: int, room: int = 0) -> Deferred[bytearray]:
+    def read_later(
+        self, start: int, size: int, room: int = 0, into: bytearray | None = None
+    ) -> Deferred[bytearray]:
         """Read bytes in a thread; arguments and result as for `read_now`.
 
         The Deferred fails with `LocalFilesDamaged` when the file ends early, and with `OSError`.
         """
         self._under_way += 1
-        reading = self._in_thread(lambda: self._read(start, size, room))
+        reading = self._in_thread(lambda: self._read(start, size, room, into))
 
         def done(result: _T) -> _T:
             self._under_way -= 1
@@ -92,8 +94,8 @@ class FileReader:
 
         return reading.addBoth(done)
 
-    def _read(self, start: int, size: int, room: int) -> bytearray:
-        piece = bytearray(room + size)
+    def _read(self, start: int, size: int, room: int, into: bytearray | None) -> bytearray:
+        piece = bytearray(room + size) if into is None else into
         view = memoryview(piece)[room:]
         while view:
             count = os.preadv(self._handle, [view], start)

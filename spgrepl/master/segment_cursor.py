@@ -138,6 +138,7 @@ class _OpenSegment:
         self._identity = _identity(handle)
         self._size = self._identity[0]
         self._total = chunk_count(self._size, chunk)
+        self._used: deque[bytearray] = deque(maxlen=2)
         self.offset = 0
         self.complete = False
 
@@ -145,31 +146,49 @@ class _OpenSegment:
     def in_chunk(self) -> bool:
         return self.offset % self._chunk != 0
 
-    def _extent(self) -> tuple[int, int]:
-        """How many bytes come next, and how much room for headers there must be in front of them."""
-        within = self.offset % self._chunk
-        left = min(self._chunk - within, self._size - self.offset)
-        return min(PIECE, left), 0 if within else CHUNK_ROOM
+    def _extent(self) -> int:
+        """How many bytes come next."""
+        left = min(self._chunk - self.offset % self._chunk, self._size - self.offset)
+        return min(PIECE, left)
 
     def read(self) -> bytearray | Deferred[bytearray]:
-        size, room = self._extent()
+        """The next bytes, behind room for headers, whether there will be some or not."""
+        size = self._extent()
         if not size:
-            return bytearray(room)
-        piece = self._reader.read_now(self.offset, size, room)
-        return self._reader.read_later(self.offset, size, room) if piece is None else piece
+            return bytearray(CHUNK_ROOM)
+        spare = self._take_spare(CHUNK_ROOM + size)
+        piece = self._reader.read_now(self.offset, size, CHUNK_ROOM, spare)
+        return self._reader.read_later(self.offset, size, CHUNK_ROOM, spare) if piece is None else piece
+
+    def _take_spare(self, size: int) -> bytearray | None:
+        """The buffer of the piece before the last, which saves clearing a new one; None while it is being sent."""
+        if len(self._used) < 2:
+            return None
+        spare = self._used.popleft()
+        if len(spare) != size:
+            return None
+        try:
+            # No buffer can change its size while a view of it exists.
+            spare.append(spare.pop())
+        except BufferError:
+            return None
+        return spare
 
     def take(self, piece: bytearray) -> memoryview:
-        """Put headers in front of what was read, and count it."""
-        size, room = self._extent()
-        if room:
+        """Put headers in front of what was read where a chunk begins, and count it."""
+        view = memoryview(piece).toreadonly()
+        if self.in_chunk:
+            view = view[CHUNK_ROOM:]
+        else:
             length = min(self._chunk, self._size - self.offset)
             seq = self.offset // self._chunk
-            piece[:room] = encode_chunk_start(ChunkHeader(self._file.id, seq, self._total, length))
-        self.offset += size
+            piece[:CHUNK_ROOM] = encode_chunk_start(ChunkHeader(self._file.id, seq, self._total, length))
+        self._used.append(piece)
+        self.offset += len(piece) - CHUNK_ROOM
         self.complete = self.offset == self._size
         if self.complete or self.offset % self._chunk == 0:
             self._check_unchanged()
-        return memoryview(piece).toreadonly()
+        return view
 
     def _check_unchanged(self) -> None:
         found = _identity(self._handle)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.errors import LogTruncated, SpgReplError
@@ -18,6 +19,7 @@ from spgrepl.master.feed import Chunk
 from spgrepl.master.outlet import Outlet
 from spgrepl.master.pulled import Close, PulledStream
 from spgrepl.master.reading import PIECE
+from spgrepl.master.segment_cursor import SegmentCursor
 from spgrepl.master.snapshot import OpenSnapshot, SnapshotTicket
 from spgrepl.master.states import ConnectionState
 from spgrepl.master.subscriber_stream import SubscriberStream
@@ -27,8 +29,13 @@ from spgrepl.wire.subscription import SubscriberHello
 if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
 
+TELL_FROM = 64 * 1024 * 1024
+"""After how many bytes of segments the log says how far they are."""
+
 LOG_TURN = 4 * 1024 * 1024
 """How many bytes of a growing log are sent between two chunks of segments, at most."""
+
+_log = Logger()
 
 
 class Stream(Protocol):
@@ -100,6 +107,8 @@ class FollowerStream(PulledStream):
         self._snapshot_sent = 0
         segments = hub.segments
         self._segments = None if segments is None or not framed else segments.cursor()
+        self._segments_done = self._segments_told = 0
+        self._began = hub.clock.seconds()
         self._length_at_start = hub.feed.length
         self._turn_of_log = 0
 
@@ -197,7 +206,26 @@ class FollowerStream(PulledStream):
     def _segment_piece(self, piece: memoryview | None) -> memoryview | None:
         if self._segments is not None and not self._segments.in_chunk:
             self._turn_of_log = LOG_TURN if self._hub.feed.length > self._length_at_start else 0
+            self._tell_segments(self._segments)
         return piece
+
+    def _tell_segments(self, segments: SegmentCursor) -> None:
+        """Log how far the segments have come: each big one, and the last of all."""
+        sent = segments.sent - self._segments_told
+        if segments.done > self._segments_done and (segments.done == segments.total or sent >= TELL_FROM):
+            self._segments_done, self._segments_told = segments.done, segments.sent
+            _log.info(
+                "segment {done} of {total} is sent: {bytes} bytes in all, {rate:.1f} MB/s",
+                done=segments.done,
+                total=segments.total,
+                bytes=segments.sent,
+                rate=self._segment_rate(segments) / 1e6,
+            )
+
+    def _segment_rate(self, segments: SegmentCursor) -> float:
+        """Bytes of segments a second since the connection streams."""
+        seconds: float = self._hub.clock.seconds() - self._began
+        return segments.sent / max(seconds, 1e-3)
 
     def _next_of_log(self) -> bytes | memoryview | None:
         if self.position is None:
@@ -251,7 +279,10 @@ class FollowerStream(PulledStream):
     def segments(self) -> dict[str, int] | None:
         """See `Stream`."""
         cursor = self._segments
-        return None if cursor is None else {"sent": cursor.done, "of": cursor.total, "bytes": cursor.sent}
+        if cursor is None:
+            return None
+        rate = round(self._segment_rate(cursor))
+        return {"sent": cursor.done, "of": cursor.total, "bytes": cursor.sent, "rate": rate}
 
     @property
     def details(self) -> dict[str, Any]:

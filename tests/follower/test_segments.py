@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from zlib import crc32
 
 import pytest
 from twisted.internet import defer, task
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from spgrepl import errors
 from spgrepl.engines.counting import CountingEngine
 from spgrepl.engines.worker import EngineWorker
 from spgrepl.files import DatabasePaths
-from spgrepl.follower import segments
+from spgrepl.follower import segment_store, segments
 from spgrepl.follower.segments import HIGH_WATER, SegmentAssembler
 from spgrepl.manifest import Manifest, ManifestSegment, read_manifest, write_manifest
 from spgrepl.wire.frames import ChunkBytes, FrameParser, encode_chunk_start
@@ -80,6 +81,10 @@ class AssemblerCase(TestCase):
                 assert isinstance(event, ChunkBytes)
                 self.assembler.chunk_data(event.data)
 
+    def begin(self, number: int, length: int) -> None:
+        """Announce a segment of one chunk."""
+        self.assembler.chunk_started(ChunkHeader(number, 0, 1, length))
+
     def send(self, number: int, content: bytes) -> Any:
         self.feed(*chunked(number, content))
         return self.assembler.settled()
@@ -127,6 +132,35 @@ class ReceivingTests(AssemblerCase):
         assert self.files() == {"seg_1.spg": content}
 
     @defer.inlineCallbacks
+    def test_pieces_of_all_sizes_across_writes(self) -> Any:
+        """A write takes parts of pieces, more pieces than one call of the kernel may have, and short writes."""
+        chance = random.Random(3)
+        content = v1(chance.randbytes(2 * segments.WRITE_BYTES + 4321))
+        self.begin(1, len(content))
+        sizes = [1] * 3000 + [chance.randrange(1, 300_000) for _ in range(5)] + [len(content)]
+        writev, at = os.writev, 0
+        self.patch(os, "writev", lambda handle, pieces: writev(handle, shortened(pieces, chance)))
+        for size in sizes:
+            if content[at : at + size]:
+                self.assembler.chunk_data(content[at : at + size])
+            at += size
+        yield self.assembler.settled()
+        assert self.failures == []
+        assert self.files() == {"seg_1.spg": content}
+
+    @defer.inlineCallbacks
+    def test_what_is_on_the_disk_leaves_the_page_cache(self) -> Any:
+        self.patch(segment_store, "SYNC_EVERY", segments.WRITE_BYTES)
+        content = v1(random.Random(4).randbytes(2 * segments.WRITE_BYTES))
+        self.feed(*chunked(1, content, segments.WRITE_BYTES))
+        yield self.assembler.settled()
+        path = self.paths.segments / "seg_1.spg"
+        if not leaves_the_page_cache(self.top / "other", content):
+            raise SkipTest("this file system keeps in memory what it is told to drop, or does not tell")
+        assert not in_page_cache(path)
+        assert path.read_bytes() == content
+
+    @defer.inlineCallbacks
     def test_the_same_again_is_left_alone(self) -> Any:
         for content in (v1(b"x" * 5000), b"", b"1"):
             yield self.send(1, content)
@@ -158,6 +192,19 @@ class ReceivingTests(AssemblerCase):
             yield self.send(1, new)
             assert self.files() == {"seg_1.spg": new}
             assert self.listed() == [(1, "segments/seg_1.spg", crc32(new))]
+
+    @defer.inlineCallbacks
+    def test_what_differs_in_the_middle_of_a_write_is_replaced(self) -> Any:
+        old = bytearray(random.Random(6).randbytes(3000))
+        yield self.send(1, bytes(old))
+        for wrong in range(0, 3000, 500):
+            self.lose_connection()
+            old[wrong + 250] ^= 1
+            self.begin(1, len(old))
+            for at in range(0, len(old), 500):
+                self.assembler.chunk_data(bytes(old[at : at + 500]))
+            yield self.assembler.settled()
+            assert self.files() == {"seg_1.spg": old}, wrong
 
     @defer.inlineCallbacks
     def test_a_local_file_that_was_damaged_or_lost_is_received_again(self) -> Any:
@@ -256,8 +303,30 @@ class FailureTests(AssemblerCase):
         assert not self.assembler.failing
 
     @defer.inlineCallbacks
+    def test_a_write_that_fails_alone(self) -> Any:
+        """What was to be written behind it is not: no file comes together without the bytes between."""
+        writev, calls, content = os.writev, [], bytes(8 * segments.WRITE_BYTES)
+
+        def fail_once(handle: int, pieces: Sequence[memoryview]) -> int:
+            calls.append(handle)
+            if len(calls) == 3:
+                raise OSError(5, "Input/output error")
+            return writev(handle, pieces)
+
+        self.patch(os, "writev", fail_once)
+        self.feed(*chunked(1, content, len(content)))
+        yield self.assembler.settled()
+        assert isinstance(self.failures.pop(), errors.SegmentNotStored)
+        assert self.failures == []
+        assert len(calls) == 3
+        assert self.files() == {}
+        self.lose_connection()
+        yield self.send(1, content)
+        assert self.files() == {"seg_1.spg": content}
+
+    @defer.inlineCallbacks
     def test_more_than_the_disk_has_room_for_is_refused_at_once(self) -> Any:
-        self.feed(encode_chunk_start(ChunkHeader(1, 0, 2**32 - 1, 16 << 20)))
+        self.feed(encode_chunk_start(ChunkHeader(1, 0, 2**32 - 1, 16 << 20)), bytes(16 << 20))
         yield self.assembler.settled()
         (error,) = self.failures
         assert isinstance(error, errors.SegmentNotStored)
@@ -349,6 +418,37 @@ class StartTests(AssemblerCase):
         assert self.engine.statistics()["attached"] == 0
         yield self.send(4, b"four")
         assert self.listed() == [(4, "segments/seg_4.spg", crc32(b"four"))]
+
+
+def shortened(pieces: Sequence[memoryview], chance: random.Random) -> list[memoryview]:
+    """Some of the pieces, and the last of them perhaps not whole."""
+    some = list(pieces[: chance.randint(1, len(pieces))])
+    return [*some[:-1], some[-1][: chance.randint(1, len(some[-1]))]]
+
+
+def in_page_cache(path: Path) -> bool:
+    """Whether a file's first bytes are in memory."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(handle, [bytearray(4096)], 0, os.RWF_NOWAIT) > 0
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def leaves_the_page_cache(path: Path, content: bytes) -> bool:
+    """Whether the file system drops what it is told to drop, and tells."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        try:
+            before = in_page_cache(path)
+        except OSError:
+            return False
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, len(content), os.POSIX_FADV_DONTNEED)
+        return before and not in_page_cache(path)
 
 
 @contextmanager
