@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import catchup, fanout, latency, memory, segments
+from benchmarks import catchup, fanout, latency, memory, owner, segments, subscribers
 from benchmarks.figures import Figure, machine, table
 from spgrepl.errors import EXIT_USAGE
 
@@ -30,6 +30,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "segments": segments.measure,
     "segments-latency": segments.measure_latency,
     "fanout": _fanout,
+    "owner": owner.measure,
+    "subscribers": subscribers.measure,
 }
 """All benchmarks by name."""
 

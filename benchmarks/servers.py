@@ -69,6 +69,11 @@ class Server:
                 return int(line.split()[1]) / 1024
         raise BenchmarkFailed(f"the kernel does not say {field} of process {self.pid}")
 
+    def cpu_seconds(self) -> float:
+        """The processor time that the process has used, in user and system mode."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextlib.contextmanager
 def server(folder: Path, role: str, *words: str) -> Iterator[Server]:

@@ -12,7 +12,6 @@ from spgrepl.publications.statements import ControlSyntaxError, is_control, pars
 from spgrepl.wal.parser import cut_records
 from spgrepl.wal.records import RecordType, encode_statement, encode_v2
 from spgrepl.wal.transaction_walk import TransactionWalk
-from spgrepl.wal.units import MixedTransaction
 from spgrepl.wire.record_frames import RecordFrameParser
 
 MAX_FRAME = 4096
@@ -118,7 +117,7 @@ def _walk(batches: list[list[bytes]]) -> object:
         equal("error", error, None)
         try:
             found.walk(batch)
-        except (MixedTransaction, PeerError):
+        except PeerError:
             return "refused"
         position = batch.end
     return found.begin, found.revoked

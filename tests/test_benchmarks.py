@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import bare, fanout
+from benchmarks import bare, fanout, owner, subscribers
 from benchmarks.figures import Figure, machine, table
 from benchmarks.logs import append, create_table, insert, inserts
+from benchmarks.servers import BenchmarkFailed
 from spgrepl.wal.parser import cut_records
+from spgrepl.wire.frames import HEADER_SIZE
 
 
 def figure(value: float, yard: float, target: str) -> Figure:
@@ -78,6 +80,34 @@ def test_the_yardsticks_read_every_record(tmp_path: Path) -> None:
 
 def test_disk_pairs_are_measured(tmp_path: Path) -> None:
     assert len(bare.run("disk", tmp_path, 3)) == 3
+
+
+def test_owners_of_plain_inserts_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "RECORDS", 2000)
+    monkeypatch.setattr(owner, "ROUNDS", 1)
+    found = owner.measure()
+    assert {(one.unit, len(one.samples)) for one in found} == {("ns", 1)}
+
+
+def test_a_filter_that_takes_nothing_passes_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscribers, "RECORDS", 10_000)
+    log = tmp_path / "a.wal"
+    log.write_bytes(create_table() + inserts(10_000))
+    assert subscribers.sift(log) > 0
+    append(log, insert(1))
+    with pytest.raises(BenchmarkFailed, match="10002 records were looked at"):
+        subscribers.sift(log)
+
+
+def test_the_same_log_goes_to_subscribers_and_to_followers(tmp_path: Path) -> None:
+    records = inserts(100)
+    with subscribers.publishing(tmp_path) as (master, port, log):
+        start = log.stat().st_size
+        append(log, records)
+        framed = len(records) + 100 * HEADER_SIZE
+        assert subscribers.read(port, start, framed, 3, "sub") > 0
+        assert subscribers.read(port, start, len(records), 3, "v2") > 0
+        assert master.cpu_seconds() > 0
 
 
 def test_the_command_prints_and_writes(

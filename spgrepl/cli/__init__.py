@@ -22,10 +22,11 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 _COMMANDS = {
-    "demo": "run a master and a follower, kill the follower once, and compare the copies",
+    "demo": "run a master, a follower and a subscriber, kill both once, and compare the copies",
     "exec": "run SQL on a primary: applied, logged, made durable",
     "wal": "check a log, or print it",
     "segments": "check cold segments, or list them",
+    "filter-test": "print what a subscriber would get of a log, and why not the rest",
     "wait": "wait until a server has applied a position",
     "compare": "say whether two SQLite databases hold the same",
 }
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == named:
-            module = importlib.import_module(f"spgrepl.cli.{name}")
+            module = importlib.import_module(f"spgrepl.cli.{name.replace('-', '_')}")
             module.configure(command)
             run = module.run
     arguments = parser.parse_args(words)

@@ -84,11 +84,11 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  warning           at position {warning.position}: {warning.text}")
     if report.warning_count > len(report.warnings):
         print(f"  warning           and {report.warning_count - len(report.warnings):,} more")
-    return _explain(path, report)
+    return explain_damage(path, report)
 
 
-def _explain(path: Path, report: LogReport) -> int:
-    """Say what is wrong with a log and what to do about it, and return the exit code."""
+def explain_damage(path: Path, report: LogReport) -> int:
+    """Say what is wrong with a log and what to do about it, on standard error; returns the exit code."""
     if report.damage is Damage.NONE:
         return 0
     left = report.length - report.whole_end
@@ -158,7 +158,7 @@ def _cat(arguments: argparse.Namespace) -> int:
     report = scan_log(path, start=end, max_record=arguments.max_record)
     if report.damage is not Damage.NONE and end == arguments.start > 0:
         print(f"spgrepl: no record seems to start at position {end}, which --from names", file=sys.stderr)
-    return _explain(path, report)
+    return explain_damage(path, report)
 
 
 def _kind(record: Record) -> str:
@@ -166,16 +166,20 @@ def _kind(record: Record) -> str:
 
 
 def _as_line(record: Record) -> str:
+    return f"{record.position:>12} {record.length:>8} {_kind(record):<7} {record_text(record)}"
+
+
+def record_text(record: Record) -> str:
+    """What a record says, in one line that steers no terminal."""
     if record.sql is not None:
         text = record.sql.decode("utf-8", "backslashreplace").replace("\n", "\\n").replace("\r", "\\r")
     elif record.path is not None:
         text = f"-- anchor {record.path.decode('utf-8', 'backslashreplace')}"
     else:
         text = f"-- checkpoint at {record.stated_position}"
-    printable = "".join(
+    return "".join(
         letter if letter.isprintable() or letter == "\t" else f"\\x{ord(letter):02x}" for letter in text
     )
-    return f"{record.position:>12} {record.length:>8} {_kind(record):<7} {printable}"
 
 
 def _as_json(record: Record) -> str:
@@ -187,18 +191,18 @@ def _as_json(record: Record) -> str:
         "crc": f"{record.crc:08x}",
     }
     if record.sql is not None:
-        value |= _text("sql", record.sql)
+        value |= text_member("sql", record.sql)
     if record.commit_lsn is not None:
         value["commit_lsn"] = record.commit_lsn
         value["commit_time"] = _moment(record.commit_time)
     if record.stated_position is not None:
         value["stated_position"] = record.stated_position
     if record.path is not None:
-        value |= _text("path", record.path)
+        value |= text_member("path", record.path)
     return json.dumps(value, ensure_ascii=False)
 
 
-def _text(name: str, content: bytes) -> dict[str, object]:
+def text_member(name: str, content: bytes) -> dict[str, object]:
     """Text under its name, or its bytes in hex under ``name_hex`` where they are not UTF-8."""
     try:
         return {name: content.decode("utf-8")}

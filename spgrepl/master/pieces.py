@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from operator import sub
 
 import attrs
 
@@ -19,11 +18,19 @@ from spgrepl.wal.parser import RecordBatch
 from spgrepl.wal.transaction_walk import Revoked
 from spgrepl.wire.frames import encode_skip, encode_wal_header
 
-_LENGTHS_KEPT = 4096
-_HEADERS = [encode_wal_header(length) for length in range(_LENGTHS_KEPT)]
 _YES, _NO = b"\x01", b"\x00"
 _MOST_SIFTED = 64
 _NOT_DML = frozenset({DDL_OWNER, CONTROL_OWNER})
+
+
+class _Headers(dict[int, bytes]):
+    """The headers of WAL frames by the length of the record; those of nearly all records were made before."""
+
+    def __missing__(self, length: int) -> bytes:
+        return encode_wal_header(length)
+
+
+_HEADERS = _Headers((length, encode_wal_header(length)) for length in range(4096))
 
 
 class Reason(enum.Enum):
@@ -103,7 +110,7 @@ class Piece:
     @cached_property
     def changes(self) -> list[tuple[int, CatalogChange]]:
         """The changes of the catalogue that took effect, each with the index of its record."""
-        void = {index for low, high in self._void for index in range(low, high)}
+        void = self._void_indices()
         return [(index, change) for index, change in changes_in(self.batch) if index not in void]
 
     def sift(self, wanted: TableFilter, first: int = 0, stop: int | None = None) -> Sifted:
@@ -122,18 +129,45 @@ class Piece:
             known = self._sifted[wanted, first, last] = self._sift(wanted, first, last)
         return known
 
+    def reasons(self, wanted: TableFilter, first: int, stop: int) -> list[Reason | None]:
+        """Say of each record of a run why a filter does not take it; None for those that it takes.
+
+        Args:
+            wanted: The filter.
+            first: The index of the first record.
+            stop: The index behind the last one.
+        """
+        mask, void = self._mask(wanted, first, stop, set(self.owners[first:stop])), self._void_indices()
+        return [
+            None if mask[index - first] else self._reason(self.owners[index], index in void)
+            for index in range(first, stop)
+        ]
+
+    @staticmethod
+    def _reason(owner: Owner, void: bool) -> Reason:
+        return Reason.ROLLED_BACK if void and owner not in _NOT_DML else _REASONS[owner.kind]
+
+    def _void_indices(self) -> set[int]:
+        return {index for low, high in self._void for index in range(low, high)}
+
     # -- sifting ----------------------------------------------------------------------------------------------
 
     def _sift(self, wanted: TableFilter, first: int, stop: int) -> Sifted:
-        owners = self.owners[first:stop]
-        there = set(owners)
+        there = set(self.owners[first:stop])
+        return self._frames(self._mask(wanted, first, stop, there), first, stop, there)
+
+    def _mask(self, wanted: TableFilter, first: int, stop: int, there: set[Owner]) -> bytearray:
+        """Which records of a run are forwarded."""
         accepted = {owner: owner.kind is OwnerKind.DML and wanted.accepts(owner.tables) for owner in there}
-        mask = bytearray(map(accepted.__getitem__, owners)) if any(accepted.values()) else bytearray(len(owners))
+        if any(accepted.values()) != all(accepted.values()):
+            mask = bytearray(map(accepted.__getitem__, self.owners[first:stop]))
+        else:
+            mask = bytearray((all(accepted.values()),)) * (stop - first)
         for start, end in self._void:
             low, high = max(start, first) - first, min(end, stop) - first
             if low < high:
                 mask[low:high] = bytes(high - low)
-        return self._frames(mask, first, stop, there)
+        return mask
 
     def _frames(self, mask: bytearray, first: int, stop: int, there: set[Owner]) -> Sifted:
         parts: list[bytes] = []
@@ -145,7 +179,7 @@ class Piece:
                 lead = start - done
             elif start > done:
                 parts.append(encode_skip(start - done))
-            parts += self._framed[first + low : first + high]
+            self._add_frames(parts, first + low, first + high)
             taken += high - low
             forwarded += end - start
             done = end
@@ -155,18 +189,25 @@ class Piece:
             return Sifted(size, b"", 0, 0, passed_over)
         return Sifted(lead, b"".join(parts), begin + size - done, taken, passed_over)
 
+    def _add_frames(self, parts: list[bytes], first: int, stop: int) -> None:
+        """Add a run of records as WAL frames, in parts: for each record the frame's header, and itself."""
+        data, add, start = self.batch.data, parts.append, self._offset(first)
+        for end in self.batch.ends[first:stop]:
+            add(_HEADERS[end - start])
+            add(data[start:end])
+            start = end
+
     def _count(self, first: int, stop: int, rest: int, there: set[Owner]) -> Mapping[Reason, int]:
         """Say why `rest` bytes of a run are not forwarded; only the records that are not plain are looked at."""
         counts: Counter[Reason] = Counter()
-        if there & _NOT_DML:
-            for index, owner in enumerate(self.owners[first:stop], first):
-                if owner in _NOT_DML:
-                    counts[_REASONS[owner.kind]] += self._length(index)
-        for low, high in self._void:
-            for index in range(max(low, first), min(high, stop)):
-                if self.owners[index] not in _NOT_DML:
-                    counts[Reason.ROLLED_BACK] += self._length(index)
-        other = rest - sum(counts.values())
+        for owner in there & _NOT_DML:
+            theirs = (index for index, one in enumerate(self.owners[first:stop], first) if one is owner)
+            counts[_REASONS[owner.kind]] = sum(map(self._length, theirs))
+        void = (index for low, high in self._void for index in range(max(low, first), min(high, stop)))
+        rolled_back = sum(self._length(index) for index in void if self.owners[index] not in _NOT_DML)
+        other = rest - sum(counts.values()) - rolled_back
+        if rolled_back:
+            counts[Reason.ROLLED_BACK] = rolled_back
         if other:
             counts[Reason.OTHER_TABLE] = other
         return counts
@@ -177,17 +218,6 @@ class Piece:
 
     def _length(self, index: int) -> int:
         return self._offset(index + 1) - self._offset(index)
-
-    @cached_property
-    def _framed(self) -> list[bytes]:
-        """Each record as a whole WAL frame."""
-        data, ends = self.batch.data, self.batch.ends
-        lengths = list(map(sub, ends, [0, *ends[:-1]]))
-        if max(lengths) < _LENGTHS_KEPT:
-            return [_HEADERS[length] + data[end - length : end] for length, end in zip(lengths, ends, strict=True)]
-        return [
-            encode_wal_header(length) + data[end - length : end] for length, end in zip(lengths, ends, strict=True)
-        ]
 
     @cached_property
     def _void(self) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from spgrepl.errors import SpgReplError
 from spgrepl.master.causes import Cause
 from spgrepl.master.outlet import Outlet
+from spgrepl.master.reading import PIECE
 
 if TYPE_CHECKING:
     from spgrepl.master.hub import MasterHub
@@ -49,7 +50,8 @@ class PulledStream(ABC):
 
     def resume(self) -> None:
         """Go on: the outlet is ready, or there is more to send."""
-        budget = self._hub.burst
+        # Small pieces cost as many turns of the reactor as big ones: several make one turn.
+        budget = max(self._hub.burst, PIECE)
         until = self._hub.clock.seconds() + TURN_SECONDS
         try:
             while self._outlet.ready and not self._reading and not self._ended:

@@ -7,7 +7,6 @@ shows a transaction whole. One may be late for that, and is never lost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -26,8 +25,8 @@ from spgrepl.master.outlet import Outlet
 from spgrepl.master.pieces import KnownUnit, Piece, Reason, Sifted
 from spgrepl.master.publisher import Catalogue, level_is_replica
 from spgrepl.master.pulled import Close, PulledStream
+from spgrepl.master.selection import Selection
 from spgrepl.master.states import ConnectionState
-from spgrepl.publications.definitions import NO_TABLE, Publications
 from spgrepl.wire.frames import encode_skip
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
@@ -60,10 +59,7 @@ class SubscriberStream(PulledStream):
         self.state = ConnectionState.CATALOGUE
         self.position: int | None = None
         self._hello = hello
-        self._publications = Publications()
-        self._known_from = 0
-        self._filter = NO_TABLE
-        self._unknown: tuple[str, ...] = ()
+        self._selection = Selection(hello.publications)
         self._unit: KnownUnit | None = None
         self._passed = 0
         self._progressed = True
@@ -103,9 +99,8 @@ class SubscriberStream(PulledStream):
                 ),
             )
             return None
-        self._use_publications(catalogue.publications)
-        self._known_from = catalogue.position
-        if self._unknown and self._records_are_refused():
+        self._selection.begin(catalogue.publications, catalogue.position)
+        if self._selection.unknown and self._records_are_refused():
             return None
         # The database may know of more than the log's watcher has seen of it yet.
         if start > max(self._hub.feed.length, catalogue.position):
@@ -122,7 +117,7 @@ class SubscriberStream(PulledStream):
 
     def _records_are_refused(self) -> bool:
         """Whether this master turns those away who ask for an unknown publication; they are warned of if not."""
-        names = ", ".join(self._unknown)
+        names = ", ".join(self._selection.unknown)
         assert self._hub.publisher is not None
         if self._hub.publisher.strict:
             self._close(
@@ -162,18 +157,12 @@ class SubscriberStream(PulledStream):
         cause = Cause.START_INSIDE_RECORD if isinstance(error, StartInsideRecord) else Cause.READ_FAILED
         self._close(cause, error)
 
-    # -- the publications -------------------------------------------------------------------------------------
-
-    def _use_publications(self, publications: Publications) -> None:
-        self._publications = publications
-        self._filter, self._unknown = publications.filter_for(self._hello.publications)
-
     @property
     def details(self) -> dict[str, Any]:
         """See `Stream`."""
         return {
             "publications": list(self._hello.publications),
-            "unknown_publications": list(self._unknown),
+            "unknown_publications": list(self._selection.unknown),
             "forwarded": self._forwarded,
             "passed_over": {reason.value: count for reason, count in self._passed_over.items()},
         }
@@ -198,7 +187,8 @@ class SubscriberStream(PulledStream):
         if piece is None:
             return self._settle() if self._progressed else None
         parts: list[bytes] = []
-        for sifted in self._sift(piece):
+        for wanted, first, stop in self._selection.parts(piece):
+            sifted = piece.sift(wanted, first, stop)
             self._passed += sifted.lead
             self._note(sifted)
             if sifted.frames:
@@ -211,23 +201,10 @@ class SubscriberStream(PulledStream):
         self._progressed = True
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _sift(self, piece: Piece) -> Iterator[Sifted]:
-        """What goes out of a piece; changes of the publications take effect where they stand."""
-        first = 0
-        for index, change in piece.changes:
-            if piece.batch.start_of(index) >= self._known_from:
-                yield piece.sift(self._filter, first, index + 1)
-                first = index + 1
-                self._use_publications(self._publications.after(change))
-        if first < len(piece.owners):
-            yield piece.sift(self._filter, first)
-
     def _note(self, sifted: Sifted) -> None:
         self._forwarded += sifted.records
-        unknown = len(self._unknown) == len(self._hello.publications) > 0
         for reason, count in sifted.passed_over.items():
-            of_unknown = unknown and reason is Reason.OTHER_TABLE
-            self._passed_over[Reason.UNKNOWN_PUBLICATION if of_unknown else reason] += count
+            self._passed_over[self._selection.named(reason)] += count
 
     def _settle(self) -> bytes:
         """What is still to be counted, and a STATUS."""

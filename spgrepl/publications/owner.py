@@ -81,6 +81,9 @@ _ONE_STATEMENT = re.compile(
     rb"(?>(?:[^;'\"`\[$\\/-]++|'[^'\\]*+'|\"[^\"\\]*+\"|`[^`\\]*+`|-(?!-)|/(?!\*))*)[; \t\n\f\r]*+\Z"
 )
 
+# How nearly all writers write them.
+_WRITTEN_SO = frozenset({b"BEGIN", b"COMMIT", b"ROLLBACK"})
+
 _SESSION_WORDS = frozenset({"SET", "RESET", "DISCARD", "PRAGMA", "USE", "START"})
 
 
@@ -112,33 +115,40 @@ class OwnerJudge:
             return self._judge_mysql(sql)
         return self._look_up(sql) if b";" not in sql else self._judge_several(sql)
 
-    def owners(self, batch: RecordBatch) -> list[Owner]:
-        """Whose the records of a batch are, one for each."""
-        types = batch.types
+    def owners(self, batch: RecordBatch, first: int = 0, stop: int | None = None) -> list[Owner]:
+        """Whose the records of a batch are, one for each.
+
+        Args:
+            batch: The records.
+            first: The index of the first one to judge.
+            stop: The index behind the last one; all by default.
+        """
+        held = batch.sql[first:stop]
+        types = {index - first: kind for index, kind in batch.types.items() if 0 <= index - first < len(held)}
         texts: list[bytes] = (
-            [sql if index not in types and sql is not None else b"" for index, sql in enumerate(batch.sql)]
+            [sql if index not in types and sql is not None else b"" for index, sql in enumerate(held)]
             if types
-            else batch.sql  # type: ignore[assignment]  # only records of the types named there are without SQL
+            else held  # type: ignore[assignment]  # only records of the types named there are without SQL
         )
         # One look at all statements at once settles for nearly every batch what it would cost time to ask of each.
         joined = b"\n".join(texts)
         known, judge, several = self._known.get, self._judge, self._judge_several
-        start, stop, more = _BLANK_FROM, _BLANK_TO, _BEHIND_BLANK
+        start, end, more = _BLANK_FROM, _BLANK_TO, _BEHIND_BLANK
         if not _is_utf8(joined):
             found = [self.owner(sql) for sql in texts]
         elif b";" not in joined and (owner := self._owner_of_all(texts)) is not None:
             found = [owner] * len(texts)
         elif b";" not in joined:
-            found = [known(sql[: sql.find(b" ", start, stop) + more]) or judge(sql) for sql in texts]
+            found = [known(sql[: sql.find(b" ", start, end) + more]) or judge(sql) for sql in texts]
         else:
             found = [
-                (known(sql[: sql.find(b" ", start, stop) + more]) or judge(sql))
+                (known(sql[: sql.find(b" ", start, end) + more]) or judge(sql))
                 if b";" not in sql
                 else several(sql)
                 for sql in texts
             ]
         for index, kind in types.items():
-            found[index] = self.owner(batch.sql[index], kind)
+            found[index] = self.owner(held[index], kind)
         return found
 
     def _owner_of_all(self, texts: list[bytes]) -> Owner | None:
@@ -153,6 +163,8 @@ class OwnerJudge:
 
     def _judge(self, sql: bytes) -> Owner:
         """Whose a single statement is, in UTF-8, when its first bytes are not known."""
+        if sql in _WRITTEN_SO:
+            return CONTROL_OWNER
         return self._plain(sql) or self._judge_all(sql, mysql=False)
 
     def _judge_several(self, sql: bytes) -> Owner:

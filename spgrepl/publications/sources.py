@@ -19,15 +19,13 @@ from spgrepl.engines import sqlite_state
 from spgrepl.errors import ConfigurationError, LogTruncated, SnapshotError
 from spgrepl.manifest import read_manifest
 from spgrepl.master.reading import RunInThread
-from spgrepl.publications.changes import changes_in
+from spgrepl.publications.changes import CatalogWalk
 from spgrepl.publications.definitions import Publications
 from spgrepl.publications.envelope import read_envelope
-from spgrepl.publications.statements import CatalogChange
 from spgrepl.publications.stored import read_publications
 from spgrepl.wal.parser import RecordParser
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
 from spgrepl.wal.source import ILogListener, ILogSource
-from spgrepl.wal.transaction_walk import TransactionWalk
 
 BUSY_SECONDS = 10.0
 
@@ -65,23 +63,31 @@ class SqliteCatalogSource:
 
     def load(self) -> Deferred[tuple[Publications, int]]:
         """See `ICatalogSource`."""
-        return self._in_thread(self._read)
+        return self._in_thread(partial(read_catalogue, self._database))
 
-    def _read(self) -> tuple[Publications, int]:
-        if not self._database.exists():
-            raise ConfigurationError(f"there is no database {self._database} yet")
-        uri = f"{self._database.absolute().as_uri()}?mode=ro"
-        try:
-            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-            with contextlib.closing(connection):
-                connection.execute("BEGIN")
-                stored = sqlite_state.read_state(connection)
-                publications = attrs.evolve(read_publications(connection), any_case=True)
-        except sqlite3.Error as error:
-            raise SnapshotError(f"the publications in {self._database} cannot be read: {error}") from error
-        if stored is None:
-            raise ConfigurationError(f"{self._database} has no replication state yet")
-        return publications, stored.replay.position - stored.replay.base
+
+def read_catalogue(database: Path) -> tuple[Publications, int]:
+    """Read the publications in a SQLite database, and the position in its log that they stand at. Blocking.
+
+    Raises:
+        ConfigurationError: There is no such database, or it is none of a primary or follower.
+        LocalFilesDamaged: Its catalogue is damaged.
+        SnapshotError: It cannot be read.
+    """
+    if not database.exists():
+        raise ConfigurationError(f"there is no database {database} yet")
+    uri = f"{database.absolute().as_uri()}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("BEGIN")
+            stored = sqlite_state.read_state(connection)
+            publications = attrs.evolve(read_publications(connection), any_case=True)
+    except sqlite3.Error as error:
+        raise SnapshotError(f"the publications in {database} cannot be read: {error}") from error
+    if stored is None:
+        raise ConfigurationError(f"{database} has no replication state yet")
+    return publications, stored.replay.position - stored.replay.base
 
 
 @implementer(ICatalogSource, ILogListener)
@@ -178,11 +184,8 @@ def _learn(handle: int, known: tuple[Publications, int], stop: int, max_record: 
     Raises:
         RecordError: A record is broken.
     """
-    publications, position = known
-    parser = RecordParser(position, max_record)
-    walk = TransactionWalk()
-    waiting: list[tuple[int, CatalogChange]] = []
-    at = boundary = position
+    at = known[1]
+    parser, walk = RecordParser(at, max_record), CatalogWalk(*known)
     while at < stop:
         data = os.pread(handle, min(_BLOCK, stop - at), at)
         if not data:
@@ -190,12 +193,5 @@ def _learn(handle: int, known: tuple[Publications, int], stop: int, max_record: 
         at += len(data)
         parser.feed(data)
         while (batch := parser.next_batch()) is not None:
-            waiting += [(batch.start_of(index), change) for index, change in changes_in(batch)]
             walk.walk(batch)
-            boundary = batch.end if walk.begin is None else walk.begin
-            for start, change in waiting:
-                if start < boundary and not any(one.start <= start < one.end for one in walk.revoked):
-                    publications = publications.after(change)
-            waiting = [(start, change) for start, change in waiting if start >= boundary]
-            walk.revoked = [one for one in walk.revoked if one.end > boundary]
-    return publications, boundary
+    return walk.publications, walk.boundary

@@ -13,12 +13,10 @@ from spgrepl.sqltext import significant_tokens
 from spgrepl.wal.parser import RecordBatch
 from spgrepl.wal.records import RecordType
 from spgrepl.wal.transactions import StatementKind, may_hide_transaction, statement_kind
-from spgrepl.wal.units import MixedTransaction, is_balanced, is_separable, pieces_of, records_to_look_at
+from spgrepl.wal.units import is_balanced, is_separable, pieces_of, records_to_look_at
 
 MAX_SAVEPOINTS = 10_000
 """How many savepoints may be set at once."""
-
-_OF_TRANSACTIONS = frozenset(StatementKind) - {StatementKind.PLAIN, StatementKind.CONTROL}
 
 
 @attrs.frozen
@@ -62,41 +60,48 @@ class TransactionWalk:
             How many records were taken.
 
         Raises:
-            MixedTransaction: A record cannot be put on either side of a transaction's end.
-            RecordError: More savepoints are set than are followed.
+            RecordError: A record cannot be put on either side of a transaction's end, or sets more savepoints than
+                are followed. The records in front of it were taken.
         """
         for index in records_to_look_at(batch, len(batch)):
             steps = self.steps(batch, index)
             if not steps:
                 continue
-            start, end = batch.start_of(index), batch.start_of(index + 1)
             for kind, sql in steps:
-                self._step(kind, sql, start, end)
+                self._step(kind, sql, batch, index)
             if until_closed and self.begin is None:
                 return index + 1
         return len(batch)
 
     def steps(self, batch: RecordBatch, index: int) -> list[tuple[StatementKind, bytes]]:
-        """What a record does to transactions."""
+        """What a record does to transactions.
+
+        Raises:
+            RecordError: It cannot be put on either side of a transaction's end.
+        """
         sql = batch.sql[index]
         if sql is None:
             return []
         kind = statement_kind(sql)
         single = b";" not in sql or batch.types.get(index) is RecordType.MYSQL
         if single or (kind is StatementKind.PLAIN and not may_hide_transaction(sql)):
-            return [(kind, sql)] if kind in _OF_TRANSACTIONS else []
+            return [(kind, sql)] if _is_of_transactions(kind) else []
         pieces = pieces_of(sql)
         if is_balanced(pieces) and self.begin is None:
             return []
         if not is_separable(pieces):
-            raise MixedTransaction(index)
-        return [piece for piece in pieces if piece[0] in _OF_TRANSACTIONS]
+            raise RecordError(
+                "one record both begins or ends a transaction and holds statements outside of it",
+                batch.start_of(index),
+            )
+        return [piece for piece in pieces if _is_of_transactions(piece[0])]
 
-    def _step(self, kind: StatementKind, sql: bytes, start: int, end: int) -> None:
+    def _step(self, kind: StatementKind, sql: bytes, batch: RecordBatch, index: int) -> None:
         if kind is StatementKind.BEGIN:
             if self.begin is None or self._implicit:
-                self._open(start, implicit=False)
+                self._open(batch.start_of(index), implicit=False)
         elif kind is StatementKind.SAVEPOINT:
+            start = batch.start_of(index)
             if self.begin is None:
                 self._open(start, implicit=True)
             if len(self._savepoints) >= MAX_SAVEPOINTS:
@@ -107,10 +112,10 @@ class TransactionWalk:
         elif kind is StatementKind.COMMIT:
             self._close()
         elif kind is StatementKind.ROLLBACK:
-            self._revoke(self.begin, end)
+            self._revoke(self.begin, batch.start_of(index + 1))
             self._close()
         else:
-            self._to_savepoint(kind, _savepoint_name(sql), end)
+            self._to_savepoint(kind, _savepoint_name(sql), batch.start_of(index + 1))
 
     def _open(self, start: int, implicit: bool) -> None:
         self.begin = start
@@ -140,11 +145,15 @@ class TransactionWalk:
         self.revoked.append(Revoked(start, end))
 
 
+def _is_of_transactions(kind: StatementKind) -> bool:
+    return kind is not StatementKind.PLAIN and kind is not StatementKind.CONTROL
+
+
 def first_step(batch: RecordBatch) -> StatementKind | None:
     """What the first record of a batch that begins, ends or divides a transaction does; None without such a one.
 
     Raises:
-        MixedTransaction: That record cannot be put on either side of a transaction's end.
+        RecordError: That record cannot be put on either side of a transaction's end.
     """
     walk = TransactionWalk()
     for index in records_to_look_at(batch, len(batch)):

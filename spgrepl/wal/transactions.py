@@ -50,12 +50,23 @@ _OPENERS = re.compile(
 _TRANSACTION_WORD = re.compile(rb"\b(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 
 
+# How nearly all writers write them.
+_WRITTEN_SO = {
+    b"BEGIN": StatementKind.BEGIN,
+    b"COMMIT": StatementKind.COMMIT,
+    b"ROLLBACK": StatementKind.ROLLBACK,
+}
+
+
 def statement_kind(sql: bytes) -> StatementKind:
     """Say what a statement means to replay, by its first words; comments in front of them are passed over.
 
     Args:
         sql: One statement in UTF-8. Of several only the first is judged.
     """
+    known = _WRITTEN_SO.get(sql)
+    if known is not None:
+        return known
     if _OPENERS.match(sql) is None:
         return StatementKind.PLAIN
     found = _KIND.match(sql)

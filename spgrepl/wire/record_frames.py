@@ -18,7 +18,6 @@ from spgrepl.wal.records import (
     DEFAULT_MAX_RECORD,
     FLAG_V2,
     FLAG_V3,
-    LENGTH_MASK,
     RecordType,
     decode_record,
     stated_length,
@@ -28,8 +27,11 @@ from spgrepl.wire.frames import DEFAULT_MAX_FRAME, HEADER_SIZE, FrameType, Statu
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
 _SKIP = struct.Struct("<Q")
-# Frame type and length, the record's first word, CRC and type, all read at once.
-_COMMON = struct.Struct("<BIIIB")
+# Frame type and length, the record's first word, CRC and type, all read at once. The word is read in two halves:
+# that of the format, which holds no part of the length of a record of up to 64 KiB, and that of the length.
+_COMMON = struct.Struct("<BIHHIB")
+_LONGEST_COMMON = 0xFFFF
+_V2_FORM, _V3_FORM = FLAG_V2 >> 16, FLAG_V3 >> 16
 
 _SQL = int(RecordType.SQL)
 _SQL_CRC = crc32(bytes((_SQL,)))
@@ -186,24 +188,21 @@ class RecordFrameParser:
     def _cut_common(self, data: bytes, at: int, found: RecordFrames) -> int:
         """Take frames of records in the two common forms; returns the offset of the first that is not."""
         add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
-        longest = min(self._max_record, LENGTH_MASK, self._max_frame - _V3_HEADER)
-        v3_to, v2_to = FLAG_V3 + longest, FLAG_V2 + longest
+        longest = min(self._max_record, _LONGEST_COMMON, self._max_frame - _V3_HEADER)
         size = len(data)
         last = size - _COMMON.size
         while at <= last:
-            frame, length, word, stated, kind = unpack(data, at)
-            if frame:
-                break
+            frame, length, stated, form, checksum, kind = unpack(data, at)
             end = at + 5 + length
-            if FLAG_V3 <= word <= v3_to and kind == _SQL and length == word - FLAG_V3 + _V3_HEADER:
+            if form == _V3_FORM and kind == _SQL and length == stated + _V3_HEADER:
                 sql = data[at + 14 : end]
                 computed = crc(sql, _SQL_CRC)
-            elif FLAG_V2 <= word <= v2_to and length == word - FLAG_V2 + _V2_HEADER:
+            elif form == _V2_FORM and length == stated + _V2_HEADER:
                 sql = data[at + 13 : end]
                 computed = crc(sql)
             else:
                 break
-            if computed != stated or end > size:
+            if computed != checksum or stated > longest or end > size or frame:
                 break
             add_sql(sql)
             add_end(end)

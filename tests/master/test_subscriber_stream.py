@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spgrepl.errors import SnapshotError
-from spgrepl.master import record_feed
+from spgrepl.master import cutting
 from spgrepl.publications.definitions import Publications
 from spgrepl.publications.statements import parse_catalog_change
 from spgrepl.wal.records import encode_checkpoint, encode_statement, encode_v1, encode_v2
@@ -248,7 +248,7 @@ def wal_and_skips(peer: Peer) -> list[bytes]:
 
 
 def test_no_status_comes_inside_a_transaction(make, monkeypatch):
-    monkeypatch.setattr(record_feed, "BLOCK", 256)
+    monkeypatch.setattr(cutting, "BLOCK", 256)
     log = inside("BEGIN") + b"".join(inside(f"INSERT INTO t VALUES ({n})") for n in range(50)) + inside("COMMIT")
     master = make(insert("a", 1) + log, publications=published(p="FOR TABLE t"))
     peer = master.subscribe(len(insert("a", 1)), "p")
@@ -308,8 +308,7 @@ def test_a_start_inside_a_transaction_waits_for_its_end(make, end, count):
 
 
 def test_a_transaction_longer_than_any_buffer_is_read_again_and_not_kept(make, monkeypatch):
-    monkeypatch.setattr(record_feed, "BLOCK", 1024)
-    monkeypatch.setattr(record_feed, "CACHE_BYTES", 4096)
+    monkeypatch.setattr(cutting, "BLOCK", 1024)
     rows = [inside(f"INSERT INTO {'t' if n % 3 else 'other'} VALUES ({n})") for n in range(2000)]
     start = insert("x", 0)
     master = make(start + inside("BEGIN"), publications=published(p="FOR TABLE t"), boundary=len(start))
@@ -476,8 +475,8 @@ def test_what_goes_out_is_what_a_reference_keeps(tmp_path_factory, items, block,
         log.append((kind, table, encode(text.encode())))
     expected = reference(log if not open_ else [*log, ("ROLLBACK", "", b"")])
     first = insert("x", 0)
-    before = record_feed.BLOCK
-    record_feed.BLOCK = block
+    before = cutting.BLOCK
+    cutting.BLOCK = block
     master = Master(
         tmp_path_factory.mktemp("m"), first, publications=published(p="FOR TABLE t"), boundary=len(first)
     )
@@ -498,7 +497,7 @@ def test_what_goes_out_is_what_a_reference_keeps(tmp_path_factory, items, block,
         open_at = len(first) + sum(len(record) for _, _, record in log[: _open_from(log)])
         assert position == open_at
     finally:
-        record_feed.BLOCK = before
+        cutting.BLOCK = before
         master.close()
 
 

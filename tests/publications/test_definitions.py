@@ -1,80 +1,93 @@
-"""Publications as values: what each takes, and what several take together."""
+"""What publications take, alone and together."""
 
 from __future__ import annotations
-
-import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spgrepl.publications.definitions import EVERY_TABLE, NO_TABLE, Publications, TableFilter
-from spgrepl.publications.statements import parse_catalog_change
+from spgrepl.publications.definitions import EVERY_TABLE, NO_TABLE, Publications, TableFilter, filter_of
+from spgrepl.publications.statements import (
+    CreatePublication,
+    CreateSubscription,
+    DropPublication,
+    DropSubscription,
+    Scope,
+)
 
-NAMES = ["a", "b", "c", "d"]
-filters = st.builds(TableFilter, st.frozensets(st.sampled_from(NAMES)), st.booleans())
-
-
-def made(*statements: str, any_case: bool = False) -> Publications:
-    found = Publications(any_case=any_case)
-    for statement in statements:
-        change = parse_catalog_change(statement)
-        assert change is not None
-        found = found.after(change)
-    return found
-
-
-@given(filters, filters)
-def test_two_filters_together_accept_what_one_of_them_accepts(first, second):
-    for name in NAMES:
-        tables = frozenset({name})
-        assert (first | second).accepts(tables) == (first.accepts(tables) or second.accepts(tables))
+ALL = CreatePublication("every", Scope.ALL)
+ONLY = CreatePublication("some", Scope.ONLY, ("a", "b"))
+BUT = CreatePublication("but", Scope.EXCEPT, ("a", "c"))
+THREE = Publications({one.name: one for one in (ALL, ONLY, BUT)})
 
 
-@given(filters)
-def test_a_record_of_several_tables_is_accepted_for_any_of_them(one):
-    for names in itertools.chain(*(itertools.combinations(NAMES, count) for count in (1, 2, 3))):
-        assert one.accepts(frozenset(names)) == any(one.accepts(frozenset({name})) for name in names)
+def accepted(wanted: TableFilter) -> set[str]:
+    return {table for table in "abcd" if wanted.accepts(frozenset(table))}
 
 
-def test_what_publications_take():
-    found = made(
-        "CREATE PUBLICATION every",
-        "CREATE PUBLICATION some FOR TABLE a, public.b",
-        "CREATE PUBLICATION others FOR ALL TABLES EXCEPT a, c",
-    )
-    assert found.filter_for(["every"]) == (EVERY_TABLE, ())
-    assert found.filter_for(["some"]) == (TableFilter(frozenset("ab")), ())
-    assert found.filter_for(["some", "others"]) == (TableFilter(frozenset("c"), inverted=True), ())
-    assert found.filter_for(["nobody", "some"])[1] == ("nobody",)
-    assert found.filter_for(["nobody"]) == (NO_TABLE, ("nobody",))
-    assert found.filter_for([]) == (EVERY_TABLE, ())
+def test_scopes() -> None:
+    assert accepted(filter_of(ALL)) == set("abcd")
+    assert accepted(filter_of(ONLY)) == set("ab")
+    assert accepted(filter_of(BUT)) == set("bd")
+    assert accepted(EVERY_TABLE) == set("abcd")
+    assert accepted(NO_TABLE) == set()
 
 
-def test_changes_replace_and_drop_without_complaint():
-    found = made("CREATE PUBLICATION p FOR TABLE a", "CREATE PUBLICATION p FOR TABLE b", "DROP PUBLICATION nobody")
-    assert found.filter_for(["p"]) == (TableFilter(frozenset("b")), ())
-    assert made("CREATE PUBLICATION p", "DROP PUBLICATION p").filter_for(["p"]) == (NO_TABLE, ("p",))
-    assert made("CREATE SUBSCRIPTION s CONNECTION 'host=a port=1' PUBLICATION p").by_name == {}
+def test_any_one_table_of_a_record_suffices() -> None:
+    assert filter_of(ONLY).accepts(frozenset("xb"))
+    assert filter_of(BUT).accepts(frozenset("ab"))
+    assert not filter_of(BUT).accepts(frozenset("ac"))
+    assert not filter_of(ONLY).accepts(frozenset())
+    assert not filter_of(ALL).accepts(frozenset())
 
 
 @pytest.mark.parametrize(
-    ("listed", "changed", "in_postgresql", "in_sqlite"),
+    ("names", "tables", "unknown"),
     [
-        ("orders", "orders", True, True),
-        ("Orders", "orders", True, True),
-        ("orders", "Orders", False, True),
-        ('"Orders"', "orders", False, True),
-        ('"Orders"', "Orders", True, True),
-        ("orders", "other", False, False),
+        ((), "abcd", ()),
+        (("every",), "abcd", ()),
+        (("some",), "ab", ()),
+        (("but",), "bd", ()),
+        (("some", "but"), "abd", ()),
+        (("none",), "", ("none",)),
+        (("none", "some", "neither"), "ab", ("none", "neither")),
+        (("EVERY",), "", ("EVERY",)),
     ],
 )
-def test_capital_letters_make_another_table_in_postgresql_only(listed, changed, in_postgresql, in_sqlite):
-    statement = f"CREATE PUBLICATION p FOR TABLE {listed}"
-    for any_case, expected in ((False, in_postgresql), (True, in_sqlite)):
-        wanted, _ = made(statement, any_case=any_case).filter_for(["p"])
-        assert wanted.accepts(frozenset({changed})) is expected
-        every, _ = made(f"CREATE PUBLICATION p FOR ALL TABLES EXCEPT {listed}", any_case=any_case).filter_for(
-            ["p"]
-        )
-        assert every.accepts(frozenset({changed})) is not expected
+def test_several_take_what_one_of_them_takes(
+    names: tuple[str, ...], tables: str, unknown: tuple[str, ...]
+) -> None:
+    wanted, missing = THREE.filter_for(names)
+    assert accepted(wanted) == set(tables)
+    assert missing == unknown
+
+
+filters = st.builds(TableFilter, st.frozensets(st.sampled_from("abcd")), st.booleans())
+
+
+@given(filters, filters)
+def test_together_they_accept_what_either_accepts(one: TableFilter, other: TableFilter) -> None:
+    assert accepted(one | other) == accepted(one) | accepted(other)
+    assert one | other == other | one
+    assert one | one == one
+    assert one | NO_TABLE == one
+
+
+@given(filters, st.frozensets(st.sampled_from("abcd"), min_size=1))
+def test_equal_filters_accept_the_same(one: TableFilter, tables: frozenset[str]) -> None:
+    assert one.accepts(tables) == any(one.accepts(frozenset(table)) for table in tables)
+
+
+def test_changes_in_their_order() -> None:
+    publications = Publications()
+    assert publications.after(ONLY).by_name == {"some": ONLY}
+    other = CreatePublication("some", Scope.ALL)
+    assert publications.after(ONLY).after(other).by_name == {"some": other}
+    assert THREE.after(DropPublication("but")).by_name == {"every": ALL, "some": ONLY}
+    assert publications.by_name == {}
+
+
+def test_what_is_missing_is_dropped_without_complaint_and_subscriptions_change_nothing() -> None:
+    assert THREE.after(DropPublication("none")) == THREE
+    assert THREE.after(CreateSubscription("some", "host=h", ("p",))) == THREE
+    assert THREE.after(DropSubscription("some")) == THREE

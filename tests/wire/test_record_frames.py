@@ -1,14 +1,16 @@
 """The SUB stream: frames of whole records, SKIP and STATUS."""
 
 import json
+import random
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError
+from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError, RecordTooLong
 from spgrepl.wal.records import (
     RecordType,
     decode_record,
@@ -150,6 +152,34 @@ def test_what_stands_before_a_fault_comes_first():
 def test_a_frame_holds_exactly_one_whole_record(change):
     with pytest.raises(MalformedFrame, match="one whole record"):
         RecordFrameParser(0).feed(wal(change))
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "stated"),
+    [(0x80000000, b"", 20), (0x80000000, b"", 10), (0xC0000000, b"\1", 20), (0xC0000000, b"\1", 10)],
+)
+def test_a_frame_that_fits_a_checksum_and_not_the_stated_length_is_refused(word, kind, stated):
+    sql = b"INSERT INTO t V"
+    record = struct.pack("<II", word + stated, zlib.crc32(kind + sql)) + kind + sql
+    with pytest.raises(MalformedFrame, match="one whole record"):
+        RecordFrameParser(0).feed(wal(record))
+
+
+@pytest.mark.parametrize("encoded", [encode_statement, encode_v2])
+@pytest.mark.parametrize("length", [101, 65535, 65536, 70000])
+def test_a_record_above_the_limit_is_refused_and_one_of_any_length_below_it_is_not(encoded, length):
+    record = encoded(random.Random(1).randbytes(length))
+    with pytest.raises(RecordTooLong):
+        RecordFrameParser(0, max_record=length - 1).feed(wal(record))
+    found = RecordFrameParser(0, max_record=length).feed(wal(record))
+    assert found.record(0) == record
+
+
+def test_a_frame_of_another_type_is_no_record_whatever_is_in_it():
+    parser = RecordFrameParser(0)
+    frame = wal(encode_statement(b"INSERT INTO t VALUES (1)"))
+    found = parser.feed(b"\x07" + frame[1:] + frame)
+    assert (len(found), parser.passed_over) == (1, 1)
 
 
 def test_a_skip_of_another_length_is_a_fault_because_the_position_would_be_lost():
