@@ -273,6 +273,12 @@ class TableMismatch(LocalError):
     exit_code = EXIT_CONFIGURATION
 
 
+class SubscriptionGone(LocalError):
+    """The subscription whose rows were to be written was dropped, or begun anew under its name."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
 class DatabaseLocked(LocalError):
     """Another process or object already writes this database."""
 

@@ -16,9 +16,9 @@ from spgrepl.errors import (
     EngineFailed,
     LocalFilesDamaged,
     NotReplayable,
-    ServiceStopped,
     SpgReplError,
     StatementFailed,
+    SubscriptionGone,
 )
 from spgrepl.primary.defaults import TableDefaults, fill_in_defaults, read_dependent_defaults
 from spgrepl.primary.determinism import Moment, Outcome, rewrite
@@ -242,14 +242,14 @@ class WriterSession:
         """Write how far a subscription has come, inside the open transaction.
 
         Raises:
-            ServiceStopped: The subscription is not where its rows follow on: it was dropped, or begun anew.
+            SubscriptionGone: The subscription is not where its rows follow on: it was dropped, or begun anew.
             EngineFailed: The disk refuses.
         """
         try:
             if mark.known is None:
                 begin_subscription(self.connection, mark.name, mark.state)
             elif not move_subscription(self.connection, mark.name, mark.known, mark.state):
-                raise ServiceStopped(
+                raise SubscriptionGone(
                     f"the subscription {mark.name} does not stand at position {mark.known.position} any more: it "
                     f"was dropped, or begun anew"
                 )

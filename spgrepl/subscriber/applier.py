@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,14 @@ class Applier:
             self._lock.acquire()
         self._opened = True
         self._state = self._target.open()
+        if self._state is not None and self._state.publications != self._publications:
+            self._log.warn(
+                "the subscription asked for {before}, and asks for {now} from position {position} on: rows that "
+                "are there already are not copied",
+                before=_listed(self._state.publications),
+                now=_listed(self._publications),
+                position=self._state.position,
+            )
         return self._state
 
     def close(self) -> None:
@@ -146,13 +155,15 @@ class Applier:
             self._commit(portions)
         except StatementRefused as refused:
             self._target.rollback()
-            return self._refused(portions, done, refused)
+            number, index = _place_of(portions, done, refused.index)
+            return self._refused(portions, number, index, refused)
         except BaseException:
             self._target.rollback()
             raise
         return []
 
     def _execute(self, portion: Portion) -> None:
+        """Hand the records of a portion to the target; a refusal names one by its index in the portion."""
         frames, first, stop = portion.frames, portion.first, portion.stop
         statements = frames.sql[first:stop]
         types = {index - first: kind for index, kind in frames.types.items() if first <= index < stop}
@@ -175,14 +186,16 @@ class Applier:
         for portion in portions:
             fence = fence_behind(fence, portion.frames, portion.first, portion.stop)
         end = portions[-1].end if portions else state.position
-        moved = attrs.evolve(state, position=end, fence=fence)
+        moved = SubscriptionState(self._publications, state.effective_start, end, fence)
         self._target.commit(moved)
         self._state = moved
 
-    def _refused(self, portions: list[Portion], number: int, refused: StatementRefused) -> list[Portion]:
+    def _refused(
+        self, portions: list[Portion], number: int, index: int, refused: StatementRefused
+    ) -> list[Portion]:
         """Keep what stands before a refused record; then stop, or put it aside and go on."""
         portion = portions[number]
-        frames, index = portion.frames, portion.first + refused.index
+        frames = portion.frames
         stop = index if self._keep_refused else _safe_stop(frames, portion.first, index)
         before = [*portions[:number], Portion(frames, portion.first, stop, frames.start_of(stop))]
         self._target.begin()
@@ -254,6 +267,42 @@ class Applier:
             sql=frames.sql[at],
         )
         return at
+
+
+def _place_of(portions: Sequence[Portion], done: int, index: int) -> tuple[int, int]:
+    """Find the record that a target refused: the number of its portion, and its index in that one's frames.
+
+    Args:
+        portions: What was to be applied.
+        done: How many of them the target took. One that hands records on only when it commits takes all, and
+            counts over all that it was given.
+        index: What the target said.
+    """
+    if done < len(portions):
+        return done, portions[done].first + index
+    given = (
+        (number, at)
+        for number, portion in enumerate(portions)
+        for at in range(portion.first, portion.stop)
+        if portion.frames.sql[at]
+    )
+    return next(itertools.islice(given, index, None))
+
+
+def _listed(publications: tuple[str, ...]) -> str:
+    return ", ".join(publications) or "every table"
+
+
+def _locate(portions: Sequence[Portion], done: int, index: int) -> tuple[int, int]:
+    """Which portion a refused record is in, and its index there; at the commit the index is over all of them."""
+    if done < len(portions):
+        return done, index
+    for number, portion in enumerate(portions):
+        size = portion.stop - portion.first
+        if index < size:
+            return number, index
+        index -= size
+    raise AssertionError("a record was refused that was never handed over")
 
 
 def _safe_stop(frames: RecordFrames, first: int, index: int) -> int:

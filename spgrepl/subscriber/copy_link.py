@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from spgrepl.engines.interfaces import ReplayState
 from spgrepl.engines.worker import EngineWorker
 from spgrepl.errors import PeerError, SnapshotError, SpgReplError
+from spgrepl.follower.connecting import named_error
 from spgrepl.follower.incoming import IncomingSnapshot
 from spgrepl.follower.protocol import FollowerProtocol, LinkState
 from spgrepl.subscriber.applier import Applier
@@ -20,18 +24,20 @@ from spgrepl.wire.segment_chunks import ChunkHeader
 
 
 class CopyLink:
-    """Receives one snapshot, has its rows put into the target, and lets go of the master.
+    """Receives one snapshot, lets go of the master, and has the snapshot's rows put into the target.
 
-    It is the owner of a `FollowerProtocol` (see `spgrepl.follower.protocol.ILinkOwner`).
+    It is the owner of a `FollowerProtocol` (see `spgrepl.follower.protocol.ILinkOwner`). How long the rows take is
+    no business of the master's, which would not wait for a reader that takes nothing: the connection is closed as
+    soon as the snapshot is here.
 
     Args:
         worker: The target's thread.
         applier: Puts the rows in place.
         target: Judges the snapshot's first bytes.
         path: Where the snapshot is gathered.
-        changed: Called when the connection has gone on to another state.
-        done: Called when the connection has ended: with the state where the rows are in place, else with None and
-            the reason, which is None where this side closed the connection.
+        closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
+            told to close it, else with the reason.
+        copied: Called with the state when the rows are in place.
     """
 
     _log = Logger()
@@ -42,18 +48,21 @@ class CopyLink:
         applier: Applier,
         target: ITarget,
         path: Path,
-        changed: Callable[[LinkState], None],
-        done: Callable[[SubscriptionState | None, SpgReplError | None], None],
+        closed: Callable[[SpgReplError | None], None],
+        copied: Callable[[SubscriptionState], None],
     ) -> None:
         self._worker = worker
         self._applier = applier
         self._target = target
         self._path = path
-        self._changed = changed
-        self._done = done
+        self._closed = closed
+        self._copied = copied
         self._incoming: IncomingSnapshot | None = None
-        self._state: SubscriptionState | None = None
+        self._arrived = False
         self._link: FollowerProtocol | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._failure: Failure | None = None
+        self._ended = False
 
     def attach(self, link: FollowerProtocol) -> FollowerProtocol:
         """Take the connection whose owner this is."""
@@ -65,6 +74,34 @@ class CopyLink:
         """Bytes received and expected while the snapshot comes, for the status."""
         incoming = self._incoming
         return None if incoming is None else {"received": incoming.received, "length": incoming.length}
+
+    @property
+    def copying(self) -> bool:
+        """Whether the snapshot is here, and its rows are being put in place."""
+        return self._arrived and not self._ended
+
+    def when_ended(self) -> Deferred[None]:
+        """Wait until nothing more will be done.
+
+        Returns:
+            A Deferred that fires when the rows are in place or the connection has ended without a snapshot, or
+            fails with the `SpgReplError` for which the rows of a snapshot that came could not be put in place.
+        """
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        if self._ended:
+            self._tell()
+        return waiter
+
+    def _end(self, failure: Failure | None) -> None:
+        self._ended = True
+        self._failure = failure
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(self._failure)
 
     # -- the connection's calls -------------------------------------------------------------------------------
 
@@ -97,21 +134,27 @@ class CopyLink:
         if not incoming.length:
             incoming.discard()
             return fail(SnapshotError("the master sent an empty snapshot: it has no rows to begin with"))
+        self._arrived = True
+        if self._link is not None:
+            self._link.drop()
         copied = incoming.finish().addCallback(
             lambda _: self._worker.call(self._applier.copy, self._path, position)
         )
         copied.addBoth(self._clean, incoming)
-        return copied.addCallback(self._copied)
+        copied.addCallbacks(self._in_place, self._not_in_place)
+        return succeed(None)
 
     def _clean(self, result: object, incoming: IncomingSnapshot) -> object:
         incoming.discard()
         return result
 
-    def _copied(self, state: object) -> None:
+    def _in_place(self, state: object) -> None:
         assert isinstance(state, SubscriptionState)
-        self._state = state
-        if self._link is not None:
-            self._link.drop()
+        self._copied(state)
+        self._end(None)
+
+    def _not_in_place(self, failure: Failure) -> None:
+        self._end(Failure(named_error(failure, self._log)))
 
     def log_data(self, data: bytes) -> None:
         """See `ILinkOwner`."""
@@ -127,7 +170,6 @@ class CopyLink:
 
     def state_changed(self, state: LinkState) -> None:
         """See `ILinkOwner`."""
-        self._changed(state)
 
     def link_closed(self, link: FollowerProtocol, reason: SpgReplError | None, heard: bool) -> None:
         """See `ILinkOwner`."""
@@ -135,7 +177,27 @@ class CopyLink:
         if self._incoming is not None:
             self._incoming.discard()
             self._incoming = None
-        self._done(self._state, None if self._state is not None else reason)
+        if not self._arrived:
+            self._end(None)
+        self._closed(reason)
+
+
+@implementer(IStreamClientEndpoint)
+class EndpointBehindCopy:
+    """An endpoint that connects once nothing is being copied.
+
+    Args:
+        endpoint: Who connects.
+        ready: Fires when that is so; where it fails, so does connecting.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, ready: Callable[[], Deferred[None]]) -> None:
+        self._endpoint = endpoint
+        self._ready = ready
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+        """Connect; see `IStreamClientEndpoint`."""
+        return self._ready().addCallback(lambda _: self._endpoint.connect(protocolFactory))
 
 
 def _named(error: BaseException | None) -> SpgReplError:

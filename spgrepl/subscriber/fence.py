@@ -49,13 +49,18 @@ class FenceComparison:
 
     Args:
         state: The state that is resumed from.
+
+    Attributes:
+        start: The position to ask for.
+        passed: Whether the stream has come to what is new.
     """
 
     def __init__(self, state: SubscriptionState) -> None:
         self._position = state.position
-        self._expected = {record.position: record.crc for record in state.fence}
+        # From position 0 no stream can be asked for: 0 means the master's end.
+        self._expected = {record.position: record.crc for record in state.fence if record.position}
         self._compared = 0
-        self.start = state.fence[0].position if state.fence else state.position
+        self.start = min(self._expected, default=state.position)
         self.passed = self.start == self._position
 
     def feed(self, frames: RecordFrames) -> int:

@@ -232,6 +232,7 @@ class SubscriberProtocol(Protocol):
             if self._fence.passed:
                 if self._state is SubscriptionLinkState.FENCE:
                     self._enter(SubscriptionLinkState.STREAMING, self._timeouts.silence)
+                    _forget_before(found, self._applied)
                 self._owner.received(found, first)
             # A fault behind what was whole is told by the next call.
             found = self._frames.feed(b"")
@@ -307,3 +308,9 @@ class SubscriberProtocol(Protocol):
                 f"it turns unknown publications away"
             )
         return f"the master closed the connection while this side was {self._state.value}: {reason.value}"
+
+
+def _forget_before(frames: RecordFrames, position: int) -> None:
+    """Forget a STATUS in front of what is new: nothing ends there that is to be committed."""
+    if frames.settled is not None and frames.settled[1] < position:
+        frames.settled = None

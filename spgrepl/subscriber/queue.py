@@ -53,8 +53,12 @@ class ApplyQueue:
 
     @property
     def drained(self) -> bool:
-        """Whether a connection that was paused may be read from again."""
-        return self._settled_bytes + self._unsettled_bytes <= LOW_WATER
+        """Whether a connection that was paused may be read from again.
+
+        Where nothing is in flight, what waits cannot be handed on without more: the STATUS behind it has not come.
+        """
+        waiting = self._settled_bytes + self._unsettled_bytes
+        return waiting <= LOW_WATER or (not self._in_flight and not self.full)
 
     def open(self) -> None:
         """Begin with a stream that follows the applied position."""

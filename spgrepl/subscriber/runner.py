@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from spgrepl.errors import ServiceStopped, SpgReplError, UsageError
+from spgrepl.errors import ServiceStopped, SpgReplError, SubscriptionGone, UsageError
 from spgrepl.files import load_cluster_id
 from spgrepl.master.reading import thread_runner
 from spgrepl.primary import Primary
@@ -99,7 +99,12 @@ class SubscriptionRunner(Service):
     @inlineCallbacks
     def _follow(self) -> Any:
         wanted = yield self._read()
-        gone = [name for name in self._definitions if wanted.get(name) != self._definitions[name]]
+        places = yield self._read_places()
+        gone = [
+            name
+            for name, definition in self._definitions.items()
+            if wanted.get(name) != definition or self._is_stale(name, places)
+        ]
         yield DeferredList([self._stop(name) for name in gone], consumeErrors=True)
         cluster_id = yield thread_runner(self._reactor)(lambda: load_cluster_id(self._primary.paths))
         for name, definition in wanted.items():
@@ -117,6 +122,20 @@ class SubscriptionRunner(Service):
             name: CreateSubscription(name, connection, tuple(json.loads(publications)))
             for name, connection, publications in found.rows
         }
+
+    @inlineCallbacks
+    def _read_places(self) -> Any:
+        """The names of the subscriptions that have a place in the database."""
+        there = yield self._primary.query(_HAS_TABLE, ("spgrepl_subscriber",))
+        if not there.rows[0][0]:
+            return set()
+        found = yield self._primary.query("SELECT name FROM spgrepl_subscriber")
+        return {name for (name,) in found.rows}
+
+    def _is_stale(self, name: str, places: set[str]) -> bool:
+        """Whether a worker goes on with a place that is gone: its subscription was dropped and made again."""
+        worker = self.workers.get(name)
+        return worker is not None and worker.begun and name not in places
 
     @inlineCallbacks
     def _read_state(self, name: str) -> Any:
@@ -156,6 +175,8 @@ class SubscriptionRunner(Service):
             self._log.failure("the subscription {name} failed", failure, name=name)
         else:
             self._log.error("the subscription {name} has ended: {error}", name=name, error=failure.value)
+        if failure.check(SubscriptionGone):
+            self.look()
 
     def _stop(self, name: str) -> Deferred[None]:
         del self._definitions[name]

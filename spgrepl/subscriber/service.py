@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import attrs
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -18,6 +16,7 @@ from twisted.python.failure import Failure
 from spgrepl.engines.worker import EngineWorker
 from spgrepl.errors import (
     ConfigurationError,
+    DatabaseLocked,
     HistoryDiverged,
     LocalFilesDamaged,
     PeerClosed,
@@ -25,63 +24,38 @@ from spgrepl.errors import (
     ReplicationLoop,
     SpgReplError,
     StartLost,
+    SubscriptionGone,
     TableMismatch,
+    UsageError,
 )
 from spgrepl.follower.backoff import RetryPlan
 from spgrepl.follower.connecting import LinkFactory, NotingEndpoint, named_error
-from spgrepl.follower.protocol import FollowerProtocol, LinkState
-from spgrepl.follower.replay import SkipRequest
+from spgrepl.follower.protocol import FollowerProtocol
 from spgrepl.follower.segment_transfer import follow_chain
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.subscriber.applier import Applier
-from spgrepl.subscriber.copy_link import CopyLink
+from spgrepl.subscriber.copy_link import CopyLink, EndpointBehindCopy
 from spgrepl.subscriber.fence import FenceComparison
 from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
 from spgrepl.subscriber.protocol import SubscriberProtocol, SubscriptionLinkState, SubscriptionTimeouts
 from spgrepl.subscriber.queue import ApplyQueue
-from spgrepl.wal.records import DEFAULT_MAX_RECORD
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
+from spgrepl.subscriber.settings import SubscriberState, Subscription
+from spgrepl.wire.frames import Status
 from spgrepl.wire.handshake import StreamVersion
 from spgrepl.wire.record_frames import RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
+__all__ = ["SubscriberService", "SubscriberState", "Subscription"]
+
 # What trying again does not mend.
-_FINAL = (HistoryDiverged, ConfigurationError, TableMismatch, LocalFilesDamaged)
-
-
-class SubscriberState(enum.Enum):
-    """What a subscription is doing."""
-
-    CONNECTING = "connecting"
-    COPYING = "copying"
-    STREAMING = "streaming"
-    WAITING = "waiting"
-    STOPPED = "stopped"
-
-
-@attrs.frozen
-class Subscription:
-    """What is subscribed to, and how.
-
-    Attributes:
-        name: The subscription's name; its place in the target is found by it.
-        publications: The publications; none at all means every table.
-        copy_data: Whether the rows that are there already are copied first.
-        start: Where to begin without a copy; None for the master's current end.
-        keep_refused: Whether records that the target refuses are put aside, and the others go on.
-        skip: A record to pass over, once.
-        max_record: The most bytes of SQL or payload that a record may have.
-        max_frame: The longest frame that is accepted, in bytes.
-    """
-
-    name: str
-    publications: tuple[str, ...]
-    copy_data: bool = True
-    start: int | None = None
-    keep_refused: bool = False
-    skip: SkipRequest | None = None
-    max_record: int = DEFAULT_MAX_RECORD
-    max_frame: int = DEFAULT_MAX_FRAME
+_FINAL = (
+    HistoryDiverged,
+    ConfigurationError,
+    TableMismatch,
+    LocalFilesDamaged,
+    DatabaseLocked,
+    SubscriptionGone,
+)
 
 
 class SubscriberService(Service):
@@ -96,6 +70,9 @@ class SubscriberService(Service):
         files: A path beside which a lock and an incoming snapshot may lie; None where no process can interfere
             and nothing is copied.
         timeouts: Deadlines of the connection.
+
+    Raises:
+        UsageError: Rows are to be copied, and there is no place for the snapshot.
 
     Attributes:
         finished: Fires with None when the service has stopped on demand, or with the error that ended it.
@@ -113,6 +90,8 @@ class SubscriberService(Service):
         files: Path | None = None,
         timeouts: SubscriptionTimeouts | None = None,
     ) -> None:
+        if subscription.copy_data and files is None:
+            raise UsageError("a subscription that copies rows needs a place for the snapshot: give `files`")
         self._reactor = reactor
         self._target = target
         self._subscription = subscription
@@ -129,13 +108,17 @@ class SubscriberService(Service):
         )
         self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
         self._client = ClientService(
-            NotingEndpoint(endpoint, self._connect_failed), LinkFactory(self._build_link), self._delay, reactor
+            NotingEndpoint(EndpointBehindCopy(endpoint, self._when_copied), self._connect_failed),
+            LinkFactory(self._build_link),
+            self._delay,
+            reactor,
         )
         self._retries = RetryPlan(reactor)
         self._waiters = PositionWaiters(reactor, f"the subscription {subscription.name}")
         self._link: SubscriberProtocol | FollowerProtocol | None = None
         self._copy: CopyLink | None = None
         self._copy_next = False
+        self._end_at_reply = 0
         self._state = SubscriberState.STOPPED
         self._error: SpgReplError | None = None
         self._source: Status | None = None
@@ -206,10 +189,12 @@ class SubscriberService(Service):
     def _build_link(self) -> IProtocol:
         """The protocol of the next connection: for the rows that are there, or for the stream."""
         wanted = self._subscription
-        if self._copy_next and self._snapshot is not None:
+        if self._copy_next:
+            assert self._snapshot is not None
+            self._copy_next = False
             self._state = SubscriberState.COPYING
             self._copy = CopyLink(
-                self._worker, self._applier, self._target, self._snapshot, self._copy_changed, self._copy_ended
+                self._worker, self._applier, self._target, self._snapshot, self._link_ended, self._copied
             )
             link = FollowerProtocol(self._reactor, self._copy, StreamVersion.V2, max_frame=wanted.max_frame)
             self._link = self._copy.attach(link)
@@ -219,28 +204,35 @@ class SubscriberService(Service):
         return self._link
 
     def _delay(self, _attempt: int) -> float:
-        self._state = SubscriberState.WAITING if self.running else SubscriberState.STOPPED
         delay = self._retries.delay()
+        if self._copy is None or not self._copy.copying:
+            self._state = SubscriberState.WAITING
         if delay:
             self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
         return delay
 
     def _connect_failed(self, failure: Failure) -> None:
-        if self.running:
-            self._retries.failed()
-            self._error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
+        if self._stopping is None:
+            error = failure.value
+            if not isinstance(error, SpgReplError):
+                error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
+            self._failed_with(error)
 
     def _link_ended(self, reason: SpgReplError | None) -> None:
         self._link = None
         self._queue.discard()
-        if not self.running:
+        if self._stopping is not None:
             return
         if reason is None:
             # Closed by this side to go on with another kind of connection.
             self._retries.at_once()
             return
-        self._error = reason
         self._log.warn("the connection has ended: {reason}", reason=reason)
+        self._failed_with(reason)
+
+    def _failed_with(self, reason: SpgReplError) -> None:
+        """Stop, or let some time pass before the next connection."""
+        self._error = reason
         if isinstance(reason, _FINAL):
             self._end(reason)
         elif isinstance(reason, ReplicationLoop):
@@ -250,19 +242,19 @@ class SubscriberService(Service):
 
     # -- the initial copy -------------------------------------------------------------------------------------
 
-    def _copy_changed(self, _: LinkState) -> None:
-        self._state = SubscriberState.COPYING
+    def _copied(self, state: SubscriptionState) -> None:
+        if state.position == 0 and self._end_at_reply and self._stopping is None:
+            # A snapshot that does not grow with its log: the next one would stand there too.
+            self._end(self._start_lost(self._end_at_reply, "begin without the rows, with --no-copy-data"))
+            return
+        self._error = None
+        self._log.info("the initial copy is in place, at position {position}", position=state.position)
+        self._progressed(state)
 
-    def _copy_ended(self, state: SubscriptionState | None, reason: SpgReplError | None) -> None:
-        self._copy = None
-        if state is not None:
-            self._copy_next = False
-            self._error = None
-            self._log.info(
-                "the rows of the initial copy are in place, at position {position}", position=state.position
-            )
-            self._progressed(state)
-        self._link_ended(reason)
+    def _when_copied(self) -> Deferred[None]:
+        """Wait until nothing is being copied; fails where it could not be done."""
+        copy, self._copy = self._copy, None
+        return succeed(None) if copy is None else copy.when_ended()
 
     # -- the stream's calls -----------------------------------------------------------------------------------
 
@@ -289,17 +281,21 @@ class SubscriberService(Service):
             return self._worker.call(self._applier.start, reply.effective_start)
         if state is None or (state.position == 0 and reply.effective_start > 0 and wanted.copy_data):
             # Only now is it known that the master serves us and is another one: the rows can be asked for.
-            return self._begin_copy()
+            return self._begin_copy(reply.effective_start)
         if state.position == 0 and reply.effective_start > 0:
-            raise StartLost(
-                f"the master's log grew from position 0 to {reply.effective_start} before anything of it was "
-                f"received, and position 0 cannot be asked for: make the subscription anew, with the rows that "
-                f"are there"
-            )
+            raise self._start_lost(reply.effective_start, "begin with the rows, without --no-copy-data")
         return succeed(state)
 
-    def _begin_copy(self) -> Deferred[SubscriptionState]:
+    @staticmethod
+    def _start_lost(end: int, advice: str) -> StartLost:
+        return StartLost(
+            f"this subscription stands at position 0, and the master's log has grown to {end}: position 0 cannot "
+            f"be asked for, because 0 means the master's end; {advice}"
+        )
+
+    def _begin_copy(self, end: int) -> Deferred[SubscriptionState]:
         self._copy_next = True
+        self._end_at_reply = end
         if self._link is not None:
             self._link.drop()
         return Deferred()
@@ -352,6 +348,11 @@ class SubscriberService(Service):
             self._link.drop(error)
 
     # -- what is told -----------------------------------------------------------------------------------------
+
+    @property
+    def begun(self) -> bool:
+        """Whether the subscription has a place in its target."""
+        return self._applier.state is not None
 
     @property
     def state(self) -> SubscriberState:

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from spgrepl.errors import LocalFilesDamaged, ServiceStopped
+from spgrepl.errors import LocalFilesDamaged, SubscriptionGone
 from spgrepl.files import DatabasePaths
 from spgrepl.primary.marks import LoggedMark, MarkFile, SubscriptionMark
 from spgrepl.primary.session import Request
@@ -117,7 +117,7 @@ def test_rows_of_a_subscription_that_was_dropped_are_refused(paths):
     run(paths, Request(("DROP SUBSCRIPTION IF EXISTS s",)))
     assert state(paths) is None
     (answer,) = run(paths, insert(1))
-    assert isinstance(answer, ServiceStopped)
+    assert isinstance(answer, SubscriptionGone)
     assert rows(paths) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import deferLater
 
@@ -105,10 +106,23 @@ async def test_dropping_a_subscription_stops_its_worker(pair):
 async def test_a_subscription_of_the_same_name_begins_anew(pair):
     await pair.own.execute(pair.create)
     await until(pair.streaming)
+    first = pair.runner.workers["s"]
     await pair.own.execute("DROP SUBSCRIPTION s")
     await pair.source.execute("INSERT INTO t VALUES (1, 1)")
     await pair.own.execute(pair.create)
+    await until(lambda: pair.streaming() and pair.runner.workers["s"] is not first)
+    await pair.source.execute("INSERT INTO t VALUES (2, 2)")
+    await pair.caught_up()
+    assert await pair.rows() == [(2, 2)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_is_dropped_and_made_again_in_one_breath_begins_anew(pair):
+    await pair.own.execute(pair.create)
     await until(pair.streaming)
+    first = pair.runner.workers["s"]
+    await gatherResults([pair.own.execute("DROP SUBSCRIPTION s"), pair.own.execute(pair.create)])
+    await until(lambda: pair.streaming() and pair.runner.workers["s"] is not first)
     await pair.source.execute("INSERT INTO t VALUES (2, 2)")
     await pair.caught_up()
     assert await pair.rows() == [(2, 2)]

@@ -1,0 +1,46 @@
+"""What a subscription asks for, and what it may be doing."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from spgrepl.follower.replay import SkipRequest
+from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+
+
+class SubscriberState(enum.Enum):
+    """What a subscription is doing."""
+
+    CONNECTING = "connecting"
+    COPYING = "copying"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+@attrs.frozen
+class Subscription:
+    """What is subscribed to, and how.
+
+    Attributes:
+        name: The subscription's name; its place in the target is found by it.
+        publications: The publications; none at all means every table.
+        copy_data: Whether the rows that are there already are copied first.
+        start: Where to begin without a copy; None for the master's current end.
+        keep_refused: Whether records that the target refuses are put aside, and the others go on.
+        skip: A record to pass over, once.
+        max_record: The most bytes of SQL or payload that a record may have.
+        max_frame: The longest frame that is accepted, in bytes.
+    """
+
+    name: str
+    publications: tuple[str, ...]
+    copy_data: bool = True
+    start: int | None = None
+    keep_refused: bool = False
+    skip: SkipRequest | None = None
+    max_record: int = DEFAULT_MAX_RECORD
+    max_frame: int = DEFAULT_MAX_FRAME
