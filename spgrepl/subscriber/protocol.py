@@ -227,8 +227,8 @@ class SubscriberProtocol(Protocol):
         while found is not None:
             first = self._fence.feed(found)
             self._records_came = self._records_came or len(found) > 0
-            if found.status is not None:
-                self._judge_status(found.status)
+            if found.status is not None and found.settled is not None:
+                self._judge_status(found.status, found.settled[1])
             if self._fence.passed:
                 if self._state is SubscriptionLinkState.FENCE:
                     self._enter(SubscriptionLinkState.STREAMING, self._timeouts.silence)
@@ -237,8 +237,9 @@ class SubscriberProtocol(Protocol):
             # A fault behind what was whole is told by the next call.
             found = self._frames.feed(b"")
 
-    def _judge_status(self, status: Status) -> None:
-        position = max(self._frames.position, self._applied)
+    def _judge_status(self, status: Status, received: int) -> None:
+        """Look whether the master's log reaches as far as what came in front of its STATUS, not behind it."""
+        position = max(received, self._applied)
         if status.length >= position:
             self._doubt = None
         elif self._doubt is None:

@@ -416,6 +416,17 @@ def test_unknown_frames_and_odd_statuses_are_passed_over() -> None:
 # -- a truncated log ------------------------------------------------------------------------------------------
 
 
+def test_a_status_in_front_of_records_speaks_of_what_came_before_them() -> None:
+    """A log that grows all the time: each read brings a STATUS, and records that were written after it."""
+    rig = streaming()
+    end = RESUMED.position
+    for number in range(20):
+        record = insert(number)
+        rig.send(encode_status(end, 1) + encode_wal_header(len(record)) + record)
+        end += len(record)
+    assert rig.closed == []
+
+
 def test_one_low_status_is_a_doubt_and_a_second_makes_it_sure() -> None:
     """PROTOCOL section 7, item 6."""
     rig = streaming()
