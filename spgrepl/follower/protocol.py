@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 from typing import Protocol as TypingProtocol
 
 import attrs
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
 from spgrepl.engines.interfaces import ReplayState
-from spgrepl.errors import LogTruncated, PeerClosed, PeerError, PeerTimeout, SnapshotError, SpgReplError
+from spgrepl.errors import PeerError, SpgReplError
 from spgrepl.follower.fence import FenceCheck
+from spgrepl.follower.link import MasterLink
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, FrameParser, Status, WalBytes
 from spgrepl.wire.handshake import (
     FollowerHello,
@@ -106,7 +102,7 @@ class ILinkOwner(TypingProtocol):
         """
 
 
-class FollowerProtocol(Protocol):
+class FollowerProtocol(MasterLink[LinkState]):
     """Asks a master for its log and hands on what comes.
 
     Args:
@@ -117,10 +113,6 @@ class FollowerProtocol(Protocol):
         max_frame: The longest frame that is accepted, in bytes.
     """
 
-    transport: Any  # Twisted says ITransport, which lacks what every transport of a stream has.
-
-    _log = Logger()
-
     def __init__(
         self,
         reactor: IReactorTime,
@@ -129,31 +121,23 @@ class FollowerProtocol(Protocol):
         timeouts: LinkTimeouts | None = None,
         max_frame: int = DEFAULT_MAX_FRAME,
     ) -> None:
-        self._reactor = reactor
+        super().__init__(
+            reactor,
+            LinkState.PREPARING,
+            LinkState.CLOSED,
+            READ_SIZE,
+            "Point the follower at the right master, or take a fresh copy with --on-divergence resnapshot",
+        )
         self._owner = owner
         self._version = version
         self._timeouts = timeouts or LinkTimeouts()
         self._frames = FrameParser(max_frame)
         self._reply = ReplyParser(0)
         self._fence = FenceCheck(ReplayState(0, 0))
-        self._state = LinkState.PREPARING
-        self._deadline: IDelayedCall | None = None
-        self._timeout: float | None = None
-        self._reason: SpgReplError | None = None
-        self._heard = False
-        self._on_demand = False
         self._bootstrapping = False
-        self._paused = False
         self._early = b""
         self._position = 0
-        self._doubt: LogTruncated | None = None
-        self._log_came = False
         self._passed_over = 0
-
-    @property
-    def state(self) -> LinkState:
-        """Where the connection stands."""
-        return self._state
 
     @property
     def version(self) -> StreamVersion:
@@ -167,14 +151,7 @@ class FollowerProtocol(Protocol):
 
     # -- opening ----------------------------------------------------------------------------------------------
 
-    def connectionMade(self) -> None:
-        """Get ready; the hello goes out when replay is."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        if isinstance(self.transport, FileDescriptor):
-            # Each read costs a turn of the reactor, in which replay's thread has to wait.
-            self.transport.bufferSize = READ_SIZE
+    def _prepare(self) -> None:
         self._owner.prepare().addCallbacks(self._say_hello, self._failed)
 
     def _say_hello(self, state: ReplayState | None) -> None:
@@ -190,30 +167,10 @@ class FollowerProtocol(Protocol):
         self._enter(LinkState.SNAPSHOT_LENGTH, self._timeouts.reply if start else self._timeouts.snapshot)
         self.transport.write(FollowerHello(self._version, start).encode())
 
-    def _enter(self, state: LinkState, timeout: float | None) -> None:
-        changed = state is not self._state
-        self._state = state
-        self._set_deadline(timeout)
-        if changed:
-            self._owner.state_changed(state)
+    def _tell_state(self, state: LinkState) -> None:
+        self._owner.state_changed(state)
 
-    def _set_deadline(self, timeout: float | None) -> None:
-        self._timeout = timeout
-        if timeout is None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-        elif self._deadline is not None:
-            self._deadline.reset(timeout)
-        else:
-            self._deadline = self._reactor.callLater(timeout, self._expired)
-
-    def _expired(self) -> None:
-        self._deadline = None
-        if self._paused:
-            # Silence means nothing while nobody listens.
-            self._set_deadline(self._timeout)
-            return
+    def _awaited(self) -> str:
         awaited = "not even a STATUS" if self._state is LinkState.STREAMING else "nothing that was waited for"
         error = f"{awaited} came from the master in time while this side was {self._state.value}"
         if self._state is LinkState.FENCE:
@@ -221,7 +178,7 @@ class FollowerProtocol(Protocol):
                 f": it had its log from position {self._fence.start} on when this copy was made. Where it stays "
                 f"silent, its log was truncated or is another one"
             )
-        self._close(PeerTimeout(error))
+        return error
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -336,64 +293,10 @@ class FollowerProtocol(Protocol):
             self._owner.log_data(data)
 
     def _status(self, status: Status) -> None:
-        if status.length >= self._position:
-            self._doubt = None
-        elif self._doubt is None:
-            # A master may have measured its log before it sent the bytes that came last: a second STATUS in a
-            # row makes it sure, or the end of a connection on which no byte of the log came.
-            self._doubt = LogTruncated(
-                f"the master's log ends at {status.length}, before position {self._position} that this copy has "
-                f"reached: it was truncated, reset or replaced. Point the follower at the right master, or take a "
-                f"fresh copy with --on-divergence resnapshot"
-            )
-        else:
-            raise self._doubt
+        self._judge_length(status, self._position)
         self._owner.master_status(status)
 
-    # -- flow control -----------------------------------------------------------------------------------------
+    # -- the end ----------------------------------------------------------------------------------------------
 
-    def pause(self) -> None:
-        """Read no more from the master for now."""
-        if not self._paused and self._state is not LinkState.CLOSED:
-            self._paused = True
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self._paused and self._state is not LinkState.CLOSED:
-            self._paused = False
-            self.transport.resumeProducing()
-            self._set_deadline(self._timeout)
-
-    # -- closing ----------------------------------------------------------------------------------------------
-
-    def drop(self, reason: SpgReplError | None = None) -> None:
-        """Close the connection, without a reason when the follower is being stopped."""
-        self._on_demand = reason is None
-        self._close(reason)
-
-    def _failed(self, failure: Failure) -> None:
-        if isinstance(failure.value, SpgReplError):
-            self._close(failure.value)
-        else:
-            self._log.failure("unexpected error in a follower", failure)
-            self._close(SnapshotError(f"unexpected error: {failure.getErrorMessage()}"))
-
-    def _close(self, reason: SpgReplError | None) -> None:
-        if self._state is LinkState.CLOSED:
-            return
-        if self._reason is None:
-            self._reason = reason
-        self._enter(LinkState.CLOSED, None)
-        self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the follower why it ended."""
-        if self._reason is None and not self._on_demand:
-            doubt = None if self._log_came else self._doubt
-            self._reason = doubt or PeerClosed(
-                f"the master closed the connection while this side was {self._state.value}: {reason.value}"
-            )
-        self._set_deadline(None)
-        self._state = LinkState.CLOSED
-        self._owner.link_closed(self, self._reason, self._heard)
+    def _tell_closed(self, reason: SpgReplError | None) -> None:
+        self._owner.link_closed(self, reason, self._heard)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 from typing import Protocol as TypingProtocol
 
 import attrs
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from spgrepl.errors import LogTruncated, PeerClosed, PeerError, PeerTimeout, ServiceStopped, SpgReplError
+from spgrepl.errors import PeerError, SpgReplError
+from spgrepl.follower.link import MasterLink
 from spgrepl.subscriber.fence import FenceComparison
 from spgrepl.subscriber.interfaces import SubscriptionState
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
@@ -75,7 +72,7 @@ class ISubscriptionOwner(TypingProtocol):
         """The connection has ended; without a reason when this side closed it on demand."""
 
 
-class SubscriberProtocol(Protocol):
+class SubscriberProtocol(MasterLink[SubscriptionLinkState]):
     """Asks a master for the records of some publications and hands on what comes.
 
     Args:
@@ -86,9 +83,6 @@ class SubscriberProtocol(Protocol):
         max_record: The most bytes of SQL or payload that a record may have.
     """
 
-    transport: Any  # Twisted says ITransport, which lacks what every transport of a stream has.
-
-    _log = Logger()
     _frames: RecordFrameParser
     _fence: FenceComparison
 
@@ -100,28 +94,20 @@ class SubscriberProtocol(Protocol):
         max_frame: int = DEFAULT_MAX_FRAME,
         max_record: int = DEFAULT_MAX_RECORD,
     ) -> None:
-        self._reactor = reactor
+        super().__init__(
+            reactor,
+            SubscriptionLinkState.PREPARING,
+            SubscriptionLinkState.CLOSED,
+            READ_SIZE,
+            "Point the subscriber at the right master, or make the subscription anew",
+        )
         self._owner = owner
         self._timeouts = timeouts or SubscriptionTimeouts()
         self._max_frame = max_frame
         self._max_record = max_record
         self._reply = SubscriberReplyParser()
-        self._state = SubscriptionLinkState.PREPARING
         self._hello: SubscriberHello | None = None
-        self._deadline: IDelayedCall | None = None
-        self._timeout: float | None = None
-        self._reason: SpgReplError | None = None
-        self._on_demand = False
-        self._paused = False
-        self._heard = False
         self._early = b""
-        self._doubt: LogTruncated | None = None
-        self._records_came = False
-
-    @property
-    def state(self) -> SubscriptionLinkState:
-        """Where the connection stands."""
-        return self._state
 
     @property
     def received(self) -> int | None:
@@ -130,13 +116,7 @@ class SubscriberProtocol(Protocol):
 
     # -- opening ----------------------------------------------------------------------------------------------
 
-    def connectionMade(self) -> None:
-        """Get ready; the hello goes out when the target is."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        if isinstance(self.transport, FileDescriptor):
-            self.transport.bufferSize = READ_SIZE
+    def _prepare(self) -> None:
         self._owner.prepare().addCallbacks(self._say_hello, self._failed).addErrback(self._failed)
 
     def _say_hello(self, hello: SubscriberHello) -> None:
@@ -145,32 +125,12 @@ class SubscriberProtocol(Protocol):
             self._enter(SubscriptionLinkState.REPLY, self._timeouts.reply)
             self.transport.write(hello.encode())
 
-    def _enter(self, state: SubscriptionLinkState, timeout: float | None) -> None:
-        changed = state is not self._state
-        self._state = state
-        self._set_deadline(timeout)
-        if changed:
-            self._owner.state_changed(state)
+    def _tell_state(self, state: SubscriptionLinkState) -> None:
+        self._owner.state_changed(state)
 
-    def _set_deadline(self, timeout: float | None) -> None:
-        self._timeout = timeout
-        if timeout is None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-        elif self._deadline is not None:
-            self._deadline.reset(timeout)
-        else:
-            self._deadline = self._reactor.callLater(timeout, self._expired)
-
-    def _expired(self) -> None:
-        self._deadline = None
-        if self._paused:
-            # Silence means nothing while nobody listens.
-            self._set_deadline(self._timeout)
-            return
+    def _awaited(self) -> str:
         awaited = "not even a STATUS" if self._state in _STREAM_STATES else "nothing that was waited for"
-        self._close(PeerTimeout(f"{awaited} came from the master in time while this side was {self._state.value}"))
+        return f"{awaited} came from the master in time while this side was {self._state.value}"
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -226,9 +186,11 @@ class SubscriberProtocol(Protocol):
         found = self._frames.feed(data)
         while found is not None:
             first = self._fence.feed(found)
-            self._records_came = self._records_came or len(found) > 0
+            self._log_came = self._log_came or len(found) > 0
             if found.status is not None and found.settled is not None:
-                self._judge_status(found.status, found.settled[1])
+                # Of what came in front of it, not behind it.
+                self._judge_length(found.status, max(found.settled[1], self._applied))
+                self._owner.master_status(found.status)
             if self._fence.passed:
                 if self._state is SubscriptionLinkState.FENCE:
                     self._enter(SubscriptionLinkState.STREAMING, self._timeouts.silence)
@@ -237,68 +199,10 @@ class SubscriberProtocol(Protocol):
             # A fault behind what was whole is told by the next call.
             found = self._frames.feed(b"")
 
-    def _judge_status(self, status: Status, received: int) -> None:
-        """Look whether the master's log reaches as far as what came in front of its STATUS, not behind it."""
-        position = max(received, self._applied)
-        if status.length >= position:
-            self._doubt = None
-        elif self._doubt is None:
-            # A master may have measured its log before it sent what came last: a second STATUS in a row makes it
-            # sure, or the end of a connection on which nothing came.
-            self._doubt = LogTruncated(
-                f"the master's log ends at {status.length}, before position {position} that this subscription has "
-                f"reached: it was truncated, reset or replaced. Point the subscriber at the right master, or make "
-                f"the subscription anew"
-            )
-        else:
-            raise self._doubt
-        self._owner.master_status(status)
+    # -- the end ----------------------------------------------------------------------------------------------
 
-    # -- flow control -----------------------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """Read no more from the master for now."""
-        if not self._paused and self._state is not SubscriptionLinkState.CLOSED:
-            self._paused = True
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self._paused and self._state is not SubscriptionLinkState.CLOSED:
-            self._paused = False
-            self.transport.resumeProducing()
-            self._set_deadline(self._timeout)
-
-    # -- closing ----------------------------------------------------------------------------------------------
-
-    def drop(self, reason: SpgReplError | None = None) -> None:
-        """Close the connection, without a reason when that is wanted."""
-        self._on_demand = reason is None
-        self._close(reason)
-
-    def _failed(self, failure: Failure) -> None:
-        if isinstance(failure.value, SpgReplError):
-            self._close(failure.value)
-        else:
-            self._log.failure("unexpected error in a subscriber", failure)
-            self._close(ServiceStopped(f"unexpected error: {failure.getErrorMessage()}"))
-
-    def _close(self, reason: SpgReplError | None) -> None:
-        if self._state is SubscriptionLinkState.CLOSED:
-            return
-        if self._reason is None:
-            self._reason = reason
-        self._enter(SubscriptionLinkState.CLOSED, None)
-        self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the subscription why it ended."""
-        if self._reason is None and not self._on_demand:
-            doubt = None if self._records_came else self._doubt
-            self._reason = doubt or PeerClosed(self._how_it_ended(reason))
-        self._set_deadline(None)
-        self._state = SubscriptionLinkState.CLOSED
-        self._owner.subscription_closed(self._reason)
+    def _tell_closed(self, reason: SpgReplError | None) -> None:
+        self._owner.subscription_closed(reason)
 
     def _how_it_ended(self, reason: Failure) -> str:
         if self._state is SubscriptionLinkState.REPLY and not self._heard:
@@ -308,7 +212,7 @@ class SubscriberProtocol(Protocol):
                 f"(SET effective_wal_level = 'logical'), position {start} may be no record's first byte there, or "
                 f"it turns unknown publications away"
             )
-        return f"the master closed the connection while this side was {self._state.value}: {reason.value}"
+        return super()._how_it_ended(reason)
 
 
 def _forget_before(frames: RecordFrames, position: int) -> None:
