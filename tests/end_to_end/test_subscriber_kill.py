@@ -24,7 +24,10 @@ from zlib import crc32
 
 import pytest
 
+from spgrepl.cli.exec import plan
+from spgrepl.files import DatabasePaths
 from spgrepl.manifest import Manifest, write_manifest
+from spgrepl.primary.writer import DatabaseWriter, Written
 from spgrepl.subscriber.stored_state import read_subscription
 from spgrepl.wal import records
 from spgrepl.wal.parser import cut_records
@@ -305,21 +308,36 @@ class Cutting:
 
     def once(self, chance: random.Random) -> None:
         """Write 500 rows, cut the connection at a random byte of what they bring, and write 500 more."""
-        self.subscriber.wait(self.master.execute("UPDATE t SET n = n + 1"))
+        self._until_applied(self._write(["UPDATE t SET n = n + 1"]))
         connections = self.way.connections
         self.way.cut_after = chance.randrange(1, 20_000)
-        self.master.execute(*self._rows(500, chance))
+        self._write(self._rows(500, chance))
         # A STATUS every 50 ms comes to the byte where the cut is due, whatever the rows came to.
         until(lambda: self.way.cut_after is None, "the cut never came")
-        position = self.master.execute(*self._rows(500, chance))
+        position = self._write(self._rows(500, chance))
         until(lambda: self.way.connections > connections, "the subscriber never came back")
-        self.subscriber.wait(position)
+        self._until_applied(position)
         with closing(sqlite3.connect(self.subscriber.database)) as connection:
             assert connection.execute("SELECT count(*) FROM t").fetchone() == (self.rows,)
         with closing(sqlite3.connect(self.master.database)) as one:
             expected = one.execute("SELECT * FROM t ORDER BY id").fetchall()
         with closing(sqlite3.connect(self.subscriber.database)) as other:
             assert other.execute("SELECT * FROM t ORDER BY id").fetchall() == expected
+
+    def _write(self, statements: list[str]) -> int:
+        """Write as ``spgrepl exec`` does, without a process for it; the position."""
+        requests = [step.request for step in plan(statements) if step.request is not None]
+        writer = DatabaseWriter(DatabasePaths.of(self.master.database))
+        writer.open()
+        try:
+            answers = writer.run(requests)
+        finally:
+            writer.close()
+        assert all(isinstance(answer, Written) for answer in answers), answers
+        return max(answer.position for answer in answers if isinstance(answer, Written))
+
+    def _until_applied(self, position: int) -> None:
+        until(lambda: (self.subscriber.applied() or 0) >= position, f"position {position} was not reached")
 
     def _rows(self, count: int, chance: random.Random) -> list[str]:
         """Statements that add so many rows: singly, several in a transaction, others in between."""
