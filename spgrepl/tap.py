@@ -282,6 +282,8 @@ class SubscriberOptions(_RoleOptions):
             LocalError: An option does not fit.
         """
         start = self.value_or("start", read.parse_position, None)
+        if start == 0:
+            raise UsageError("--start: position 0 cannot be asked for; 0 means the end, as with --no-copy-data")
         subscription = Subscription(
             name=self.value("name", read.parse_name),
             publications=tuple(_publication(name) for name in self["publications"]),

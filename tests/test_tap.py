@@ -180,6 +180,7 @@ def test_wrong_usage_is_64_and_says_why(line: str, said: str, capsys: pytest.Cap
         (f"{MASTER} --stalled-reader soon", "--stalled-reader: 'soon' is no duration"),
         (f"{MASTER} --max-connections 0", "--max-connections: '0' is no number"),
         (f"{MASTER} --max-record huge", "--max-record: 'huge' is no size"),
+        (f"{SUBSCRIBER} --start 0", "--start: position 0 cannot be asked for"),
         (f"{MASTER} --http nowhere", "--http: 'nowhere' is no endpoint to listen on"),
         ("master --db a.db --listen nowhere", "--listen: 'nowhere' is no endpoint to listen on"),
         ("master --db a.wal --listen h:1", "would have the same name: name another with --wal"),

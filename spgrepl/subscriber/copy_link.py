@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,6 +22,7 @@ from spgrepl.follower.protocol import FollowerProtocol, LinkState
 from spgrepl.subscriber.applier import Applier
 from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
 from spgrepl.wire.frames import Status
+from spgrepl.wire.handshake import StreamVersion
 from spgrepl.wire.segment_chunks import ChunkHeader
 
 
@@ -38,6 +41,7 @@ class CopyLink:
         closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
             told to close it, else with the reason.
         copied: Called with the state when the rows are in place.
+        failed: Called with the reason when they could not be put in place.
     """
 
     _log = Logger()
@@ -50,6 +54,7 @@ class CopyLink:
         path: Path,
         closed: Callable[[SpgReplError | None], None],
         copied: Callable[[SubscriptionState], None],
+        failed: Callable[[SpgReplError], None],
     ) -> None:
         self._worker = worker
         self._applier = applier
@@ -57,6 +62,7 @@ class CopyLink:
         self._path = path
         self._closed = closed
         self._copied = copied
+        self._failed = failed
         self._incoming: IncomingSnapshot | None = None
         self._arrived = False
         self._link: FollowerProtocol | None = None
@@ -154,7 +160,9 @@ class CopyLink:
         self._end(None)
 
     def _not_in_place(self, failure: Failure) -> None:
-        self._end(Failure(named_error(failure, self._log)))
+        error = named_error(failure, self._log)
+        self._failed(error)
+        self._end(Failure(error))
 
     def log_data(self, data: bytes) -> None:
         """See `ILinkOwner`."""
@@ -180,6 +188,78 @@ class CopyLink:
         if not self._arrived:
             self._end(None)
         self._closed(reason)
+
+
+class InitialCopies:
+    """The initial copy of a subscription: ordered, then made over a connection of its own, as often as it takes.
+
+    Args:
+        reactor: For deadlines of the connection.
+        worker: The target's thread.
+        applier: Puts the rows in place.
+        target: Judges a snapshot's first bytes.
+        path: Where a snapshot is gathered; None where nothing is ever copied.
+        max_frame: The longest frame that is accepted, in bytes.
+        closed: See `CopyLink`.
+        copied: See `CopyLink`.
+        failed: See `CopyLink`.
+
+    Attributes:
+        due: Whether the next connection is to be one for the rows.
+        end: The master's end when the copy was ordered.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        worker: EngineWorker,
+        applier: Applier,
+        target: ITarget,
+        path: Path | None,
+        max_frame: int,
+        closed: Callable[[SpgReplError | None], None],
+        copied: Callable[[SubscriptionState], None],
+        failed: Callable[[SpgReplError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._make = partial(CopyLink, worker, applier, target, closed=closed, copied=copied, failed=failed)
+        self._path = path
+        self._max_frame = max_frame
+        self._last: CopyLink | None = None
+        self.due = False
+        self.end = 0
+
+    def order(self, end: int) -> None:
+        """Let the next connection be one for the rows; the master's log ends at `end`."""
+        self.due = True
+        self.end = end
+
+    def build_link(self) -> FollowerProtocol:
+        """The connection for the rows."""
+        assert self._path is not None
+        self.due = False
+        self._last = self._make(path=self._path)
+        link = FollowerProtocol(self._reactor, self._last, StreamVersion.V2, max_frame=self._max_frame)
+        return self._last.attach(link)
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """Bytes received and expected while a snapshot comes, for the status."""
+        return None if self._last is None else self._last.progress
+
+    @property
+    def copying(self) -> bool:
+        """Whether a snapshot is here, and its rows are being put in place."""
+        return self._last is not None and self._last.copying
+
+    def when_done(self) -> Deferred[None]:
+        """Wait until nothing is being copied; see `CopyLink.when_ended`. A failure is told once."""
+        last = self._last
+        return succeed(None) if last is None else last.when_ended().addBoth(self._forget)
+
+    def _forget(self, result: Any) -> Any:
+        self._last = None
+        return result
 
 
 @implementer(IStreamClientEndpoint)

@@ -6,11 +6,13 @@ from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.python.failure import Failure
 
-from spgrepl.errors import ConfigurationError
+from spgrepl.errors import ConfigurationError, ServiceStopped, UsageError
 from spgrepl.files import DatabasePaths, load_cluster_id
+from spgrepl.follower.waiters import MAX_WAITERS
 from spgrepl.master.reading import thread_runner
 from spgrepl.role import HttpService, Role
 from spgrepl.status.resource import build_site
@@ -109,9 +111,26 @@ class SubscriberRole(Role):
         """See `Role`."""
         if self.subscriber is not None:
             return self.subscriber.when_applied(position, timeout)
+        if self.finished.called:
+            return fail(_stopped())
+        if len(self._waiting) >= MAX_WAITERS:
+            return fail(UsageError(f"{MAX_WAITERS} already wait for the subscription; wait for fewer at once"))
         waiter: Deferred[int] = Deferred()
         self._waiting.append((position, timeout, waiter))
         return waiter
+
+    def _fail(self, failure: Failure) -> None:
+        super()._fail(failure)
+        self._dismiss()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the subscription, and tell those who wait for one that has not begun."""
+        return super().stopService().addCallback(lambda _: self._dismiss())
+
+    def _dismiss(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for _, _, waiter in waiting:
+            waiter.errback(_stopped())
 
     def status(self) -> dict[str, Any]:
         """See `Role`."""
@@ -126,3 +145,7 @@ class SubscriberRole(Role):
         else:
             own = self.subscriber.status()
         return {"statements": None, "digest": None, "peers": [], **own, "error": self._error or own["error"]}
+
+
+def _stopped() -> ServiceStopped:
+    return ServiceStopped("the subscriber was stopped before its subscription began")

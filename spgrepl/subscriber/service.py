@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
@@ -34,14 +33,13 @@ from spgrepl.follower.protocol import FollowerProtocol
 from spgrepl.follower.segment_transfer import follow_chain
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.subscriber.applier import Applier
-from spgrepl.subscriber.copy_link import CopyLink, EndpointBehindCopy
+from spgrepl.subscriber.copy_link import EndpointBehindCopy, InitialCopies
 from spgrepl.subscriber.fence import FenceComparison
 from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
 from spgrepl.subscriber.protocol import SubscriberProtocol, SubscriptionLinkState, SubscriptionTimeouts
 from spgrepl.subscriber.queue import ApplyQueue
 from spgrepl.subscriber.settings import SubscriberState, Subscription
 from spgrepl.wire.frames import Status
-from spgrepl.wire.handshake import StreamVersion
 from spgrepl.wire.record_frames import RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
@@ -97,18 +95,29 @@ class SubscriberService(Service):
         self._subscription = subscription
         self._cluster_id = cluster_id
         self._timeouts = timeouts
-        self._snapshot = None if files is None else _beside(files, subscription.name, "incoming")
+        self._snapshot = None if files is None else subscription.file_beside(files, "incoming")
         self._worker = EngineWorker(reactor, f"spgrepl-subscription-{subscription.name}")
         self._applier = Applier(
             target,
             subscription.publications,
-            None if files is None else _beside(files, subscription.name, "lock"),
+            None if files is None else subscription.file_beside(files, "lock"),
             subscription.skip,
             subscription.keep_refused,
         )
+        self._copies = InitialCopies(
+            reactor,
+            self._worker,
+            self._applier,
+            target,
+            self._snapshot,
+            subscription.max_frame,
+            self._link_ended,
+            self._copied,
+            self._not_copied,
+        )
         self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
         self._client = ClientService(
-            NotingEndpoint(EndpointBehindCopy(endpoint, self._when_copied), self._connect_failed),
+            NotingEndpoint(EndpointBehindCopy(endpoint, self._copies.when_done), self._connect_failed),
             LinkFactory(self._build_link),
             self._delay,
             reactor,
@@ -116,9 +125,6 @@ class SubscriberService(Service):
         self._retries = RetryPlan(reactor)
         self._waiters = PositionWaiters(reactor, f"the subscription {subscription.name}")
         self._link: SubscriberProtocol | FollowerProtocol | None = None
-        self._copy: CopyLink | None = None
-        self._copy_next = False
-        self._end_at_reply = 0
         self._state = SubscriberState.STOPPED
         self._error: SpgReplError | None = None
         self._source: Status | None = None
@@ -133,7 +139,8 @@ class SubscriberService(Service):
         Service.startService(self)
         self._state = SubscriberState.CONNECTING
         self._worker.start()
-        self._worker.call(self._open).addCallbacks(self._opened, self._fail_with)
+        opening = self._worker.call(self._open).addCallback(self._opened)
+        opening.addErrback(lambda failure: self._end(named_error(failure, self._log)))
 
     def _open(self) -> SubscriptionState | None:
         state = self._applier.open()
@@ -146,9 +153,6 @@ class SubscriberService(Service):
             if state is not None:
                 self._waiters.reached(state.position)
             self._client.startService()
-
-    def _fail_with(self, failure: Failure) -> None:
-        self._end(named_error(failure, self._log))
 
     def _end(self, error: SpgReplError) -> None:
         """Stop for good, because going on would not help."""
@@ -189,23 +193,17 @@ class SubscriberService(Service):
     def _build_link(self) -> IProtocol:
         """The protocol of the next connection: for the rows that are there, or for the stream."""
         wanted = self._subscription
-        if self._copy_next:
-            assert self._snapshot is not None
-            self._copy_next = False
+        if self._copies.due:
             self._state = SubscriberState.COPYING
-            self._copy = CopyLink(
-                self._worker, self._applier, self._target, self._snapshot, self._link_ended, self._copied
-            )
-            link = FollowerProtocol(self._reactor, self._copy, StreamVersion.V2, max_frame=wanted.max_frame)
-            self._link = self._copy.attach(link)
-            return link
+            self._link = self._copies.build_link()
+            return self._link
         self._state = SubscriberState.CONNECTING
         self._link = SubscriberProtocol(self._reactor, self, self._timeouts, wanted.max_frame, wanted.max_record)
         return self._link
 
     def _delay(self, _attempt: int) -> float:
         delay = self._retries.delay()
-        if self._copy is None or not self._copy.copying:
+        if self._stopping is None and not self._copies.copying:
             self._state = SubscriberState.WAITING
         if delay:
             self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
@@ -243,18 +241,18 @@ class SubscriberService(Service):
     # -- the initial copy -------------------------------------------------------------------------------------
 
     def _copied(self, state: SubscriptionState) -> None:
-        if state.position == 0 and self._end_at_reply and self._stopping is None:
+        if state.position == 0 and self._copies.end and self._stopping is None:
             # A snapshot that does not grow with its log: the next one would stand there too.
-            self._end(self._start_lost(self._end_at_reply, "begin without the rows, with --no-copy-data"))
+            self._end(self._start_lost(self._copies.end, "begin without the rows, with --no-copy-data"))
             return
         self._error = None
         self._log.info("the initial copy is in place, at position {position}", position=state.position)
         self._progressed(state)
 
-    def _when_copied(self) -> Deferred[None]:
-        """Wait until nothing is being copied; fails where it could not be done."""
-        copy, self._copy = self._copy, None
-        return succeed(None) if copy is None else copy.when_ended()
+    def _not_copied(self, reason: SpgReplError) -> None:
+        """Stop where it is of no use to try again; if it is, the connection that waits for the copy fails."""
+        if isinstance(reason, _FINAL) and self._stopping is None:
+            self._end(reason)
 
     # -- the stream's calls -----------------------------------------------------------------------------------
 
@@ -294,8 +292,7 @@ class SubscriberService(Service):
         )
 
     def _begin_copy(self, end: int) -> Deferred[SubscriptionState]:
-        self._copy_next = True
-        self._end_at_reply = end
+        self._copies.order(end)
         if self._link is not None:
             self._link.drop()
         return Deferred()
@@ -395,12 +392,7 @@ class SubscriberService(Service):
                 "bytes": max(0, source.length - applied) if source and applied is not None else None,
                 "seconds": round(silent, 3) if known else None,
             },
-            "copy": self._copy and self._copy.progress,
+            "copy": self._copies.progress,
             "error": self._error and str(self._error),
             **self._target.statistics(),
         }
-
-
-def _beside(path: Path, name: str, suffix: str) -> Path:
-    """A file of a subscription beside its target, whatever characters its name has."""
-    return path.with_name(f"{path.name}.{quote(name, safe='')}.{suffix}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 
@@ -44,3 +46,7 @@ class Subscription:
     skip: SkipRequest | None = None
     max_record: int = DEFAULT_MAX_RECORD
     max_frame: int = DEFAULT_MAX_FRAME
+
+    def file_beside(self, path: Path, suffix: str) -> Path:
+        """A file of this subscription beside its target, whatever characters its name has."""
+        return path.with_name(f"{path.name}.{quote(self.name, safe='')}.{suffix}")

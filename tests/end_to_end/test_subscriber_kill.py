@@ -226,63 +226,76 @@ class Published:
         self._reference.close()
 
 
+class Target:
+    """What a subscriber makes, compared with what it should be."""
+
+    def __init__(self, folder: Path, snapshot: Path, whole: bytes, part: bytes) -> None:
+        self.database = folder / "target" / "some.db"
+        self.database.parent.mkdir()
+        self._logs = (snapshot, whole, part)
+        self._reference = Published(*self._logs)
+
+    def begin_anew(self) -> None:
+        shutil.rmtree(self.database.parent)
+        self.database.parent.mkdir()
+        self._reference.close()
+        self._reference = Published(*self._logs)
+
+    def look(self) -> int | None:
+        """Compare all rows, and say what position they stand at; None where there is nothing yet."""
+        position = position_of(self.database)
+        if position is None:
+            assert not self.database.exists() or not tables_of(self.database), "half of a copy"
+            return None
+        with closing(sqlite3.connect(self.database)) as connection:
+            assert content(connection) == self._reference.content_at(position), f"at position {position}"
+            assert connection.execute("SELECT count(*) FROM spgrepl_skipped").fetchone() == (0,)
+        assert tables_of(self.database) == {"items", "counters"}
+        return position
+
+    def close(self) -> None:
+        self._reference.close()
+
+
 def test_a_killed_subscriber_ends_with_the_published_tables(tmp_path: Path, make: Start) -> None:
     chance = random.Random(f"{SEED} subscriber")
     whole, part = make_logs(chance)
     end = BASE + len(whole)
-    master = make(
-        "master",
-        "master",
-        "--engine",
-        "archive",
-        "--listen",
-        "tcp:0:interface=127.0.0.1",
-        "--wal-level",
-        "logical",
-    )
-    snapshot = lay_out(master, whole)
+    words = ("--engine", "archive", "--listen", "tcp:0:interface=127.0.0.1", "--wal-level", "logical")
+    master = make("master", "master", *words)
+    target = Target(tmp_path, lay_out(master, whole), whole, part)
     master.start()
     way = SlowWay(master.port(), chance)
-    database = tmp_path / "target" / "some.db"
-    database.parent.mkdir()
-    victim = Victim(database, way.port)
-    reference = Published(snapshot, whole, part)
+    victim = Victim(target.database, way.port)
     hits = in_copy = rounds = 0
     try:
         while hits < KILLS:
+            if chance.random() < 0.25:
+                target.begin_anew()
             way.connected.clear()
             victim.start()
             assert way.connected.wait(PATIENCE), "the subscriber never connected"
             time.sleep(chance.random() * 0.5)  # this is the random moment
             assert victim.end(signal.SIGKILL) == signal.SIGKILL
-            position = position_of(database)
+            position = target.look()
             if position == end:
                 rounds += 1
-                shutil.rmtree(database.parent)
-                database.parent.mkdir()
-                reference.close()
-                reference = Published(snapshot, whole, part)
+                target.begin_anew()
                 continue
             hits += 1
-            if position is None:
-                in_copy += 1
-                assert not database.exists() or not tables_of(database), "half of a copy"
-                continue
-            with closing(sqlite3.connect(database)) as connection:
-                assert content(connection) == reference.content_at(position), f"at position {position}"
+            in_copy += position is None
         way.hurry.set()
         victim.start()
-        until(lambda: position_of(database) == end, f"the subscriber never came to {end}")
+        until(lambda: position_of(target.database) == end, f"the subscriber never came to {end}")
         assert victim.end(signal.SIGTERM) == signal.SIGTERM
-        with closing(sqlite3.connect(database)) as connection:
-            assert content(connection) == reference.content_at(end)
-            assert connection.execute("SELECT count(*) FROM spgrepl_skipped").fetchone() == (0,)
-        assert tables_of(database) == {"items", "counters"}
+        assert target.look() == end
     finally:
-        print(f"seed {SEED!r}: {hits} kills hit, {in_copy} of them before the copy; {rounds} rounds ended")
+        print(
+            f"seed {SEED!r}: {hits} kills hit, {in_copy} of them before the copy was done; {rounds} rounds ended"
+        )
         victim.stop()
         way.stop()
-        reference.close()
+        target.close()
 
 
 @pytest.mark.parametrize("number", range(30))

@@ -118,7 +118,10 @@ def test_what_a_primary_accepts(primary: sqlite3.Connection, sql: str) -> None:
         ("DROP SUBSCRIPTION p", 'there is no subscription "p": SHOW SUBSCRIPTIONS lists'),
         ("CREATE PUBLICATION q FOR TABLE orders, nowhere", 'there is no table "nowhere": create it first'),
         ("CREATE PUBLICATION q FOR ALL TABLES EXCEPT nowhere", 'there is no table "nowhere"'),
-        ("CREATE PUBLICATION q FOR TABLE other.orders", 'there is no table "other.orders": SQLite knows no schemas'),
+        (
+            "CREATE PUBLICATION q FOR TABLE other.orders",
+            'there is no table "other.orders": SQLite knows no schemas',
+        ),
         ("CREATE PUBLICATION q FOR TABLE v", '"v" is a view, which holds no rows of its own: publish its tables'),
         ("CREATE PUBLICATION q FOR TABLE i", 'there is no table "i"'),
         ("CREATE PUBLICATION q FOR TABLE sqlite_sequence", 'there is no table "sqlite_sequence"'),

@@ -13,6 +13,7 @@ from spgrepl.publications.statements import (
     DropPublication,
     DropSubscription,
     Scope,
+    parse_catalog_change,
 )
 
 ALL = CreatePublication("every", Scope.ALL)
@@ -91,3 +92,28 @@ def test_what_is_missing_is_dropped_without_complaint_and_subscriptions_change_n
     assert THREE.after(DropPublication("none")) == THREE
     assert THREE.after(CreateSubscription("some", "host=h", ("p",))) == THREE
     assert THREE.after(DropSubscription("some")) == THREE
+
+
+@pytest.mark.parametrize(
+    ("listed", "changed", "in_postgresql", "in_sqlite"),
+    [
+        ("orders", "orders", True, True),
+        ("Orders", "orders", True, True),
+        ("orders", "Orders", False, True),
+        ('"Orders"', "orders", False, True),
+        ('"Orders"', "Orders", True, True),
+        ("orders", "other", False, False),
+    ],
+)
+def test_capital_letters_make_another_table_in_postgresql_only(
+    listed: str, changed: str, in_postgresql: bool, in_sqlite: bool
+) -> None:
+    for any_case, expected in ((False, in_postgresql), (True, in_sqlite)):
+        for scope, accepts in (
+            (f"FOR TABLE {listed}", expected),
+            (f"FOR ALL TABLES EXCEPT {listed}", not expected),
+        ):
+            change = parse_catalog_change(f"CREATE PUBLICATION p {scope}")
+            assert change is not None
+            wanted, _ = Publications(any_case=any_case).after(change).filter_for(["p"])
+            assert wanted.accepts(frozenset({changed})) is accepts

@@ -15,6 +15,7 @@ from spgrepl.errors import (
     ReplayStopped,
     ServiceStopped,
     StatementRefused,
+    TableMismatch,
 )
 from spgrepl.follower.replay import SkipRequest
 from spgrepl.subscriber.applier import Applier, Portion
@@ -163,6 +164,26 @@ def test_a_copy_is_a_beginning_too(database: Path, tmp_path: Path) -> None:
     assert applier.copy(snapshot, 900) == applier.state == SubscriptionState(("p",), 900, 900)
     applier.close()
     assert rows(database, "SELECT a FROM t") == [(5,)]
+
+
+def test_rows_behind_position_0_are_never_replaced_by_a_copy(database: Path, tmp_path: Path) -> None:
+    run_sql(database, "DROP TABLE t")
+    snapshot = make_snapshot(
+        tmp_path / "snapshot",
+        "CREATE TABLE t (a INTEGER PRIMARY KEY)",
+        "INSERT INTO t VALUES (5)",
+        control=("CREATE PUBLICATION p FOR TABLE t",),
+    )
+    applier = Applier(SqliteTarget(database, "s"), ("p",))
+    applier.open()
+    applier.copy(snapshot, 0)
+    applier.copy(snapshot, 0)
+    frames = frames_of(0, insert(1))
+    applier.apply([Portion(frames, 0, 1, frames.end)])
+    with pytest.raises(TableMismatch):
+        applier.copy(snapshot, 900)
+    applier.close()
+    assert rows(database, "SELECT a FROM t") == [(1,), (5,)]
 
 
 def test_other_publications_are_warned_of_and_noted_with_the_next_record(make: Make, logged: list[str]) -> None:

@@ -167,7 +167,7 @@ def test_the_master_may_go_while_rows_are_put_in_place(rig: Rig) -> None:
     """That takes as long as it takes: no connection is held meanwhile, and none is made."""
     rig.start()
     while rig.status["copy"] is None:
-        rig.turn()
+        rig.turn(size=500)
     rig.worker.hold()
     rig.settle()
     connections = len(rig.wire.connections)
@@ -200,7 +200,7 @@ def test_rows_that_cannot_be_put_in_place_at_present_are_asked_for_again(rig: Ri
 def test_a_table_that_is_another_one_ends_the_subscription(rig: Rig) -> None:
     run_sql(rig.database, "CREATE TABLE t (b)", "INSERT INTO t VALUES (7)")
     rig.start()
-    rig.settle()
+    rig.settle(40)
     assert isinstance(ended(rig), TableMismatch)
     assert rig.status["state"] == "stopped"
     assert "--no-copy-data" in rig.status["error"]
@@ -222,7 +222,7 @@ def test_an_empty_snapshot_is_named(rig: Rig) -> None:
     rig.start()
     rig.settle(0.6)
     assert rig.status["error"]
-    assert rig.numbers_or_none() is None if hasattr(rig, "numbers_or_none") else not rig.database.exists()
+    assert not rig.database.exists()
 
 
 # -- without the rows that are there ----------------------------------------------------------------------------
@@ -394,29 +394,29 @@ def test_a_master_that_cannot_be_reached_is_tried_again(rig: Rig) -> None:
     assert rig.status["state"] == "waiting"
     assert rig.status["positions"]["applied"] is None
     assert rig.status["lag"] == {"bytes": None, "seconds": None}
-    waiting = service.when_applied(5, 0.5)
+    waiting = service.when_applied(5)
     rig.wire.reachable = True
-    rig.settle(5)
-    assert result(waiting) == len(HEAD) or isinstance(result(waiting), WaitTimeout)
+    rig.settle(10)
+    assert result(waiting) == len(HEAD)
     assert rig.numbers == [1, 2]
 
 
 def test_another_history_ends_the_subscription_with_its_rows_whole(rig: Rig) -> None:
     rig.start()
     rig.settle()
-    rig.grow(*(insert(number) for number in range(3, 30)))
+    rig.grow(*(insert(number) for number in range(10, 30)))
     rig.settle()
     rig.wire.reachable = False
     rig.wire.last.cut()
     length = rig.master.log.length
     rig.master.log.lose()
-    rig.grow(HEAD, *(insert(number, "t") for number in range(53, 80)), insert(99))
+    rig.grow(HEAD, *(insert(number) for number in range(60, 81)))
     assert rig.master.log.length > length
     rig.wire.reachable = True
     rig.settle(5)
     assert isinstance(ended(rig), HistoryDiverged)
     assert not isinstance(ended(rig), LogTruncated)
-    assert rig.numbers == list(range(1, 30))
+    assert rig.numbers == [1, 2, *range(10, 30)]
 
 
 def test_a_log_that_is_truncated_ends_the_subscription(rig: Rig) -> None:
@@ -526,7 +526,7 @@ def test_nothing_more_is_read_while_the_target_is_behind(rig: Rig, monkeypatch: 
     rig.settle(size=200)
     assert rig.wire.last.paused
     assert len(rig.wire.last.waiting) > 20_000
-    assert rig.status["positions"]["received"] - rig.status["positions"]["applied"] < 6000
+    assert rig.status["positions"]["received"] - rig.status["positions"]["applied"] < 9000
     rig.settle(60, size=200)
     rig.worker.release()
     rig.settle(size=200)
