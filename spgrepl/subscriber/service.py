@@ -38,7 +38,7 @@ from spgrepl.subscriber.fence import FenceComparison
 from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
 from spgrepl.subscriber.protocol import SubscriberProtocol, SubscriptionLinkState, SubscriptionTimeouts
 from spgrepl.subscriber.queue import ApplyQueue
-from spgrepl.subscriber.settings import SubscriberState, Subscription
+from spgrepl.subscriber.settings import SubscriberState, Subscription, describe_positions
 from spgrepl.wire.frames import Status
 from spgrepl.wire.record_frames import RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
@@ -152,7 +152,17 @@ class SubscriberService(Service):
         if self.running:
             if state is not None:
                 self._waiters.reached(state.position)
+                self._tell_where(state)
             self._client.startService()
+
+    def _tell_where(self, state: SubscriptionState) -> None:
+        asked = self._subscription.start
+        self._log.info(
+            "the subscription {name} goes on at position {position}{note}",
+            name=self._subscription.name,
+            position=state.position,
+            note="" if asked is None else f"; --start {asked} is for one that has not begun",
+        )
 
     def _end(self, error: SpgReplError) -> None:
         """Stop for good, because going on would not help."""
@@ -371,27 +381,16 @@ class SubscriberService(Service):
 
     def status(self) -> dict[str, Any]:
         """What `/status` shows: plain values, for JSON."""
-        state, source, link = self._applier.state, self._source, self._link
-        applied = None if state is None else state.position
-        known = source is not None and applied is not None
-        silent = max(0.0, self._reactor.seconds() - self._source_heard)
+        link = self._link
+        received = link.received if isinstance(link, SubscriberProtocol) else None
+        silent = self._reactor.seconds() - self._source_heard
         return {
             "role": "subscriber",
             "state": self._state.value,
             "engine": self._target.kind,
             "name": self._subscription.name,
             "publications": list(self._subscription.publications),
-            "positions": {
-                "source": source and source.length,
-                "received": link.received if isinstance(link, SubscriberProtocol) else None,
-                "durable": applied,
-                "applied": applied,
-            },
-            "effective_start": None if state is None else state.effective_start,
-            "lag": {
-                "bytes": max(0, source.length - applied) if source and applied is not None else None,
-                "seconds": round(silent, 3) if known else None,
-            },
+            **describe_positions(self._applier.state, received, self._source, silent),
             "copy": self._copies.progress,
             "error": self._error and str(self._error),
             **self._target.statistics(),

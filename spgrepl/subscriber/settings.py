@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import attrs
 
 from spgrepl.follower.replay import SkipRequest
+from spgrepl.subscriber.interfaces import SubscriptionState
 from spgrepl.wal.records import DEFAULT_MAX_RECORD
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
 
 
 class SubscriberState(enum.Enum):
@@ -50,3 +52,31 @@ class Subscription:
     def file_beside(self, path: Path, suffix: str) -> Path:
         """A file of this subscription beside its target, whatever characters its name has."""
         return path.with_name(f"{path.name}.{quote(self.name, safe='')}.{suffix}")
+
+
+def describe_positions(
+    state: SubscriptionState | None, received: int | None, source: Status | None, silent: float
+) -> dict[str, Any]:
+    """What the status says of positions and lag.
+
+    Args:
+        state: How far the subscription has come; None where it has not begun.
+        received: The position behind what has come; None while there is no stream.
+        source: The master's last STATUS.
+        silent: How many seconds ago that came.
+    """
+    applied = None if state is None else state.position
+    known = source is not None and applied is not None
+    return {
+        "positions": {
+            "source": source and source.length,
+            "received": received,
+            "durable": applied,
+            "applied": applied,
+        },
+        "effective_start": None if state is None else state.effective_start,
+        "lag": {
+            "bytes": max(0, source.length - applied) if source and applied is not None else None,
+            "seconds": round(max(0.0, silent), 3) if known else None,
+        },
+    }
