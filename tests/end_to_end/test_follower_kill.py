@@ -211,22 +211,27 @@ class SlowMaster:
         self._socket.close()
 
 
-# -- the follower ---------------------------------------------------------------------------------------------
+# -- the victim -----------------------------------------------------------------------------------------------
 
 
 class Victim:
-    """A follower's process, started again and again."""
+    """A server's process, started again and again.
 
-    def __init__(self, database: Path, port: int, engine: str) -> None:
-        words = ["-n", "--pidfile=", "--logfile", str(database.with_name("log")), "spgrepl", "follower"]
-        words += ["--master", f"127.0.0.1:{port}", "--db", str(database), "--engine", engine]
+    Args:
+        folder: Where it runs.
+        log: Its log file.
+        words: What follows ``twistd spgrepl``.
+    """
+
+    def __init__(self, folder: Path, log: Path, *words: str) -> None:
+        words = ("-n", "--pidfile=", "--logfile", str(log), "spgrepl", *words)
         self._parent = subprocess.Popen(
             [sys.executable, str(PROGRAM), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
-            cwd=database.parent,
+            cwd=folder,
         )
         self._child = 0
 
@@ -278,7 +283,9 @@ class Campaign:
             for statement in TABLES:
                 connection.execute(statement)
         self.master = SlowMaster(self.snapshot.read_bytes(), self.log, self.chance)
-        self.victim = Victim(self.paths.database, self.master.port, engine)
+        database = self.paths.database
+        words = ("--master", f"127.0.0.1:{self.master.port}", "--db", str(database), "--engine", engine)
+        self.victim = Victim(database.parent, database.with_name("log"), "follower", *words)
         self.kills = kills
         self.hits = self.in_bootstrap = self.rounds = 0
 

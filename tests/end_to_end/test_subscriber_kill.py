@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -35,9 +34,9 @@ from tests.end_to_end.conftest import Server, Start
 from tests.end_to_end.test_follower_kill import (
     BASE,
     PATIENCE,
-    PROGRAM,
     TABLES,
     Reference,
+    Victim,
     content,
     make_log,
     until,
@@ -129,66 +128,6 @@ class SlowWay:
         self._socket.close()
 
 
-class Victim:
-    """A subscriber's process, started again and again."""
-
-    def __init__(self, database: Path, port: int, *more: str) -> None:
-        words = [
-            "-n",
-            "--pidfile=",
-            "--logfile",
-            str(database.parent.with_suffix(".log")),
-            "spgrepl",
-            "subscriber",
-        ]
-        words += [
-            "--master",
-            f"127.0.0.1:{port}",
-            "--db",
-            str(database),
-            "--name",
-            "s",
-            "--publication",
-            "p",
-            *more,
-        ]
-        self._parent = subprocess.Popen(
-            [sys.executable, str(PROGRAM), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            cwd=database.parent.parent,
-        )
-        self._child = 0
-
-    def start(self) -> None:
-        assert self._parent.stdin is not None
-        self._parent.stdin.write("go\n")
-        word, number = self._words()
-        assert word == "started"
-        self._child = int(number)
-
-    def end(self, number: signal.Signals) -> int:
-        """Send a signal, and return the status that the process ended with."""
-        os.kill(self._child, number)
-        word, status = self._words()
-        assert word == "ended"
-        return int(status)
-
-    def _words(self) -> list[str]:
-        assert self._parent.stdout is not None
-        return self._parent.stdout.readline().split()
-
-    def stop(self) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.close()
-        self._parent.kill()
-        self._parent.wait()
-        self._parent.stdout.close()
-
-
 def position_of(database: Path) -> int | None:
     """Where a subscription stands; None where it has not begun."""
     if not database.exists():
@@ -266,7 +205,8 @@ def test_a_killed_subscriber_ends_with_the_published_tables(tmp_path: Path, make
     target = Target(tmp_path, lay_out(master, whole), whole, part)
     master.start()
     way = SlowWay(master.port(), chance)
-    victim = Victim(target.database, way.port)
+    where = ("--master", f"127.0.0.1:{way.port}", "--db", str(target.database))
+    victim = Victim(tmp_path, tmp_path / "log", "subscriber", *where, "--name", "s", "--publication", "p")
     hits = in_copy = rounds = 0
     try:
         while hits < KILLS:
