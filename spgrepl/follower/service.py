@@ -18,11 +18,11 @@ from spgrepl.files import DatabasePaths
 from spgrepl.follower.applied_log import AppliedLog
 from spgrepl.follower.backoff import RetryPlan
 from spgrepl.follower.connecting import LinkFactory, NotingEndpoint, named_error
+from spgrepl.follower.ending import Ending
 from spgrepl.follower.incoming import IncomingSnapshot
 from spgrepl.follower.protocol import FollowerProtocol, LinkState, LinkTimeouts
 from spgrepl.follower.queue import ReplayQueue
 from spgrepl.follower.replay import Progress, Replay, SkipRequest
-from spgrepl.follower.segment_transfer import follow_chain
 from spgrepl.follower.segments import SegmentAssembler
 from spgrepl.follower.states import BOOTSTRAP_STATES, FollowerState, OnDivergence, describe_positions
 from spgrepl.follower.waiters import PositionWaiters
@@ -95,9 +95,9 @@ class FollowerService(Service):
         self._received: int | None = None
         self._source: Status | None = None
         self._source_heard = 0.0
-        self._stopping: Deferred[None] | None = None
+        self._ending = Ending(self._close_all)
         self.log = AppliedLog(paths.wal)
-        self.finished: Deferred[None] = Deferred()
+        self.finished = self._ending.finished
 
     # -- the service ------------------------------------------------------------------------------------------
 
@@ -126,16 +126,12 @@ class FollowerService(Service):
         """Stop for good, because going on would not help."""
         self._error = error
         self._log.error("the follower stops: {error}", error=error)
-        self._shut_down().addCallback(lambda _: self._finish(error))
+        self._ending.end(error)
 
     def stopService(self) -> Deferred[None]:
         """Let go of the master, finish the batch in flight, and close the copy."""
         Service.stopService(self)
-        return self._shut_down().addCallback(lambda _: self._finish(None))
-
-    def _finish(self, error: SpgReplError | None) -> None:
-        if not self.finished.called:
-            self.finished.callback(None) if error is None else self.finished.errback(error)
+        return self._ending.end()
 
     @inlineCallbacks
     def _close_all(self) -> Any:
@@ -151,12 +147,6 @@ class FollowerService(Service):
         self._worker.stop()
         self.log.close()
         self._state = FollowerState.STOPPED
-
-    def _shut_down(self) -> Deferred[None]:
-        if self._stopping is None:
-            self._stopping = Deferred()
-            self._close_all().chainDeferred(self._stopping)
-        return follow_chain(self._stopping)
 
     # -- connecting -------------------------------------------------------------------------------------------
 

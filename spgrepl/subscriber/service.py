@@ -29,8 +29,8 @@ from spgrepl.errors import (
 )
 from spgrepl.follower.backoff import RetryPlan
 from spgrepl.follower.connecting import LinkFactory, NotingEndpoint, named_error
+from spgrepl.follower.ending import Ending
 from spgrepl.follower.protocol import FollowerProtocol
-from spgrepl.follower.segment_transfer import follow_chain
 from spgrepl.follower.waiters import PositionWaiters
 from spgrepl.subscriber.applier import Applier
 from spgrepl.subscriber.copy_link import EndpointBehindCopy, InitialCopies
@@ -129,8 +129,8 @@ class SubscriberService(Service):
         self._error: SpgReplError | None = None
         self._source: Status | None = None
         self._source_heard = 0.0
-        self._stopping: Deferred[None] | None = None
-        self.finished: Deferred[None] = Deferred()
+        self._ending = Ending(self._close_all)
+        self.finished = self._ending.finished
 
     # -- the service ------------------------------------------------------------------------------------------
 
@@ -168,16 +168,12 @@ class SubscriberService(Service):
         """Stop for good, because going on would not help."""
         self._error = error
         self._log.error("the subscription {name} stops: {error}", name=self._subscription.name, error=error)
-        self._shut_down().addCallback(lambda _: self._finish(error))
+        self._ending.end(error)
 
     def stopService(self) -> Deferred[None]:
         """Let go of the master, finish the batch in flight, and close the target."""
         Service.stopService(self)
-        return self._shut_down().addCallback(lambda _: self._finish(None))
-
-    def _finish(self, error: SpgReplError | None) -> None:
-        if not self.finished.called:
-            self.finished.callback(None) if error is None else self.finished.errback(error)
+        return self._ending.end()
 
     @inlineCallbacks
     def _close_all(self) -> Any:
@@ -191,12 +187,6 @@ class SubscriberService(Service):
         yield closing.addErrback(lambda failure: self._log.failure("closing the target", failure))
         self._worker.stop()
         self._state = SubscriberState.STOPPED
-
-    def _shut_down(self) -> Deferred[None]:
-        if self._stopping is None:
-            self._stopping = Deferred()
-            self._close_all().chainDeferred(self._stopping)
-        return follow_chain(self._stopping)
 
     # -- connecting -------------------------------------------------------------------------------------------
 
@@ -213,14 +203,14 @@ class SubscriberService(Service):
 
     def _delay(self, _attempt: int) -> float:
         delay = self._retries.delay()
-        if self._stopping is None and not self._copies.copying:
+        if not self._ending.begun and not self._copies.copying:
             self._state = SubscriberState.WAITING
         if delay:
             self._log.info("trying the master again in {delay:.1f} s: {error}", delay=delay, error=self._error)
         return delay
 
     def _connect_failed(self, failure: Failure) -> None:
-        if self._stopping is None:
+        if not self._ending.begun:
             error = failure.value
             if not isinstance(error, SpgReplError):
                 error = PeerClosed(f"the master cannot be reached: {failure.getErrorMessage()}")
@@ -229,7 +219,7 @@ class SubscriberService(Service):
     def _link_ended(self, reason: SpgReplError | None) -> None:
         self._link = None
         self._queue.discard()
-        if self._stopping is not None:
+        if self._ending.begun:
             return
         if reason is None:
             # Closed by this side to go on with another kind of connection.
@@ -251,7 +241,7 @@ class SubscriberService(Service):
     # -- the initial copy -------------------------------------------------------------------------------------
 
     def _copied(self, state: SubscriptionState) -> None:
-        if state.position == 0 and self._copies.end and self._stopping is None:
+        if state.position == 0 and self._copies.end and not self._ending.begun:
             # A snapshot that does not grow with its log: the next one would stand there too.
             self._end(self._start_lost(self._copies.end, "begin without the rows, with --no-copy-data"))
             return
@@ -261,7 +251,7 @@ class SubscriberService(Service):
 
     def _not_copied(self, reason: SpgReplError) -> None:
         """Stop where it is of no use to try again; if it is, the connection that waits for the copy fails."""
-        if isinstance(reason, _FINAL) and self._stopping is None:
+        if isinstance(reason, _FINAL) and not self._ending.begun:
             self._end(reason)
 
     # -- the stream's calls -----------------------------------------------------------------------------------

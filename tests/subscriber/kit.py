@@ -22,7 +22,7 @@ from spgrepl.subscriber import service as service_module
 from spgrepl.subscriber.interfaces import ITarget, SubscriptionState
 from spgrepl.subscriber.service import SubscriberService, Subscription
 from spgrepl.subscriber.sqlite_target import SqliteTarget
-from tests.master.kit import Master, Peer
+from tests.master.kit import Master, Peer, Threads
 from tests.subscriber.targets import make_snapshot
 
 OURS = 0x4D
@@ -38,35 +38,18 @@ def published(*statements: str) -> Publications:
     return found
 
 
-class NowWorker:
-    """Runs calls at once, or when it is told to."""
+class NowWorker(Threads):
+    """A worker that runs calls at once, or when it is told to."""
 
     def __init__(self, *_: object) -> None:
-        self.held: list[Callable[[], None]] | None = None
+        super().__init__()
         self.running = False
 
     def start(self) -> None:
         self.running = True
 
     def call(self, function: Callable[..., Any], *args: Any) -> defer.Deferred[Any]:
-        done: defer.Deferred[Any] = defer.Deferred()
-
-        def run() -> None:
-            try:
-                result = function(*args)
-            except Exception:  # noqa: BLE001 - handed on as the result
-                done.errback(Failure())
-            else:
-                done.callback(result)
-
-        if self.held is None:
-            run()
-        else:
-            self.held.append(run)
-        return done
-
-    def hold(self) -> None:
-        self.held = []
+        return self(lambda: function(*args))
 
     def work(self) -> None:
         """Do what was held back, in order; what it leads to is held back."""
