@@ -1,0 +1,112 @@
+"""Which of the two is running: the compiled core, or the Python code that says the same.
+
+The Python code is the reference, and complete. The core (the sources are in the folder ``core``) does the same
+for what is common, and leaves the rest, errors above all, to the reference. It is missing where nothing could be
+compiled, and not used where ``SPGREPL_PURE_PYTHON`` is set to anything but 0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+VARIABLE = "SPGREPL_PURE_PYTHON"
+"""The environment variable that forces the Python code."""
+
+_INTERFACE = 4
+"""Raised together with that of the core when a function of it changes: an older build may still lie around."""
+
+
+class CompiledTexts(Sequence[bytes | None]):
+    """The texts of the records of a batch, each made when it is asked for; not a base of the class of the core."""
+
+    def part(self, first: int, stop: int, /) -> CompiledTexts:
+        """The texts from one to before another."""
+        raise NotImplementedError
+
+    def containing(self, byte: bytes, stop: int, /) -> list[int]:
+        """The indices below `stop` of those that hold a byte."""
+        raise NotImplementedError
+
+    def framed(self, first: int, stop: int, /) -> bytes:
+        """The records from one to before another, each as a frame of its own."""
+        raise NotImplementedError
+
+    def ending(self, end: bytes, /) -> list[int]:
+        """The indices of those that end so."""
+        raise NotImplementedError
+
+
+class Core(Protocol):
+    """The functions of the core. Where one returns None, or stops early, the reference has to go on."""
+
+    def lzss_compress(self, data: bytes, /) -> bytes | None:
+        """See `spgrepl.log.format.lzss.compress`."""
+
+    def lzss_decompress(self, stream: bytes, limit: int, /) -> bytes | None:
+        """See `spgrepl.log.format.lzss.decompress`; None for a stream that is not right."""
+
+    def lzss_expand(self, data: bytes, at: int, left: int, window: bytearray, /) -> int:
+        """See `spgrepl.log.format.lzss_stream.LzssExpander`; returns where it stopped, in front of a group."""
+
+    def cut_records(
+        self,
+        data: bytes,
+        at: int,
+        limit: int,
+        ends: array[int],
+        special: list[int],
+        others: dict[int, bytes | None],
+        /,
+    ) -> int:
+        """Cut records of the common forms; returns where the first one begins that is something else."""
+
+    @property
+    def Statements(self) -> Callable[[bytes, array[int], Mapping[int, bytes | None]], CompiledTexts]:
+        """The class of the texts of a batch: of its data, its ends, and the texts that are no part of the data."""
+
+    def known_owners(
+        self, sql: CompiledTexts, first: int, stop: int, known: Mapping[bytes, Any], found: list[Any], /
+    ) -> int:
+        """Look up owners by first bytes; returns the index of the first record that is not settled so."""
+
+    def cut_frames(self, data: bytes, at: int, limit: int, most: int, ends: list[int], sql: list[bytes], /) -> int:
+        """Take frames of records of the common forms; returns where the first begins that is something else."""
+
+    def digest_of(self, statements: Sequence[bytes], crc: int, /) -> int:
+        """Go on with the CRC-32 over ``u32 length ‖ SQL`` of statements, which are a list or its own."""
+
+    def insert_rows(
+        self, statements: list[bytes], first: int, last: int, head: bytes, count: int, /
+    ) -> tuple[int, bytes]:
+        """Take INSERTs that begin with a head, up to the first that is not canonical: how many, and their rows."""
+
+    def row_texts(
+        self, pieces: list[bytes], columns: list[Any], end: bytes, otherwise: Callable[[Any], str], /
+    ) -> list[bytes]:
+        """Write statements that have the same pieces before each of their values."""
+
+    def encode_v2_all(self, statements: list[bytes], /) -> bytes | None:
+        """See `spgrepl.log.format.records.encode_v2_all`; None where one is longer than a record can be."""
+
+
+def _load() -> tuple[Core | None, str]:
+    """The core, and what to say of it."""
+    if os.environ.get(VARIABLE, "") not in ("", "0"):
+        return None, f"pure Python: {VARIABLE} is set"
+    try:
+        found = importlib.import_module("spgrepl._core")
+    except ModuleNotFoundError:
+        return None, "pure Python: nothing was compiled"
+    except ImportError as error:
+        return None, f"pure Python: the compiled core cannot be loaded: {error}"
+    if getattr(found, "INTERFACE", None) != _INTERFACE:
+        return None, "pure Python: the compiled core is of another version, install this one again"
+    return cast("Core", found), "compiled core"
+
+
+CORE, IMPLEMENTATION = _load()
+"""The core, None where the Python code runs; and which of them it is, and why, in words."""
