@@ -14,15 +14,16 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from spgrepl.base.steady_clock import steady_clock
 from spgrepl.cli import EXIT_INTERRUPTED, argument
-from spgrepl.cli.processes import ServerProcess
-from spgrepl.cli.table import Sample, Table
-from spgrepl.comparison import compare_databases
+from spgrepl.cli.parts.processes import ServerProcess
+from spgrepl.cli.parts.table import Sample, Table
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import EXIT_UNAVAILABLE, ServiceStopped, SpgReplError
-from spgrepl.files import DatabasePaths
-from spgrepl.options import parse_seconds
 from spgrepl.primary import Primary
-from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.sqlite.comparison import compare_databases
+from spgrepl.text.options import parse_seconds
 
 _NAMES = ("master", "follower", "subscriber")
 _COPIES = ("follower", "subscriber")
@@ -76,6 +77,7 @@ class Demo:
 
     def __init__(self, reactor: Any, folder: Path, seconds: float, table: Table) -> None:
         self._reactor = reactor
+        self._clock = steady_clock(reactor)
         self._seconds = seconds
         self._table = table
         self._folder = folder
@@ -102,6 +104,7 @@ class Demo:
         self._writing = False
         self._cleaning = False
         self._refresh = LoopingCall(self._show)
+        self._refresh.clock = self._clock
         self._main: Deferred[None] | None = None
         self.exit_code = EXIT_INTERRUPTED
 
@@ -231,12 +234,12 @@ class Demo:
     @inlineCallbacks
     def _until_it_answers(self, name: str) -> Any:
         server = self._servers[name]
-        deadline = self._reactor.seconds() + _START_TIMEOUT
+        deadline = self._clock.seconds() + _START_TIMEOUT
         while True:
             try:
                 yield self._ask(name, "/status")
             except ServerUnreachable:
-                if not server.running or self._reactor.seconds() > deadline:
+                if not server.running or self._clock.seconds() > deadline:
                     raise ServiceStopped(f"the {name} did not start") from None
                 yield self._sleep(0.05)
             else:
@@ -253,14 +256,14 @@ class Demo:
 
     @inlineCallbacks
     def _show(self) -> Any:
-        """Draw the table anew."""
+        """Draw the table again."""
         samples = []
         for name in self._servers:
             try:
                 _, status = yield self._ask(name, "/status", 2.0)
             except ServerUnreachable:
                 status = None
-            samples.append(Sample(name, self._reactor.seconds(), status))
+            samples.append(Sample(name, self._clock.seconds(), status))
         self._table.show(samples, self._written)
 
     def _ask(self, name: str, path: str, timeout: float = 5.0) -> Any:
@@ -270,7 +273,7 @@ class Demo:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *arguments)
 
     def _sleep(self, seconds: float) -> Deferred[None]:
-        return deferLater(self._reactor, seconds, lambda: None)
+        return deferLater(self._clock, seconds, lambda: None)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -301,5 +304,5 @@ def _make_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="spgrepl-demo-"))
     if len(str(folder)) > _LONGEST_SOCKET:
         folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="spgrepl-demo-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix="spgrepl-demo-", dir="/tmp"))  # nosec B108
     return folder

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 
-from spgrepl.cli import argument
-from spgrepl.cli.rows import print_table, printable
-from spgrepl.cli.servers import execute_at_server
-from spgrepl.cli.stored_position import wait_for_position
-from spgrepl.errors import LocalError, SpgReplError, StatementFailed, UsageError, WaitTimeout
-from spgrepl.files import DatabasePaths
-from spgrepl.primary.reader import DatabaseReader
-from spgrepl.primary.session import Request
-from spgrepl.primary.writer import Answer, DatabaseWriter, Written
-from spgrepl.publications.statements import (
-    CatalogChange,
-    ControlSyntaxError,
-    ServerStatement,
+from spgrepl.access.options import read_token
+from spgrepl.base.results import QueryResult
+from spgrepl.catalogue.statements import (
     WaitForPosition,
-    parse_control,
 )
-from spgrepl.results import QueryResult
-from spgrepl.sqltext import main_verb, significant_tokens, split_statements, tokenize
-from spgrepl.status.client import StatusAddress
-from spgrepl.wal.transactions import StatementKind, statement_kind
+from spgrepl.cli import argument
+from spgrepl.cli.parts.exec_plan import Step, plan
+from spgrepl.cli.parts.exec_report import (
+    StepFailed,
+    counted,
+    report,
+    report_all,
+    say_logged,
+    say_not_run,
+    say_warning,
+    shared_fate,
+)
+from spgrepl.cli.parts.named_files import require_database, require_sql
+from spgrepl.cli.parts.progress import Progress
+from spgrepl.cli.parts.repair import repair_files
+from spgrepl.cli.parts.rows import print_table
+from spgrepl.cli.parts.servers import execute_at_server
+from spgrepl.cli.parts.stored_position import wait_for_position
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.errors import (
+    DatabaseMissing,
+    LocalError,
+    LoggedNotApplied,
+    SpgReplError,
+    StatementFailed,
+    UsageError,
+    WaitTimeout,
+)
+from spgrepl.primary.parts.requests import Answer, Request, Written
+from spgrepl.primary.reading.reader import DatabaseReader
+from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.server.status.client import StatusAddress
+from spgrepl.text.sqltext import split_statements, tokenize
 
 _GROUP = 1000
 _GROUP_SIZE = 4 * 1024 * 1024
 _SHOWN_SQL = 200
-_READING = frozenset({"SELECT", "VALUES", "EXPLAIN", "PRAGMA"})
-
-# How the dumps of the sqlite3 program begin. It asks for what holds on a primary anyway.
-_ALREADY_SO = re.compile(r"PRAGMA\s+foreign_keys\s*=\s*(?:OFF|0|NO|FALSE)", re.IGNORECASE)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Exit code 65: a statement failed; those before it stay. 69: no server runs there. 75: a position was not "
         "reached in time, or another process writes."
     )
-    parser.add_argument("--db", type=Path, metavar="FILE", help="the database; made if missing")
+    parser.add_argument(
+        "--db", type=Path, metavar="FILE", help="the database; CREATE makes one that is missing, and --create does"
+    )
     parser.add_argument(
         "--wal", type=Path, metavar="FILE", help="its log (default: the database's name with .wal)"
     )
@@ -63,7 +77,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "unix:/path (default: the master of --db)",
     )
     parser.add_argument(
+        "--http-token-file",
+        type=argument(read_token),
+        metavar="FILE",
+        help="a file with the token that the server of --http wants over TCP",
+    )
+    parser.add_argument(
         "-f", "--file", type=Path, metavar="FILE", help="read SQL from a file, - for standard input"
+    )
+    make = parser.add_mutually_exclusive_group()
+    make.add_argument("--create", action="store_true", help="make the database where it is missing")
+    make.add_argument(
+        "--new-log",
+        action="store_true",
+        help="where the log is lost, of a primary or a follower: go on with all rows and a new log; what has the "
+        "log's name now is kept, and followers take a fresh snapshot",
+    )
+    make.add_argument(
+        "--rebuild", action="store_true", help="where the database is lost: make it from its log alone"
+    )
+    parser.add_argument(
+        "--foreign-keys",
+        choices=("on", "off"),
+        help="keep foreign keys from now on, or no longer; it is stored in the database. PRAGMA foreign_keys "
+        "among the statements holds for this run only",
     )
     parser.add_argument("sql", nargs="*", metavar="SQL", help="statements; without any, standard input is read")
 
@@ -71,115 +108,76 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl exec``."""
     texts = list(arguments.sql)
+    makes = arguments.create or arguments.new_log or arguments.rebuild
     if arguments.file is not None:
         texts.append(_read(arguments.file))
-    elif not texts:
+    elif not texts and not makes and arguments.foreign_keys is None:
         texts.append(_read(Path("-")))
+    if arguments.http_token_file is not None:
+        if arguments.http is None:
+            raise UsageError("--http-token-file is for the server of --http, which is not named")
+        arguments.http = attrs.evolve(arguments.http, token=arguments.http_token_file)
     steps = list(plan([statement for text in texts for statement in split_statements(text)]))
     if arguments.db is None:
         if arguments.http is None or not steps or any(step.server is None for step in steps):
             raise UsageError("--db is missing: only what --http can answer does without a database")
         return _Run(None, arguments.http).all(steps)
-    running = _Run(DatabasePaths.of(arguments.db, arguments.wal), arguments.http)
-    writes = any(step.request for step in steps)
-    # Reading needs no lock: a server may be writing meanwhile. Where nothing is there, an empty primary is made.
-    if not steps or writes or (not arguments.db.exists() and any(_only_reads(step.sql) for step in steps)):
+    paths = DatabasePaths.of(arguments.db, arguments.wal)
+    if not repair_files(arguments, paths) and not steps:
+        return 0
+    if not makes and not paths.database.exists() and _is_refused(steps):
+        return _Run(paths, arguments.http).all(steps)
+    if not makes and not paths.database.exists() and _needs_database(steps):
+        # Beside a log its database is missing, not misspelt: who opens it says what to do.
+        if not paths.wal.exists():
+            raise DatabaseMissing(
+                f"there is no database {paths.database}: name another with --db. CREATE makes one, and --create "
+                "does"
+            )
+        makes = True
+    running = _Run(paths, arguments.http)
+    if arguments.foreign_keys is not None:
+        sql = f"PRAGMA foreign_keys = {arguments.foreign_keys}"
+        steps.insert(0, Step(0, sql, Request((sql,))))
+    # Reading needs no lock: a server may be writing meanwhile.
+    if not steps or makes or any(step.request for step in steps):
         running.open_writer()
     return running.all(steps)
+
+
+def _is_refused(steps: Sequence[Step]) -> bool:
+    """Whether the first step that needs a database is not run."""
+    first = next((step for step in steps if step.server is None), None)
+    return first is not None and first.refusal is not None
+
+
+def _needs_database(steps: Sequence[Step]) -> bool:
+    """Whether there must be a database for what is to be done: all but what begins by making something."""
+    for step in steps:
+        if step.server is not None or step.setting is not None:
+            continue
+        for sql in () if step.request is None else step.request.statements:
+            first = next(tokenize(sql)).upper
+            if first == "CREATE":
+                return False
+            if first != "DROP":
+                return True
+        if step.request is None:
+            return True
+    return not steps or steps[0].server is None
 
 
 def _read(path: Path) -> str:
     # Undecodable bytes stay, as surrogates: the statement that holds them is refused by its number.
     if str(path) == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed: give the SQL as an argument, or a file with -f")
         return sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape")
+    require_sql(path)
     return path.read_text("utf-8-sig", "surrogateescape")
 
 
-# -- what to do -----------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Step:
-    """One thing to do.
-
-    Attributes:
-        number: The number of its first statement, from 1; of a transaction that of its BEGIN.
-        sql: The statement; of a transaction its BEGIN.
-        request: What to write; None for a statement that reads, and for a transaction that is not to be run.
-        server: What to ask a server for, or to wait for; None for all other statements.
-        refusal: Why it cannot be run; None where it can.
-        dropped: How many statements a ROLLBACK took back; None where there was none.
-    """
-
-    number: int
-    sql: str
-    request: Request | None = None
-    server: ServerStatement | None = None
-    refusal: str | None = None
-    dropped: int | None = None
-
-
-def plan(statements: Sequence[str]) -> Iterator[Step]:
-    """Turn statements into steps: transactions into one each, all others as they are.
-
-    Args:
-        statements: Single statements.
-    """
-    begin: tuple[int, str] | None = None
-    inside: list[str] = []
-    for number, sql in enumerate(statements, 1):
-        kind = statement_kind(sql.encode("utf-8", "surrogateescape"))
-        if begin is None:
-            if kind is StatementKind.BEGIN:
-                begin, inside = (number, sql), []
-            elif kind in (StatementKind.COMMIT, StatementKind.ROLLBACK):
-                yield Step(number, sql, refusal="no transaction is open: write BEGIN before it")
-            elif _ALREADY_SO.fullmatch(sql):
-                continue
-            elif kind is StatementKind.CONTROL:
-                yield _plan_control(number, sql)
-            elif _only_reads(sql):
-                yield Step(number, sql)
-            else:
-                yield Step(number, sql, Request((sql,)))
-        elif kind is StatementKind.COMMIT:
-            # An empty transaction does nothing, and nothing is written for it.
-            if inside:
-                yield Step(*begin, Request(tuple(inside), transaction=True))
-            begin = None
-        elif kind is StatementKind.ROLLBACK:
-            yield Step(*begin, dropped=len(inside))
-            begin = None
-        else:
-            inside.append(sql)
-    if begin is not None:
-        yield Step(*begin, refusal="the transaction is never ended: nothing of it was run; add COMMIT")
-
-
-def _plan_control(number: int, sql: str) -> Step:
-    try:
-        statement = parse_control(sql)
-    except ControlSyntaxError as error:
-        return Step(number, sql, refusal=str(error))
-    if isinstance(statement, CatalogChange):
-        return Step(number, sql, Request((sql,)))
-    return Step(number, sql, server=statement if isinstance(statement, ServerStatement) else None)
-
-
-def _only_reads(sql: str) -> bool:
-    first = next(tokenize(sql)).upper
-    return first in _READING or (first == "WITH" and main_verb(significant_tokens(sql)) in _READING)
-
-
 # -- doing it -------------------------------------------------------------------------------------------------
-
-
-class _Failed(Exception):
-    """A step failed, and was reported; carries the exit code."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
 
 
 class _Run:
@@ -198,12 +196,17 @@ class _Run:
         self._gathered: list[tuple[Step, Request]] = []
         self._size = 0
         self._position: int | None = None
+        self._settings: dict[str, bool] = {}
+        self._progress = Progress()
 
     def open_writer(self) -> DatabaseWriter:
         """Become the database's writer, if that is not so yet."""
         if self._writer is None:
             writer = DatabaseWriter(self._database())
             writer.open()
+            writer.control.settings = self._settings
+            if self._progress.wanted:
+                writer.control.watcher = self._progress
             self._writer = writer
         return self._writer
 
@@ -214,7 +217,10 @@ class _Run:
     def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
+            warning = writer.warning
             writer.close()
+            if warning is not None:
+                say_warning(warning)
 
     def all(self, steps: Sequence[Step]) -> int:
         """Run the steps in order, up to one that fails, and close everything; return the exit code."""
@@ -225,8 +231,9 @@ class _Run:
             self._write()
             if not steps and self._writer is not None:
                 self._position = self._writer.position
-        except _Failed as failed:
+        except StepFailed as failed:
             code = failed.exit_code
+            say_not_run([step for step in steps if step.number > failed.last.number])
         finally:
             if self._reader is not None:
                 self._reader.close()
@@ -243,10 +250,13 @@ class _Run:
                 self._write()
             return
         self._write()
-        if step.refusal is not None:
-            _report(step, StatementFailed(step.refusal, step.sql))
+        if step.setting is not None:
+            name, on = step.setting
+            self._settings[name] = on
+        elif step.refusal is not None:
+            report(step, StatementFailed(step.refusal, step.sql))
         elif step.dropped is not None:
-            print(f"rolled back: {_count(step.dropped, 'statement')} not run")
+            print(f"rolled back: {counted(step.dropped, 'statement')} not run")
         elif isinstance(step.server, WaitForPosition):
             self._wait(step, step.server)
         elif step.server is not None:
@@ -258,12 +268,12 @@ class _Run:
         try:
             if self._reader is None:
                 database = self._database().database
-                database.stat()  # says better than SQLite that there is none
+                require_database(database)  # says better than SQLite what is there
                 self._reader = DatabaseReader(database)
             # Being asked whether to go on lets Ctrl-C through to a query that takes long.
             result = self._reader.query(step.sql, given_up=lambda: False)
         except LocalError as error:
-            _report(step, error)
+            report(step, error)
         else:
             print_table(result)
 
@@ -277,59 +287,47 @@ class _Run:
                 self._close_writer()
                 reached = wait_for_position(self._paths, statement)
         except LocalError as error:
-            _report(step, error)
+            report(step, error)
         else:
             print(int(bool(reached)))
             if not reached:
-                _report(step, WaitTimeout(f"position {statement.position} was not reached in time"))
+                report(step, WaitTimeout(f"position {statement.position} was not reached in time"))
 
     def _ask(self, step: Step) -> QueryResult:
         try:
             return execute_at_server(step.sql, self._server, self._paths)
         except SpgReplError as error:
-            _report(step, error)
+            report(step, error)
 
     def _write(self) -> None:
-        """Run what has gathered, and answer it."""
+        """Run what has gathered, and say of each what became of it."""
         gathered, self._gathered, self._size = self._gathered, [], 0
         if not gathered:
             return
+        steps = [step for step, _ in gathered]
         try:
             writer = self.open_writer()
         except SpgReplError as error:
-            _report(gathered[0][0], error)
+            report(steps[0], error)
         answers = writer.run([request for _, request in gathered], stop_at_failure=True)
-        for (step, _), answer in zip(gathered, answers, strict=False):
-            self._tell(step, answer)
+        self._progress.clear()
+        fate = shared_fate(steps, answers)
+        if fate is not None:
+            report_all(steps, fate)
+        logged: LoggedNotApplied | None = None
+        for step, answer in zip(steps, answers, strict=False):
+            if isinstance(answer, LoggedNotApplied):
+                logged = answer
+                self._position = answer.position
+                say_logged(step, answer)
+            else:
+                self._tell(step, answer)
+        if logged is not None:
+            raise StepFailed(logged.exit_code, steps[-1]) from logged
 
     def _tell(self, step: Step, answer: Answer) -> None:
         if not isinstance(answer, Written):
-            _report(step, answer)
+            report(step, answer)
         self._position = answer.position
         for result in answer.results:
             print_table(result)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
-
-
-def _report(step: Step, error: SpgReplError) -> NoReturn:
-    """Name a statement that failed, its text and the reason.
-
-    Raises:
-        _Failed: Always.
-    """
-    number, sql = step.number, step.sql
-    if isinstance(error, StatementFailed):
-        sql = error.sql
-        if step.request is not None and step.request.transaction:
-            number += error.number
-    shown = " ".join(sql.split())
-    if len(shown) > _SHOWN_SQL:
-        shown = shown[:_SHOWN_SQL] + "…"
-    sys.stdout.flush()
-    print(f"spgrepl: statement {number} failed: {error}\n  {printable(shown)}", file=sys.stderr)
-    if step.request is not None and step.request.transaction:
-        print("Nothing of its transaction was run.", file=sys.stderr)
-    raise _Failed(error.exit_code) from error

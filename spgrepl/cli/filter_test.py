@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from spgrepl.catalogue.changes import CatalogWalk
+from spgrepl.catalogue.definitions import Publications
+from spgrepl.catalogue.sources import read_catalogue
+from spgrepl.catalogue.statements import CreatePublication, parse_catalog_change
 from spgrepl.cli import argument
-from spgrepl.cli.rows import printable
+from spgrepl.cli.parts.named_files import require_database, require_log
+from spgrepl.cli.parts.rows import printable
 from spgrepl.cli.wal import explain_damage, record_text, text_member
-from spgrepl.errors import LocalFilesDamaged, RecordError, UsageError
-from spgrepl.master.selection import Selection
-from spgrepl.master.trial import JudgedRecords, LogTrial
-from spgrepl.options import parse_name, parse_position, parse_size
-from spgrepl.publications.changes import CatalogWalk
-from spgrepl.publications.definitions import Publications
-from spgrepl.publications.sources import read_catalogue
-from spgrepl.publications.statements import CreatePublication, parse_catalog_change
-from spgrepl.wal.reader import Damage, iterate_records, scan_log
-from spgrepl.wal.records import DEFAULT_MAX_RECORD
+from spgrepl.errors import AmbiguousTransactions, LocalFilesDamaged, RecordError, UsageError
+from spgrepl.errors.shown import shown_bytes
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD
+from spgrepl.log.reader import Damage, iterate_records, scan_log
+from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
+from spgrepl.master.judged.dry_run import JudgedRecords, LogTrial
+from spgrepl.master.judged.selection import Selection
+from spgrepl.text.options import parse_name, parse_position, parse_size
+from spgrepl.text.terminal import json_line
 
 FORWARD = "forward"
 OPEN = "open"
@@ -32,10 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl filter-test``."""
     parser.description = (
         "Print what a subscriber would get of a log, one record a line: position, length, what becomes of it, the "
-        "tables that it changes, its SQL; then the sums. A record is either `forward`, or passed over as "
+        "tables that it changes, its SQL; then the sums. A record is either `forward`, or skipped as "
         "`other_table`, `unknown_publication`, `ddl`, `control` or `rolled_back`, or `open`: its transaction has "
-        "not ended yet. The publications are those that the whole log leaves behind, or those of --db. "
-        "Exit code 65: the log is damaged behind what was printed."
+        "not ended yet. The publications are those that the whole log defines, or those of --db. "
+        "Exit code 65: the log is damaged after what was printed."
     )
     parser.add_argument("--wal", type=Path, required=True, metavar="FILE", help="the log")
     parser.add_argument(
@@ -64,7 +67,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="POSITION",
         help="begin where a subscriber of this position would, at a record's first byte",
     )
-    parser.add_argument("--only-forwarded", action="store_true", help="print no line for what is passed over")
+    parser.add_argument(
+        "--ambiguous-transactions",
+        choices=[OnAmbiguity.STOP.value, OnAmbiguity.MERGE.value],
+        default=OnAmbiguity.STOP.value,
+        help="what a master does where transactions were open at the same time and ended in different ways: stop, "
+        "the default, or take them as committed",
+    )
+    parser.add_argument("--only-forwarded", action="store_true", help="print no line for what is skipped")
     parser.add_argument("--json", action="store_true", help="print one JSON object a record, and one of the sums")
     parser.add_argument(
         "--max-record",
@@ -75,13 +85,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _choices(arguments: argparse.Namespace) -> TransactionChoices:
+    return TransactionChoices(OnAmbiguity(arguments.ambiguous_transactions))
+
+
 def _definition(text: str) -> CreatePublication:
     try:
         change = parse_catalog_change(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if not isinstance(change, CreatePublication):
-        raise UsageError(f"{text!r} defines no publication: write CREATE PUBLICATION name FOR TABLE t")
+        raise UsageError(f"{text!r} does not define a publication: write CREATE PUBLICATION name FOR TABLE t")
     return change
 
 
@@ -90,9 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.publications) == arguments.all_tables:
         raise UsageError("name the publications with --publication, or ask for --all-tables")
     path: Path = arguments.wal
+    require_log(path)
+    if arguments.db is not None:
+        require_database(arguments.db)
     selection = Selection(tuple(arguments.publications))
     with open(path, "rb") as file:
-        trial = LogTrial(path, file, selection, arguments.max_record)
+        trial = LogTrial(path, file, selection, arguments.max_record, _choices(arguments))
         publications, boundary = _publications(arguments, trial.length)
         selection.begin(publications, boundary)
         _warn_of_unknown(selection, publications)
@@ -108,7 +125,8 @@ def _publications(arguments: argparse.Namespace, length: int) -> tuple[Publicati
     if arguments.db is None:
         publications, boundary = _learn(arguments.wal, length, arguments.max_record)
     else:
-        publications, boundary = read_catalogue(arguments.db)
+        found = read_catalogue(arguments.db)
+        publications, boundary = found.publications, found.position
         if boundary > length:
             raise LocalFilesDamaged(
                 f"{arguments.db} stands at position {boundary} of its log, and {arguments.wal} ends at {length}: "
@@ -158,6 +176,8 @@ def _print_trial(arguments: argparse.Namespace, trial: LogTrial) -> int:
     print(_sums_as_json(printer) if arguments.json else _sums(printer))
     sys.stdout.flush()
     report = scan_log(arguments.wal, start=end, max_record=arguments.max_record)
+    if isinstance(fault, AmbiguousTransactions):
+        raise fault
     if report.damage is Damage.NONE and fault is not None:
         raise LocalFilesDamaged(f"{arguments.wal}: {fault}") from fault
     return explain_damage(arguments.wal, report)
@@ -226,8 +246,8 @@ def _as_json(judged: JudgedRecords, index: int, outcome: str) -> str:
     }
     sql = judged.batch.sql[index]
     if sql is not None:
-        value |= text_member("sql", sql)
-    return json.dumps(value, ensure_ascii=False)
+        value |= text_member("sql", shown_bytes(sql))
+    return json_line(value)
 
 
 def _sums(printer: _Printer) -> str:
@@ -244,4 +264,4 @@ def _sums_as_json(printer: _Printer) -> str:
         outcome: {"records": records, "bytes": printer.bytes[outcome]}
         for outcome, records in sorted(printer.records.items())
     }
-    return json.dumps({"sums": sums})
+    return json_line({"sums": sums})

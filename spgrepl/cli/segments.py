@@ -1,20 +1,22 @@
-"""``spgrepl segments verify`` and ``spgrepl segments ls``: check the cold segments of a database, or list them."""
+"""``spgrepl segments verify|ls|cat``: check the cold segments of a database, list them, print the rows of one."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import attrs
 
+from spgrepl.cli.parts import segment_rows
+from spgrepl.cli.parts.reading_line import ReadingLine
 from spgrepl.errors import EXIT_DATA, SegmentDamaged, UsageError
-from spgrepl.manifest import Manifest, read_manifest
-from spgrepl.segment_format import SegmentCheck, SegmentSummary, segment_id_of
+from spgrepl.segments.format import SegmentCheck, SegmentSummary, reason_left_out, segment_id_of
+from spgrepl.segments.manifest import Manifest, read_manifest
 
 _BLOCK = 1024 * 1024
+_HEAD = 4096
 _TEMPORARY = ".incoming"
 
 
@@ -30,8 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ls = actions.add_parser(
         "ls",
         help="list segments",
-        description="List segments with their lengths; nothing is read but the manifest.",
+        description="List segments with their lengths, and the rows and keys that they state; nothing is checked.",
     )
+    cat = actions.add_parser(
+        "cat",
+        help="print the rows of one segment",
+        description="Print the rows of a segment as JSON, one a line: the key, whether it is alive by the "
+        "snapshot, and the columns (binary values as hexadecimal digits). Exit code 65: a row does not fit.",
+    )
+    segment_rows.configure(cat)
     for action in (verify, ls):
         action.add_argument(
             "folder",
@@ -43,6 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl segments``."""
+    if arguments.action == "cat":
+        return segment_rows.run(arguments)
     inventory = _Inventory.of(arguments.folder)
     return _verify(inventory) if arguments.action == "verify" else _ls(inventory)
 
@@ -64,22 +75,31 @@ class _Inventory:
     files: dict[int, Path]
     registered: dict[int, tuple[str, int]]
     leftovers: list[str]
+    left_out: list[str]
 
     @classmethod
     def of(cls, given: Path) -> _Inventory:
         if not given.is_dir():
-            raise UsageError(f"{given} is no folder; name that of the segments, or the <stem>.spg that holds it")
+            raise UsageError(f"{given} is not a folder; name that of the segments, or the <stem>.spg around it")
         folder = given / "segments" if (given / "segments").is_dir() else given
         manifest = read_manifest(folder.parent / "manifest.v10")
         registered = {}
-        files = {number: path for path in folder.iterdir() if (number := segment_id_of(path.name)) is not None}
+        present = sorted(folder.iterdir())
+        refused = {path.name: reason_left_out(path.name, path.lstat().st_mode) for path in present}
+        files = {
+            number: path
+            for path in present
+            if (number := segment_id_of(path.name)) is not None and refused[path.name] is None
+        }
         for one in manifest.segments if manifest is not None else ():
             name = PurePosixPath(one.path).name
             registered[one.id] = (name, one.crc)
             if (folder / name).is_file():
                 files[one.id] = folder / name
         leftovers = sorted(path.name for path in folder.iterdir() if path.name.endswith(_TEMPORARY))
-        return cls(folder, manifest, files, registered, leftovers)
+        listed = {path.name for path in files.values()}
+        left_out = [f"{name!r}: {reason}" for name, reason in refused.items() if reason and name not in listed]
+        return cls(folder, manifest, files, registered, leftovers, left_out)
 
     def ids(self) -> list[int]:
         return sorted(self.files.keys() | self.registered.keys())
@@ -97,27 +117,43 @@ def _ls(inventory: _Inventory) -> int:
     for number in inventory.ids():
         path = inventory.files.get(number)
         size = "-" if path is None else f"{path.stat().st_size:,}"
-        name = inventory.registered[number][0] if path is None else path.name
+        name = inventory.registered[number][0] if path is None else f"{path.name}  {_described(path)}"
         print(f"{number:>10} {size:>17}  {inventory.standing(number):<14} {name}")
     _print_leftovers(inventory)
     return 0
 
 
+def _described(path: Path) -> str:
+    """What a segment's head says."""
+    check = SegmentCheck(path.name)
+    with open(path, "rb") as file:
+        while check.content is None and (block := file.read(_HEAD)):
+            check.update(block)
+    try:
+        return check.so_far().described
+    except SegmentDamaged as error:
+        return str(error)
+
+
 def _print_leftovers(inventory: _Inventory) -> None:
+    for named in inventory.left_out:
+        print(f"{'':>28}  never served   {named}")
     for name in inventory.leftovers:
         print(f"{'-':>10} {(inventory.folder / name).stat().st_size:>17,}  never whole    {name}")
 
 
 def _verify(inventory: _Inventory) -> int:
-    progress = _Progress(sum(path.stat().st_size for path in inventory.files.values()))
+    progress = _Reading(sum(path.stat().st_size for path in inventory.files.values()))
     wrong = 0
     for number in inventory.ids():
-        verdict, detail = _judge(inventory, number, progress)
+        verdict, detail = _judge(inventory, number, progress.add)
         wrong += verdict != "sound"
         progress.clear()
         print(f"{number:>10}  {verdict:<14} {detail}", flush=True)
     _print_leftovers(inventory)
-    count = len(inventory.ids())
+    # Where a manifest lists the segments, other files harm nobody.
+    left_out = len(inventory.left_out) if inventory.manifest is None else 0
+    count, wrong = len(inventory.ids()) + left_out, wrong + left_out
     print(f"segments: {count}, wrong: {wrong}")
     if wrong:
         print(
@@ -137,7 +173,7 @@ def _judge(inventory: _Inventory, number: int, progress: Callable[[int], None]) 
         summary = _read(path, progress)
     except SegmentDamaged as error:
         return "DAMAGED", str(error)
-    found = f"{path.name}, {summary.length:,} bytes, {summary.format.value}, CRC {summary.crc:08x}"
+    found = f"{path.name}, {summary.length:,} bytes, {summary.described}, CRC {summary.crc:08x}"
     if inventory.manifest is not None:
         if number not in inventory.registered:
             return "not registered", found
@@ -161,30 +197,13 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-class _Progress:
-    """A line on the terminal that says how far reading has come; nothing where there is no terminal."""
+class _Reading(ReadingLine):
+    """Tells how far reading has come, over all segments."""
 
     def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._began = self._shown = time.monotonic()
-        self._on_terminal = sys.stderr.isatty()
+        super().__init__(total)
+        self._read = 0
 
-    def __call__(self, size: int) -> None:
-        self._done += size
-        now = time.monotonic()
-        if not self._on_terminal or now - self._shown < 0.1:
-            return
-        self._shown = now
-        rate = self._done / max(now - self._began, 1e-3) / 1e6
-        percent = self._done * 100 // max(self._total, 1)
-        print(
-            f"\r{percent:3d} %  {self._done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB  {rate:,.0f} MB/s ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def clear(self) -> None:
-        if self._on_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    def add(self, size: int) -> None:
+        self._read += size
+        self(self._read)

@@ -6,22 +6,24 @@ import argparse
 import sys
 import time
 
+from spgrepl.base.results import Position
 from spgrepl.cli import argument
-from spgrepl.errors import EXIT_TRY_AGAIN
-from spgrepl.options import parse_position, parse_seconds
-from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.errors import EXIT_TRY_AGAIN, DifferentHistory
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.text.options import parse_seconds
 
 _ONE_REQUEST = 60.0
 """Seconds that one request waits: what lies between may cut longer silences."""
 
-_OK, _NOT_YET = 200, 504
+_OK, _OTHER_HISTORY, _NOT_YET = 200, 409, 504
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl wait``."""
     parser.description = (
         "Wait until a server has applied a position, as `spgrepl exec` prints it, and print how far it has come. "
-        "Exit code 75: it took too long; 69: the server cannot be reached or stops."
+        "A position with its history, such as 622@2f0c..., is counted as that history does. "
+        "Exit code 75: it took too long; 69: the server cannot be reached or stops; 76: it has another history."
     )
     parser.add_argument(
         "--http",
@@ -36,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="give up after so many seconds (default: never)",
     )
-    parser.add_argument("position", type=argument(parse_position), metavar="POSITION")
+    parser.add_argument("position", type=argument(Position.parse), metavar="POSITION")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,5 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         if code == _OK:
             print(answer["applied"])
             return 0
+        if code == _OTHER_HISTORY:
+            raise DifferentHistory(f"{arguments.http}: {answer.get('error')}")
         if code != _NOT_YET:
             raise ServerUnreachable(f"{arguments.http} cannot say: {answer.get('error', f'HTTP status {code}')}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from spgrepl.engines.interfaces import IEngine, ReplayState
 from spgrepl.engines.state_file import load_state, save_state
 from spgrepl.engines.statement_digest import StatementDigest
 from spgrepl.errors import SnapshotError
-from spgrepl.wal.records import RecordType
+from spgrepl.interfaces.engine import IEngine, ReplayState
+from spgrepl.log.format.records import RecordType
 
 
 @implementer(IEngine)
@@ -89,6 +89,9 @@ class CountingEngine:
             "attached": len(self._attached),
             "digest": str(self._digest),
         }
+
+    def interrupt(self) -> None:
+        """See `IEngine`. Nothing here takes long."""
 
     def close(self) -> None:
         """See `IEngine`."""

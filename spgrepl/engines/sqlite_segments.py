@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
+
+import apsw
 
 _CREATE = "CREATE TABLE IF NOT EXISTS spgrepl_segments (id INTEGER PRIMARY KEY, path TEXT NOT NULL)"
 _THERE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_segments'"
 
 
-def drop(connection: sqlite3.Connection) -> None:
+def drop(connection: apsw.Connection) -> None:
     """Remove the list: that of a received snapshot speaks of its master's files."""
     connection.execute("DROP TABLE IF EXISTS spgrepl_segments")
 
@@ -32,7 +33,7 @@ class SegmentTable:
         """The table is gone: all segments are to be listed anew."""
         self._unwritten = dict(self._known)
 
-    def missing(self, connection: sqlite3.Connection) -> bool:
+    def missing(self, connection: apsw.Connection) -> bool:
         """Whether something is to be written; what the table lists already is not."""
         if self._unwritten and connection.execute(_THERE).fetchone():
             for segment_id, path in list(self._unwritten.items()):
@@ -43,12 +44,12 @@ class SegmentTable:
                     del self._unwritten[segment_id]
         return bool(self._unwritten)
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: apsw.Connection) -> None:
         """List what is not listed yet, inside whatever transaction is open."""
         if self._unwritten:
             connection.execute(_CREATE)
             connection.executemany(
-                "INSERT OR REPLACE INTO spgrepl_segments VALUES (?, ?)", self._unwritten.items()
+                "INSERT OR REPLACE INTO spgrepl_segments VALUES (?, ?)", list(self._unwritten.items())
             )
 
     def written(self) -> None:

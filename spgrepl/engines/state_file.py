@@ -7,9 +7,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from spgrepl.engines.interfaces import Fence, ReplayState
+from spgrepl.base.histories import histories_of, histories_values
+from spgrepl.disk.files import replace_file, sync_folder
 from spgrepl.errors import EngineFailed, LocalFilesDamaged
-from spgrepl.files import replace_file, sync_folder
+from spgrepl.interfaces.engine import NO_NOTES, Fence, ReplayState
+from spgrepl.sqlite.state import decode_marks, decode_notes, encode_marks, encode_notes
+
+SNAPSHOT_LENGTH = "snapshot_length"
+"""The name of the length in bytes of the snapshot that an engine keeps."""
 
 
 def state_path(database: Path) -> Path:
@@ -37,7 +42,16 @@ def save_state(database: Path, state: ReplayState, extra: Mapping[str, int]) -> 
 
 def _encode(state: ReplayState, extra: Mapping[str, int]) -> bytes:
     fence = None if state.fence is None else {"start": state.fence.start, "crc": state.fence.crc}
-    content = {"position": state.position, "base": state.base, "fence": fence, **extra}
+    where = {"position": state.position, "base": state.base}
+    content: dict[str, object] = {**where, "fence": fence, "pair": state.pair, **extra}
+    if state.marks:
+        content["marks"] = encode_marks(state.marks)
+    if state.diverged is not None:
+        content["diverged"] = state.diverged
+    if state.histories:
+        content["histories"] = histories_values(state.histories)
+    if state.notes != NO_NOTES:
+        content["transactions"] = encode_notes(state.notes)
     return json.dumps(content).encode() + b"\n"
 
 
@@ -56,7 +70,8 @@ def install_with_state(snapshot: Path, database: Path, state: ReplayState) -> No
         EngineFailed: The disk refused; the old copy is whole.
     """
     try:
-        waiting = {"inode": os.stat(snapshot).st_ino}
+        found = os.stat(snapshot)
+        waiting = {"inode": found.st_ino, SNAPSHOT_LENGTH: found.st_size}
         replace_file(_waiting_path(database), _encode(state, waiting))
         os.rename(snapshot, database)
         sync_folder(database.parent)
@@ -95,12 +110,15 @@ def _waiting_path(database: Path) -> Path:
     return database.with_name(database.name + ".replay.json.next")
 
 
-def load_state(database: Path, extra: tuple[str, ...] = ()) -> tuple[ReplayState, dict[str, int]] | None:
+def load_state(
+    database: Path, extra: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+) -> tuple[ReplayState, dict[str, int]] | None:
     """Read the state; None where there is none.
 
     Args:
         database: The file of ``--db``.
         extra: The names of the numbers that the engine keeps beside it.
+        optional: The names of further ones, which earlier versions did not keep.
 
     Raises:
         LocalFilesDamaged: The file is not one that `save_state` wrote.
@@ -113,11 +131,17 @@ def load_state(database: Path, extra: tuple[str, ...] = ()) -> tuple[ReplayState
             int(content["position"]),
             int(content["base"]),
             None if fence is None else Fence(int(fence["start"]), int(fence["crc"])),
+            content.get("pair"),
+            decode_marks(content.get("marks")),
+            content.get("diverged"),
+            histories_of(content.get("histories", ())),
+            decode_notes(content.get("transactions")),
         )
-        return state, {name: int(content[name]) for name in extra}
+        names = (*extra, *(name for name in optional if name in content))
+        return state, {name: int(content[name]) for name in names}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LocalFilesDamaged(
             f"{path} cannot be read as a replay state ({error!r}); restore it, or move it away with the copy to "
             f"start from a fresh snapshot"

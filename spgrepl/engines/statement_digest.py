@@ -6,9 +6,20 @@ import struct
 from collections.abc import Sequence
 from zlib import crc32
 
+from spgrepl.compiled.core import CORE
+
 # The lengths of nearly all statements, packed once.
 _SHORT = 4096
 _LENGTHS = [struct.pack("<I", length) for length in range(_SHORT)]
+
+
+def python_digest(statements: Sequence[bytes], before: int) -> int:
+    """The reference of what goes on from a digest with statements."""
+    # Lengths and statements are interleaved by slices, and all of a batch is summed up in one call.
+    parts = [b""] * (2 * len(statements))
+    parts[::2] = [_LENGTHS[size] if size < _SHORT else struct.pack("<I", size) for size in map(len, statements)]
+    parts[1::2] = statements
+    return crc32(b"".join(parts), before)
 
 
 class StatementDigest:
@@ -32,14 +43,8 @@ class StatementDigest:
 
     def add(self, statements: Sequence[bytes]) -> None:
         """Take statements, inside the open transaction."""
-        # Lengths and statements are interleaved by slices, and all of a batch is summed up in one call.
-        parts = [b""] * (2 * len(statements))
-        parts[::2] = [
-            _LENGTHS[size] if size < _SHORT else struct.pack("<I", size) for size in map(len, statements)
-        ]
-        parts[1::2] = statements
-        self.pending = crc32(b"".join(parts), self.pending)
         self._pending_statements += len(statements)
+        self.pending = (python_digest if CORE is None else CORE.digest_of)(statements, self.pending)
 
     def commit(self) -> None:
         """End the transaction: what it holds counts."""

@@ -2,100 +2,176 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from operator import methodcaller
+from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from spgrepl.errors import ConnectionRefused, HandshakeError, LogTruncated, PeerTimeout, SpgReplError
-from spgrepl.master.causes import Cause
-from spgrepl.master.outlet import Outlet, outlet_for, prepare_socket
-from spgrepl.master.publisher import level_is_replica
-from spgrepl.master.states import ConnectionState
-from spgrepl.master.stream import Stream, open_stream
-from spgrepl.wire.handshake import HelloParser
+from spgrepl.access.client import Client
+from spgrepl.access.failures import describe_tls_failure
+from spgrepl.access.interfaces import ICertificateListener
+from spgrepl.errors import HandshakeError, LogTruncated, PeerTimeout, SpgReplError
+from spgrepl.master.judged.publisher import level_is_replica
+from spgrepl.master.shared.admission import judge_hello, origin_of
+from spgrepl.master.shared.connections import IConnection
+from spgrepl.master.shared.end_reasons import Cause
+from spgrepl.master.shared.socket_out import Outlet, outlet_for, prepare_socket
+from spgrepl.master.shared.states import ConnectionState
+from spgrepl.master.streams.base import Stream
+from spgrepl.master.streams.context import MasterContext
+from spgrepl.master.streams.logical import SubscriberStream
+from spgrepl.master.streams.physical import FollowerStream
+from spgrepl.text.shown import shown
+from spgrepl.wire.handshake import FollowerHello, HelloParser, StreamVersion
+from spgrepl.wire.subscription import SubscriberHello
 
-if TYPE_CHECKING:
-    from spgrepl.master.hub import MasterHub
 
-
+@implementer(IConnection, ICertificateListener)
 class MasterProtocol(Protocol):
     """Reads the hello, hands over to a stream, and sees to the deadlines.
 
     What a follower sends after its hello is passed over: the protocol has no use for it.
 
     Args:
-        hub: What all connections share.
+        context: What all connections share.
         address: The peer's address as it is logged.
+        origin: What it has in common with others from the same place; see `Admission`.
     """
 
-    _log = Logger()
     _outlet: Outlet
 
-    def __init__(self, hub: MasterHub, address: str) -> None:
+    def __init__(self, context: MasterContext, address: str, origin: str | None = None) -> None:
         self.address = address
-        self._hub = hub
+        self._context = context
+        self._origin = origin
         self._hello = HelloParser()
+        self._waiting: FollowerHello | SubscriberHello | None = None
         self._stream: Stream | None = None
         self._ending: ConnectionState | None = None
         self._since = 0.0
         self._moved = 0.0
         self._progress = 0
-        self._connected_at = hub.wall_clock()
+        self._connected_at = context.wall_clock()
+        self._untrusted: str | None = None
+        self._client: Client | None = None
 
     @property
     def state(self) -> ConnectionState:
         """What the connection is doing."""
         if self._ending is not None:
             return self._ending
-        return ConnectionState.HELLO if self._stream is None else self._stream.state
+        if self._stream is not None:
+            return self._stream.state
+        return ConnectionState.HELLO if self._waiting is None else ConnectionState.STARTING
+
+    @property
+    def at_rest(self) -> bool:
+        """See `IConnection`. Who has said no whole hello yet waits for nothing either."""
+        return self._stream is None or self._ending is not None or self._stream.at_rest
 
     # -- called by the transport ----------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
         """A peer is connected."""
-        self._since = self._moved = self._hub.clock.seconds()
-        prepare_socket(self.transport, self._hub.limits)
-        self._outlet = outlet_for(self.transport, self._hub.clock, self.go_on)
-        self._hub.add(self)
+        self._since = self._moved = self._context.clock.seconds()
+        prepare_socket(self.transport, self._context.limits)
+        self._outlet = outlet_for(self.transport, self._context.clock, self._go_on_guarded)
+        self._context.connections.add(self)
+        self._context.admission.began(self, self._origin, self.transport)
+
+    def _go_on_guarded(self) -> None:
+        self._context.connections.guarded(self, methodcaller("go_on"))
+
+    def certificate_refused(self, reason: str) -> None:
+        """See `ICertificateListener`."""
+        self._untrusted = reason
 
     def dataReceived(self, data: bytes) -> None:
         """A peer has sent something: its hello, or something to pass over."""
-        if self.state is not ConnectionState.HELLO:
-            return
+        if self.state is ConnectionState.HELLO:
+            # A fault of this side is not to be taken for something that the peer did.
+            self._context.connections.guarded(self, lambda _: self._read_hello(data))
+
+    def _read_hello(self, data: bytes) -> None:
+        transport: object = self.transport
+        if isinstance(transport, ProtocolWrapper):
+            # A proxy before us has said by now whom it speaks for.
+            self.address = format_address(transport.getPeer())
         try:
             found = self._hello.feed(data)
         except HandshakeError as error:
             self.close(Cause.BAD_HELLO, error)
             return
         if found is not None:
-            hello, _ = found
-            self._stream = open_stream(self._hub, self._outlet, self.close, hello)
-            self._log.info(
-                "{address} asks for {version} from position {start}",
-                address=self.address,
-                version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
-                start=hello.start,
-            )
-            self._stream.begin()
+            self._waiting, _ = found
+            self._context.admission.greeted(self)
+            self._since = self._context.clock.seconds()
+            self._client = Client.of(self.transport)
+            refused = judge_hello(found[0], self._context.access.rights_of(self._client), self._client)
+            if refused is None:
+                self._answer()
+            else:
+                self.close(*refused)
+
+    def _answer(self) -> None:
+        """Answer the hello, as soon as it is known what is served.
+
+        Before that any answer could be wrong: a follower that is told of a log of length 0 takes its own copy for
+        one of a different history.
+        """
+        if self._waiting is None or not self._context.ready:
+            return
+        hello, self._waiting = self._waiting, None
+        self._moved = self._context.clock.seconds()
+        self._stream = self._open_stream(hello)
+        self._context.lines.info(
+            "{address} asks for {version} from position {start}",
+            address=self.address,
+            version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
+            start=hello.start,
+        )
+        self._stream.begin()
+
+    def _open_stream(self, hello: FollowerHello | SubscriberHello) -> Stream:
+        if isinstance(hello, SubscriberHello):
+            return SubscriberStream(self._context, self._outlet, self.close, hello)
+        framed = hello.version is StreamVersion.V2
+        return FollowerStream(self._context, self._outlet, self.close, hello, framed)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        if self._ending is None:
-            self._hub.causes.count(Cause.PEER_CLOSED)
-            self._log.info("{address} has gone: {reason}", address=self.address, reason=reason.getErrorMessage())
+        tls = describe_tls_failure(reason)
+        if self._ending is None and tls is not None and self.state is ConnectionState.HELLO:
+            self._context.causes.count(Cause.TLS_FAILED)
+            self._context.lines.warn(
+                "no connection by TLS with {address}: {reason}",
+                address=self.address,
+                reason=self._untrusted or tls,
+            )
+        elif self._ending is None:
+            self._context.causes.count(Cause.PEER_CLOSED)
+            self._context.lines.info(
+                "{address} has gone: {reason}", address=self.address, reason=reason.getErrorMessage()
+            )
         self._ending = ConnectionState.CLOSED
+        self._context.connections.remove(self)
+        self._context.admission.gone(self, self._origin)
         if self._stream is not None:
             self._stream.end()
-        self._hub.remove(self)
 
-    # -- called by the hub ----------------------------------------------------------------------------------
+    # -- called by the master ----------------------------------------------------------------------------------
 
     def go_on(self) -> None:
         """Send what there is to send."""
-        if self._stream is not None and self._ending is None:
+        if self._ending is not None:
+            return
+        if self._stream is None:
+            self._answer()
+        else:
             self._stream.resume()
 
     def tick(self, status: bytes) -> None:
@@ -139,12 +215,13 @@ class MasterProtocol(Protocol):
     def _end(self, cause: Cause, error: SpgReplError) -> bool:
         if self._ending is not None:
             return False
-        self._hub.causes.count(cause)
+        self._context.causes.count(cause)
         self._ending = ConnectionState.CLOSING
-        self._since = self._hub.clock.seconds()
+        self._since = self._context.clock.seconds()
         if self._stream is not None:
             self._stream.end()
-        self._log.warn(
+        self._context.admission.greeted(self)
+        self._context.lines.warn(
             "closing the connection of {address} ({cause}): {error}",
             address=self.address,
             cause=cause.value,
@@ -158,7 +235,7 @@ class MasterProtocol(Protocol):
         Args:
             now: The reactor's time.
         """
-        limits = self._hub.limits
+        limits = self._context.limits
         state = self.state
         if state is ConnectionState.CLOSING:
             if now - self._since >= limits.farewell:
@@ -168,6 +245,15 @@ class MasterProtocol(Protocol):
                 self.abort(
                     Cause.HANDSHAKE_TIMEOUT,
                     PeerTimeout(f"no whole hello came within {limits.handshake:g} s"),
+                )
+        elif state is ConnectionState.STARTING:
+            if now - self._since >= limits.not_ready:
+                self.abort(
+                    Cause.NOT_READY,
+                    PeerTimeout(
+                        f"this server does not know its log after {limits.not_ready:g} s: it is still starting, "
+                        f"has no copy yet, or its log is missing"
+                    ),
                 )
         elif self._outlet.ready:
             self._moved = now
@@ -184,19 +270,29 @@ class MasterProtocol(Protocol):
                 PeerTimeout(f"bytes have waited for {patience:g} s and the peer took none of them"),
             )
 
+    def _stalled(self, now: float) -> float:
+        """For how long bytes have waited of which the peer takes none; as of the last sweep of the deadlines."""
+        return 0.0 if self._outlet.ready or self._ending is not None else max(0.0, now - self._moved)
+
     def status(self) -> dict[str, Any]:
         """What the status says of this connection."""
         stream = self._stream
         position = None if stream is None else stream.position
+        now = self._context.clock.seconds()
         return {
+            "name": self._context.names.seen(self.address, now),
             "address": self.address,
+            "certificate": None
+            if self._client is None or not self._client.names
+            else shown(self._client.names[0]),
             "version": None if stream is None else stream.version,
             "state": self.state.value,
             "start": None if stream is None else stream.start,
             "position": position,
-            "lag_bytes": None if position is None else max(0, self._hub.feed.length - position),
+            "lag_bytes": None if position is None else max(0, self._context.feed.length - position),
             "segments": None if stream is None else stream.segments,
             "since": self._connected_at,
+            "stalled_seconds": 0.0 if stream is None else round(self._stalled(now), 3),
             **({} if stream is None else stream.details),
         }
 
@@ -205,26 +301,27 @@ class MasterFactory(Factory):
     """Accepts connections, as many as the limits allow.
 
     Args:
-        hub: What all connections share.
+        context: What all connections share.
     """
 
     noisy = False
     protocol = MasterProtocol
-    _log = Logger()
 
-    def __init__(self, hub: MasterHub) -> None:
-        self._hub = hub
+    def __init__(self, context: MasterContext) -> None:
+        self._context = context
 
     def buildProtocol(self, addr: IAddress | None) -> MasterProtocol | None:
         """Serve a connection, or refuse it: None closes it at once."""
-        address = format_address(addr)
-        limit = self._hub.limits.connections
-        if self._hub.connection_count >= limit:
-            error = ConnectionRefused(f"{limit} connections are served already, which is the limit")
-            self._log.warn("refusing a connection of {address}: {error}", address=address, error=str(error))
-            self._hub.causes.count(Cause.CONNECTION_LIMIT)
+        address, origin = format_address(addr), origin_of(addr)
+        refused = self._context.admission.judge(origin)
+        if refused is not None:
+            cause, error = refused
+            self._context.causes.count(cause)
+            self._context.lines.warn(
+                "refusing a connection of {address}: {error}", address=address, error=str(error)
+            )
             return None
-        return MasterProtocol(self._hub, address)
+        return MasterProtocol(self._context, address, origin)
 
 
 def format_address(address: object) -> str:

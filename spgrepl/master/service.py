@@ -9,24 +9,31 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from spgrepl.errors import ConfigurationError, ServiceStopped
-from spgrepl.master.feed import LogFeed
+from spgrepl.access.policy import Access
+from spgrepl.access.tls_files import TlsFiles
+from spgrepl.access.with_extra import server_tls
+from spgrepl.base.observers import Barrier
+from spgrepl.base.reading import RunInThread, thread_runner
+from spgrepl.errors import ConfigurationError, ServiceStopped, SpgReplError
+from spgrepl.log.source import ILogSource
 from spgrepl.master.hub import MasterHub
-from spgrepl.master.limits import MasterLimits
+from spgrepl.master.judged.publisher import Publisher, PublisherSettings
 from spgrepl.master.protocol import MasterFactory, format_address
-from spgrepl.master.publisher import Publisher, PublisherSettings
-from spgrepl.master.reading import RunInThread, thread_runner
-from spgrepl.master.segments import SegmentFolder, SegmentRegistry
-from spgrepl.master.snapshot import SnapshotStore
-from spgrepl.master.sources import ISnapshotSource
-from spgrepl.master.spool import SpoolFolder
-from spgrepl.wal.source import ILogSource
+from spgrepl.master.shared.feed import LogFeed
+from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.master.shared.peers import PeerNames
+from spgrepl.master.snapshots.snapshot import SnapshotStore
+from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.master.snapshots.spool import SpoolFolder
+from spgrepl.master.streams.context import MasterContext
+from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
 
 DEFAULT_LIMITS = MasterLimits()
+THIS_MACHINE = Access()
 
 
 class MasterService(Service):
@@ -45,6 +52,12 @@ class MasterService(Service):
         publisher: What subscribers are served from; None serves none.
         in_thread: Runs blocking calls; by default in the reactor's thread pool.
         wall_clock: Tells the time of day in seconds since the epoch.
+        names: The names of configured peers.
+        access: Who may connect.
+        tls: The files of its TLS; None listens without.
+
+    Raises:
+        UsageError: TLS needs packages that are not there, or a file is not what it should be.
     """
 
     _log = Logger()
@@ -62,17 +75,35 @@ class MasterService(Service):
         publisher: PublisherSettings | None = None,
         in_thread: RunInThread | None = None,
         wall_clock: Callable[[], float] = time.time,
+        names: PeerNames | None = None,
+        access: Access = THIS_MACHINE,
+        tls: TlsFiles | None = None,
     ) -> None:
         run = in_thread if in_thread is not None else thread_runner(reactor)
         self._endpoint = endpoint
+        self._access = access
+        self._tls = None if tls is None else server_tls(reactor, tls)
         self._feed = LogFeed(log, run, limits.cache_bytes)
         self._store = SnapshotStore(reactor, run, snapshots, SpoolFolder(spool_folder), log, limits)
         registry = None if segments is None else SegmentRegistry(reactor, run, segments, wall_clock)
         publishing = None if publisher is None else Publisher(reactor, log, run, publisher)
-        self._hub = MasterHub(reactor, log, self._feed, self._store, limits, wall_clock, registry, publishing)
+        self._context = MasterContext(
+            reactor,
+            log,
+            self._feed,
+            self._store,
+            limits,
+            wall_clock,
+            registry,
+            publishing,
+            access,
+            names or PeerNames(),
+        )
+        self._hub = MasterHub(self._context)
         self._listening: Deferred[None] | None = None
-        self._waiting: list[Deferred[IListeningPort]] = []
+        self._waiting: Barrier[IListeningPort] = Barrier()
         self._error: str | None = None
+        self._given_up: Failure | None = None
         self._tried = False
         self.port: IListeningPort | None = None
 
@@ -80,13 +111,22 @@ class MasterService(Service):
     def listening(self) -> Deferred[IListeningPort]:
         """A Deferred of the port, a new one at each access, which fires once connections are accepted.
 
-        It fails with `ConfigurationError` when listening is impossible, and with `ServiceStopped` when the service
-        is stopped before.
+        It fails with `ConfigurationError` when listening is impossible, with `ServiceStopped` when the service is
+        stopped before, and with what `give_up` was told.
         """
-        waiting: Deferred[IListeningPort] = Deferred()
-        self._waiting.append(waiting)
+        waiting = self._waiting.wait()
         self._settle()
         return waiting
+
+    @property
+    def address(self) -> IAddress | None:
+        """Where connections are accepted, with the port that the system chose for port 0; None while nowhere."""
+        return None if self.port is None else self.port.getHost()
+
+    def give_up(self, error: SpgReplError) -> None:
+        """Tell those who wait for `listening` that it does not come about before the next start, and why."""
+        self._given_up = Failure(error)
+        self._settle()
 
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use ports below 1024."""
@@ -98,6 +138,7 @@ class MasterService(Service):
         if self.running:
             return
         Service.startService(self)
+        self._given_up = None
         self._hub.start()
         self._store.open()
         if not self._tried:
@@ -112,7 +153,7 @@ class MasterService(Service):
         """
         Service.stopService(self)
         self._tried = False
-        self._tell(Failure(ServiceStopped("the master was stopped before it listened")))
+        self._waiting.open(Failure(ServiceStopped("the master was stopped before it listened")))
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.cancel()
@@ -127,7 +168,8 @@ class MasterService(Service):
         """The master's status, made of what JSON has.
 
         Returns:
-            ``listening`` (address or None), ``error`` (why it does not listen, or None), ``connections``,
+            ``listening`` (address or None), ``tls`` (None, or ``certificate_expires``, ``client_certificates``,
+            ``reloads`` and ``error``), ``error`` (why it does not listen, or None), ``connections``,
             ``accepted``, ``refused`` and ``dropped`` (counts by cause), ``peers`` (one dict a connection, with
             ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and
             ``since``, and a subscriber's ``publications``, ``unknown_publications``, ``forwarded`` (records) and
@@ -136,7 +178,14 @@ class MasterService(Service):
             and ``error``) and ``wal`` (``path``, ``length``).
         """
         listening = None if self.port is None else format_address(self.port.getHost())
-        return {"listening": listening, "error": self._error, **self._hub.status()}
+        tls = None if self._tls is None else self._tls.status()
+        return {
+            "listening": listening,
+            "tls": tls,
+            "error": self._error,
+            "error_kind": "listening",
+            **self._hub.status(),
+        }
 
     # -- listening ------------------------------------------------------------------------------------------
 
@@ -144,9 +193,20 @@ class MasterService(Service):
         self._tried = True
         if self._listening is None and self.port is None:
             self._error = None
-            self._listening = maybeDeferred(self._endpoint.listen, MasterFactory(self._hub)).addCallbacks(
-                self._listens, self._does_not_listen
-            )
+            factory = MasterFactory(self._context)
+            served = factory if self._tls is None else self._tls.wrap(factory)
+            listening: Deferred[Any] = maybeDeferred(self._endpoint.listen, served)
+            self._listening = listening.addCallback(self._judge_port)
+            self._listening.addCallbacks(self._listens, self._does_not_listen)
+
+    def _judge_port(self, port: IListeningPort) -> Any:
+        """Close a port again that other machines can reach and nothing guards; only now is it known for sure."""
+        try:
+            self._access.check_port(port.getHost(), self._tls is not None and self._tls.requires_client)
+        except ConfigurationError as error:
+            refused = error
+            return maybeDeferred(port.stopListening).addBoth(lambda _: Failure(refused))
+        return port
 
     def _listens(self, port: IListeningPort) -> None:
         self._listening = None
@@ -169,17 +229,14 @@ class MasterService(Service):
 
         Not before the service runs: whoever is told may stop it, and `addService` would start it after that.
         """
-        if not self.running:
+        if self._given_up is not None:
+            self._waiting.open(self._given_up)
+        elif not self.running:
             return
-        if self.port is not None:
-            self._tell(self.port)
+        elif self.port is not None:
+            self._waiting.open(self.port)
         elif self._error is not None:
-            self._tell(Failure(ConfigurationError(self._error)))
-
-    def _tell(self, result: IListeningPort | Failure) -> None:
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(result)
+            self._waiting.open(Failure(ConfigurationError(self._error)))
 
     def _not_stopped(self, failure: Failure) -> None:
         self._log.failure("the master did not stop cleanly", failure=failure)

@@ -1,73 +1,52 @@
 """`Primary`: a database whose writes are logged, for programs that run a reactor.
 
-This is a thin shell. Everything that blocks is in `spgrepl.primary.writer` and `spgrepl.primary.reader` and runs
-in threads; here requests gather while a group is being written, and are answered.
+This is a thin shell. What blocks is in `spgrepl.primary.writing` and `spgrepl.primary.reading`, and runs in
+threads; here requests gather while a group is being written, and are answered.
 """
 
 from __future__ import annotations
 
-import enum
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
-import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from spgrepl.engines.worker import EngineWorker
-from spgrepl.errors import Overloaded, ServiceStopped, StatementFailed, UsageError
-from spgrepl.files import DatabasePaths
-from spgrepl.follower.waiters import PositionWaiters
-from spgrepl.primary.reader import Parameters, ReaderPool
-from spgrepl.primary.session import Request
-from spgrepl.primary.writer import Answer, DatabaseWriter, Written
-from spgrepl.publications.statements import (
-    ControlSyntaxError,
-    ServerStatement,
-    SetWalLevel,
-    is_control,
-    parse_control,
-)
-from spgrepl.results import Position, QueryResult
-from spgrepl.server_statements import ServerStatements
-from spgrepl.wal.records import DEFAULT_MAX_RECORD
-from spgrepl.wal_level import WalLevel
+from spgrepl.base.histories import Histories
+from spgrepl.base.observers import OneShot
+from spgrepl.base.results import Position, QueryResult
+from spgrepl.base.steady_clock import steady_clock
+from spgrepl.base.waiters import PositionWaiters
+from spgrepl.base.worker import EngineWorker
+from spgrepl.catalogue.server_statements import ServerStatements, server_statement
+from spgrepl.catalogue.statements import ServerOrder
+from spgrepl.disk.file_watch import FileGuard
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.errors import LocalError, Overloaded, ServiceStopped, StatementFailed, UsageError
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD
+from spgrepl.log.stored_level import StoredLevel
+from spgrepl.log.wal_level import WalLevel
+from spgrepl.primary.parts.catalogue_listeners import CatalogueListeners
+from spgrepl.primary.parts.connection import Setup
+from spgrepl.primary.parts.log_listeners import LogListeners
+from spgrepl.primary.parts.requests import Parameters, Request, are_texts
+from spgrepl.primary.reading.reader_pool import ReaderPool
+from spgrepl.primary.reading.row_stream import RowStream
+from spgrepl.primary.states import PrimaryState
+from spgrepl.primary.told import PrimaryTold
+from spgrepl.primary.writing.request_queue import QueueLimits, RequestQueue
+from spgrepl.primary.writing.transactions import DEADLINE, Transaction
+from spgrepl.primary.writing.writer import DatabaseWriter
 
-GROUP_REQUESTS = 500
-"""At most so many requests share one fsync and one commit."""
-
-GROUP_SIZE = 4 * 1024 * 1024
-"""A group takes no further request beyond so many characters of SQL."""
+CLOSING_SECONDS = 5.0
+"""When a primary is closed, what was asked for has so many seconds; then it is interrupted."""
 
 READERS = 4
 """So many queries run at the same time; further ones wait."""
 
 
-class _State(enum.Enum):
-    CLOSED = "closed"
-    OPENING = "opening"
-    OPEN = "open"
-    CLOSING = "closing"
-
-
-@attrs.define(eq=False)
-class _Waiting:
-    """A request that was not answered yet."""
-
-    request: Request
-    cancelled: bool = False
-    deferred: Deferred[Position] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.deferred = Deferred(self._cancel)
-
-    def _cancel(self, _: Deferred[Position]) -> None:
-        self.cancelled = True
-
-
-class Primary:
+class Primary(PrimaryTold):
     """A SQLite database that one program writes, and whose log followers replay.
 
     Requests are carried out in the order in which they are made, each all or nothing. Those that come while
@@ -75,7 +54,7 @@ class Primary:
 
     All methods are called in the reactor's thread and return Deferreds, which fail with a `SpgReplError`:
 
-    - `StatementFailed`: SQLite refuses a statement; `NotReplayable`, a kind of it: a copy could not follow it.
+    - `StatementFailed`: SQLite refuses a statement, or a changed row cannot be named on a copy.
     - `EngineFailed`: the disk is full, or another program holds the database. Nothing of the request was done;
       try again later.
     - `LoggedNotApplied`: the request is durable and takes effect later; do not repeat it.
@@ -85,13 +64,16 @@ class Primary:
     A Deferred may be cancelled. A request that has not begun is then left out; one that has is carried out, and
     only its answer is lost. A query that runs is interrupted.
 
+    The log gets the rows that changed, whatever changed them: triggers, foreign keys and functions work at the
+    primary and not on copies. ``PRAGMA foreign_keys`` and ``recursive_triggers`` are stored in the database.
+
     Beside the SQL of SQLite, `execute` and `query` understand what replication asks for:
 
     - ``CREATE`` and ``DROP PUBLICATION`` and ``SUBSCRIPTION`` are logged like any statement, alone or in a
       `transaction`, and undone with it. ``DROP … IF EXISTS`` of what is not there is logged, too.
     - ``SHOW PUBLICATIONS`` and ``SHOW SUBSCRIPTIONS`` give rows.
     - ``SET`` and ``SHOW effective_wal_level`` take effect at once, not behind the requests that wait, and not in
-      the log: the level lasts as long as `wal_level`, which may be shared with a master of this process.
+      the log: a file beside it holds the level for the next start. `wal_level.set()` is for this run alone.
     - ``WAIT FOR WAL POSITION n [WITH TIMEOUT ms]`` gives 1 as soon as position n is durable and 0 when the time is
       over. Other requests go on meanwhile.
 
@@ -101,11 +83,15 @@ class Primary:
         max_record: The most bytes of SQL that one statement may have; followers must accept as many.
         max_pending: How many requests, and how many queries, may wait.
         max_pending_size: How many characters of SQL the waiting requests may have in all.
+        setup: Called in threads with each connection of APSW, to register functions, collations and the like of
+            your program. What the schema needs, a column's collation or a tokenizer, each copy needs, too.
         wal_level: The level that ``SET effective_wal_level`` sets; by default one of its own.
 
     Attributes:
         paths: The database and its log.
         wal_level: The WAL level; hand it to the master that serves this log.
+        log_grew: Tells this program when the log is durable further; add the `look` of a tailer that serves it.
+        server: What executes SHOW, SET, WAIT FOR and ALTER SUBSCRIPTION … SKIP.
     """
 
     _log = Logger()
@@ -118,26 +104,30 @@ class Primary:
         max_record: int = DEFAULT_MAX_RECORD,
         max_pending: int = 100_000,
         max_pending_size: int = 256 * 1024 * 1024,
+        setup: Setup | None = None,
         wal_level: WalLevel | None = None,
     ) -> None:
         self._reactor = reactor
         self.paths = paths
         self._max_pending = max_pending
-        self._max_pending_size = max_pending_size
-        self._pending_size = 0
-        self._state = _State.CLOSED
-        self._writer = DatabaseWriter(paths, max_record)
+        self._setup = setup
+        self._state = PrimaryState.CLOSED
+        self.log_grew = LogListeners(reactor, paths.wal)
+        self._writer = DatabaseWriter(paths, max_record, setup, self.log_grew.tell_soon)
+        self._guard = FileGuard(reactor, self._writer.files)
         self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
-        self._readers = ReaderPool(reactor, paths.database, READERS)
-        self._pending: deque[_Waiting] = deque()
-        self._in_flight: list[_Waiting] = []
-        # Fire with None when there is nothing more to wait for: opening has ended, all requests are answered.
-        self._when_settled: list[Deferred[None]] = []
-        self._when_closed: list[Deferred[None]] = []
+        self._readers = ReaderPool(reactor, paths.database, READERS, setup)
+        limits = QueueLimits(max_pending, max_pending_size)
+        self._queue = RequestQueue(self._writer, self._in_writers_thread, limits, self._answered)
+        self._queue.refusal = self._not_open
+        self._ready: OneShot[int] = OneShot()
+        self._closed: OneShot[None] = OneShot()
         self.wal_level = wal_level if wal_level is not None else WalLevel()
-        self._listeners: list[Callable[[], None]] = []
-        self._waiters = self._new_waiters()
-        self._server = ServerStatements(self.wal_level, self._wait)
+        self._writer.control.each_row = lambda: self.wal_level.is_logical
+        self._listeners = CatalogueListeners(paths.database)
+        self._waiters = PositionWaiters(reactor, f"the primary of {paths.database}")
+        self._level = StoredLevel(reactor, paths.wal_level, self.wal_level)
+        self.server = ServerStatements(self.wal_level, self._level.set, self._waiters.wait)
 
     @property
     def position(self) -> int:
@@ -145,9 +135,9 @@ class Primary:
         return self._writer.position
 
     @property
-    def pending(self) -> int:
-        """How many requests have not been answered."""
-        return len(self._pending) + len(self._in_flight)
+    def histories(self) -> Histories:
+        """Whose positions its own are; ``histories.current`` is what each `Position` names."""
+        return self._writer.histories
 
     # -- opening and closing ----------------------------------------------------------------------------------
 
@@ -160,117 +150,153 @@ class Primary:
             A Deferred that fires with the position, or fails with `DatabaseLocked`, `LocalFilesDamaged`,
             `ConfigurationError` or `EngineFailed`; it may then be opened again.
         """
-        if self._state is not _State.CLOSED:
+        if self._state is PrimaryState.CLOSING:
+            return self.close().addCallback(lambda _: self.open())
+        if self._state is not PrimaryState.CLOSED:
             return fail(UsageError(f"the primary of {self.paths.database} is {self._state.value} already"))
-        self._state = _State.OPENING
+        self._state = PrimaryState.OPENING
+        if self._ready.fired:
+            self._ready = OneShot()
         self._worker = EngineWorker(self._reactor, f"spgrepl writer of {self.paths.database.name}")
-        self._readers = ReaderPool(self._reactor, self.paths.database, READERS)
-        self._waiters = self._new_waiters()
+        self._readers = ReaderPool(self._reactor, self.paths.database, READERS, self._setup)
+        self._waiters.start()
         self._worker.start()
-        opening = self._worker.call(self._writer.open)
-        return opening.addCallbacks(self._did_open, self._did_not_open)
+        # Whoever cancels what is returned waits no more, and changes nothing.
+        opening = self._level.restore().addCallback(lambda _: self._worker.call(self._writer.open))
+        opening.addCallbacks(self._did_open, self._did_not_open)
+        return self._ready.wait()
 
-    def _did_open(self, _: None) -> int:
+    def when_ready(self) -> Deferred[int]:
+        """Wait until the primary is open.
+
+        Returns:
+            A Deferred that fires with the position when it is open, at once where it is. It fails with what `open`
+            fails with, also after that. Before it was opened, and after it was closed, it waits.
+        """
+        return self._ready.wait()
+
+    def _did_open(self, _: None) -> None:
         self._readers.start()
-        self._state = _State.OPEN
+        self._guard.start()
+        self._state = PrimaryState.OPEN
+        self._queue.refusal = None
+        self._waiters.know(self.histories)
         self._waiters.reached(self.position)
-        self._settle()
-        return self.position
+        self._ready.fire(self.position)
+        self._listeners.tell()
 
-    def _did_not_open(self, failure: Failure) -> Failure:
+    def _did_not_open(self, failure: Failure) -> None:
         self._worker.stop()
-        self._state = _State.CLOSED
-        self._settle()
-        return failure
+        self._state = PrimaryState.CLOSED
+        self._ready.fire(failure)
 
     def close(self) -> Deferred[None]:
         """Carry out what has been asked for, then close the files and release the lock.
 
-        What is asked for from now on fails with `ServiceStopped`. Closing twice, or what was never open, does no
-        harm.
+        What takes longer than `CLOSING_SECONDS` is interrupted and undone; it fails with `ServiceStopped`, as does
+        what is asked for from now on. Closing twice, or what was never open, does no harm.
 
         Returns:
             A Deferred that fires with None when all is closed.
         """
-        if self._state is _State.CLOSED:
+        if self._state is PrimaryState.CLOSED:
             return succeed(None)
-        closed: Deferred[None] = Deferred()
-        self._when_closed.append(closed)
-        if self._state is _State.OPENING:
-            self._once_settled().addCallback(lambda _: self._close())
-        elif self._state is _State.OPEN:
-            self._close()
+        closed = self._closed.wait()
+        self._close()
         return closed
 
     def _close(self) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is PrimaryState.OPENING:
+            # Nothing was asked for yet: neither a lock nor a long recovery is waited for.
+            self._writer.control.interruption = self._closing
+            self._ready.wait().addBoth(lambda _: self._close())
+        elif self._state is PrimaryState.CLOSED:
             self._fire_closed(None)
-        if self._state is not _State.OPEN:
+        if self._state is not PrimaryState.OPEN:
             return
-        self._state = _State.CLOSING
-        done = self._once_settled()
+        self._state = PrimaryState.CLOSING
+        self._guard.stop()
+        self._queue.refusal = self._not_open
+        impatient = steady_clock(self._reactor).callLater(CLOSING_SECONDS, self._interrupt)
+        done = self._queue.when_idle()
         done.addCallback(lambda _: self._waiters.stop())
         done.addCallback(lambda _: self._readers.stop())
+        done.addCallback(lambda _: impatient.cancel() if impatient.active() else None)
         done.addCallback(lambda _: self._worker.call(self._writer.close))
-        done.addErrback(self._log_failure)
+        done.addErrback(lambda failure: self._log.failure("closing {path}", failure, path=self.paths.database))
         done.addCallback(self._fire_closed)
 
-    def _log_failure(self, failure: Failure) -> None:
-        self._log.failure("while closing {path}", failure, path=self.paths.database)
+    def _closing(self) -> ServiceStopped:
+        return ServiceStopped(f"the primary of {self.paths.database} is being closed: nothing of it was done")
+
+    def _interrupt(self) -> None:
+        self._writer.control.interruption = self._closing
+        self._queue.drop(self._closing())
+        self._readers.interrupt()
 
     def _fire_closed(self, _: object) -> None:
-        if self._state is _State.CLOSING:
+        self._writer.control.interruption = None
+        if self._state is PrimaryState.CLOSING:
             self._worker.stop()
-            self._state = _State.CLOSED
-        waiting, self._when_closed = self._when_closed, []
-        for closed in waiting:
-            closed.callback(None)
-
-    def _once_settled(self) -> Deferred[None]:
-        if self._state is not _State.OPENING and not self.pending:
-            return succeed(None)
-        settled: Deferred[None] = Deferred()
-        self._when_settled.append(settled)
-        return settled
-
-    def _settle(self) -> None:
-        if self.pending:
-            return
-        waiting, self._when_settled = self._when_settled, []
-        for settled in waiting:
-            settled.callback(None)
+            self._state = PrimaryState.CLOSED
+            self._ready = OneShot()
+        closed, self._closed = self._closed, OneShot()
+        closed.fire(None)
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def execute(self, sql: str) -> Deferred[Position]:
-        """Run one statement that changes rows, the schema or the catalogue, or one that replication understands.
-
-        What would not give the same rows on a copy is written into the log as the value it had, or refused.
+    def execute(self, sql: str, parameters: Parameters | None = None) -> Deferred[Position]:
+        """Run one statement, of SQLite or of those that replication understands.
 
         Args:
-            sql: The statement. Values of a program are written into it with `spgrepl.sqltext.literal`.
+            sql: The statement.
+            parameters: Values for its parameters, by place or by name.
 
         Returns:
             A Deferred that fires with the position in the log behind the statement, in bytes, when it is durable.
-            The position has what RETURNING and SHOW return as its ``results``.
+            The position has the rows of RETURNING, SHOW and SELECT as its ``results``.
         """
-        return self._ask(Request((sql,)))
+        return self._ask(Request((sql,), parameters=(parameters,)))
 
-    def transaction(self, statements: Sequence[str]) -> Deferred[Position]:
-        """Run several statements, all or none.
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> Deferred[Position]:
+        """Run one statement that changes rows, for each of many rows of values, all or none; see `execute`."""
+        return self._ask(Request((sql,), transaction=True, rows=tuple(rows)))
+
+    @overload
+    def transaction(
+        self, statements: Sequence[str], parameters: Sequence[Parameters | None] = ()
+    ) -> Deferred[Position]: ...
+
+    @overload
+    def transaction(self, *, deadline: float = DEADLINE) -> Transaction: ...
+
+    def transaction(
+        self,
+        statements: Sequence[str] | None = None,
+        parameters: Sequence[Parameters | None] = (),
+        deadline: float = DEADLINE,
+    ) -> Deferred[Position] | Transaction:
+        """Run several statements, all or none; or, without statements, a block of them.
 
         Args:
             statements: The statements, without BEGIN and COMMIT. SAVEPOINT, ROLLBACK TO and RELEASE may be among
-                them; last_insert_rowid() and changes() speak of the statement before.
+                them. Without any, ``async with primary.transaction() as tx`` is a block in which
+                ``await tx.execute(…)`` runs one after the other.
+            parameters: For each statement the values of its parameters, or None.
+            deadline: How many seconds a block may take before it is rolled back.
 
         Returns:
             A Deferred that fires with the position in the log behind the transaction, in bytes, when it is
             durable, with what its statements returned as its ``results``. The failure of a statement names it by
-            its number, from 1.
+            its number, from 1. Without statements, the block.
         """
-        if isinstance(statements, str) or not statements:
-            return fail(UsageError("transaction() takes a list of one statement or more"))
-        return self._ask(Request(tuple(statements), transaction=True))
+        if statements is None:
+            return Transaction(self._reactor, self._writer, self._queue, deadline)
+        if isinstance(statements, str) or not statements or len(parameters) not in (0, len(statements)):
+            return fail(
+                UsageError("transaction() takes one statement or more, and parameters for none or for all")
+            )
+        return self._ask(Request(tuple(statements), transaction=True, parameters=tuple(parameters)))
 
     def query(self, sql: str, parameters: Parameters = ()) -> Deferred[QueryResult]:
         """Run one statement that reads, beside what is being written; SHOW and WAIT FOR are such statements.
@@ -284,114 +310,73 @@ class Primary:
         Returns:
             A Deferred that fires with all rows.
         """
-        if self._state is not _State.OPEN:
-            return fail(self._not_open())
-        if not _are_texts((sql,)):
-            return fail(UsageError("a statement is text"))
-        statement = _server_statement(sql)
-        if statement is not None:
-            if isinstance(statement, SetWalLevel) or parameters:
-                return fail(
-                    StatementFailed("a query only reads, and this takes no parameters: use execute()", sql)
-                )
-            return self._server.execute(statement)
+        refusal = self._reason_not_to_read(sql)
+        if refusal is not None:
+            return fail(refusal)
+        statement = server_statement(sql)
+        if statement is None:
+            return self._readers.query(sql, parameters)
+        if isinstance(statement, ServerOrder) or parameters:
+            return fail(StatementFailed("a query only reads, and this takes no parameters: use execute()", sql))
+        return self.server.execute(statement)
+
+    def stream(self, sql: str, parameters: Parameters = (), patience: float = 60.0) -> RowStream:
+        """Read the rows of a query a few at a time: ``async for row in primary.stream(…)``.
+
+        It takes what `query` takes, and ends after `patience` seconds in which no row was taken.
+
+        Raises:
+            ServiceStopped, Overloaded: The primary is not open, or as many queries run as may.
+        """
+        refusal = self._reason_not_to_read(sql)
+        if refusal is not None:
+            raise refusal
+        return self._readers.stream(sql, parameters, patience)
+
+    def _reason_not_to_read(self, sql: str) -> LocalError | None:
+        if self._state is not PrimaryState.OPEN:
+            return self._not_open()
+        if not are_texts((sql,)):
+            return UsageError("a statement is text")
         if len(self._readers) >= self._max_pending:
-            return fail(self._overloaded(f"{self._max_pending} queries"))
-        return self._readers.query(sql, parameters)
+            return Overloaded(f"{self._max_pending} queries wait already; let some end before you ask for more")
+        return None
+
+    def drain(self, on: bool = True) -> Deferred[Position]:
+        """Refuse all writes with `WritesRefused`, durably, after what was asked for before; `on` undoes that."""
+        return self._queue.drain(on)
 
     def run(self, request: Request) -> Deferred[Position]:
         """Carry out a request; `execute` and `transaction` make the plain ones."""
         return self._ask(request)
 
     def add_catalogue_listener(self, listener: Callable[[], None]) -> None:
-        """Tell somebody, from now on, when publications or subscriptions may have changed."""
-        self._listeners.append(listener)
+        """Tell somebody, from now on, when publications or subscriptions may have changed, and at each opening."""
+        self._listeners.add(listener)
 
     def remove_catalogue_listener(self, listener: Callable[[], None]) -> None:
         """Tell them no more; nothing happens when they were not told before."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+        self._listeners.remove(listener)
 
     def _not_open(self) -> ServiceStopped:
         return ServiceStopped(f"the primary of {self.paths.database} is {self._state.value}, not open")
 
-    def _overloaded(self, what: str) -> Overloaded:
-        return Overloaded(f"{what} wait already; let some of them end before you ask for more")
-
-    def _new_waiters(self) -> PositionWaiters:
-        return PositionWaiters(self._reactor, f"the primary of {self.paths.database}")
-
-    def _wait(self, position: int, timeout: float | None) -> Deferred[int]:
-        return self._waiters.wait(position, timeout)
-
     def _ask(self, request: Request) -> Deferred[Position]:
-        if self._state is not _State.OPEN:
+        if self._state is not PrimaryState.OPEN:
             return fail(self._not_open())
-        if not _are_texts(request.statements):
+        if not are_texts(request.statements):
             return fail(UsageError("a statement is text"))
-        statement = None if request.transaction else _server_statement(request.statements[0])
+        statement = None if request.transaction else server_statement(request.statements[0])
         if statement is not None:
-            return self._server.execute(statement).addCallback(self._position_with)
-        if self.pending >= self._max_pending:
-            return fail(self._overloaded(f"{self._max_pending} requests"))
-        if self._pending and self._pending_size + request.size > self._max_pending_size:
-            return fail(self._overloaded(f"requests with {self._pending_size} characters of SQL"))
-        waiting = _Waiting(request)
-        self._pending.append(waiting)
-        self._pending_size += request.size
-        if not self._in_flight:
-            self._start_group()
-        return waiting.deferred
+            return self.server.execute(statement).addCallback(self._position_with)
+        return self._queue.ask(request)
+
+    def _in_writers_thread(self, function: Any, *arguments: Any) -> Deferred[Any]:
+        return self._worker.call(function, *arguments)
 
     def _position_with(self, result: QueryResult) -> Position:
-        return Position(self.position, (result,) if result.columns else ())
+        return Position(self.position, (result,) if result.columns else (), self.histories.current)
 
-    def _start_group(self) -> None:
-        """Hand what has gathered to the writer."""
-        size = 0
-        while self._pending and len(self._in_flight) < GROUP_REQUESTS and size < GROUP_SIZE:
-            waiting = self._pending.popleft()
-            self._pending_size -= waiting.request.size
-            if not waiting.cancelled:
-                self._in_flight.append(waiting)
-                size += waiting.request.size
-        if not self._in_flight:
-            return
-        running = self._worker.call(self._writer.run, [waiting.request for waiting in self._in_flight])
-        running.addErrback(self._group_failed)
-        running.addCallback(self._answer)
-
-    def _group_failed(self, failure: Failure) -> list[Answer | Failure]:
-        """Nothing but a defect comes here; the writer has undone the group, or will catch up with the log."""
-        self._log.failure("the writer of {path} failed", failure, path=self.paths.database)
-        return [failure for _ in self._in_flight]
-
-    def _answer(self, answers: Sequence[Answer | Failure]) -> None:
-        group, self._in_flight = self._in_flight, []
-        # First the next group, so that the disk is not idle while callers take their answers.
-        self._start_group()
-        for waiting, answer in zip(group, answers, strict=True):
-            if waiting.cancelled:
-                continue
-            if isinstance(answer, Written):
-                waiting.deferred.callback(Position(answer.position, answer.results))
-            else:
-                waiting.deferred.errback(answer)
+    def _answered(self, requests: Sequence[Request]) -> None:
         self._waiters.reached(self.position)
-        if self._listeners and any(is_control(sql) for one in group for sql in one.request.statements):
-            for listener in tuple(self._listeners):
-                listener()
-        self._settle()
-
-
-def _are_texts(statements: Sequence[object]) -> bool:
-    return all(isinstance(sql, str) for sql in statements)
-
-
-def _server_statement(sql: str) -> ServerStatement | None:
-    """Read a statement that the writer has no part in; what cannot be read is left to be refused in its turn."""
-    try:
-        statement = parse_control(sql) if is_control(sql) else None
-    except ControlSyntaxError:
-        return None
-    return statement if isinstance(statement, ServerStatement) else None
+        self._listeners.answered(requests)

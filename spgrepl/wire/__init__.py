@@ -1,1 +1,9 @@
-"""Bytes on the wire to values and back: no I/O, no reactor."""
+"""Bytes on the wire to values and back (PROTOCOL sections 2 and 3). A codec: no I/O, no reactor.
+
+What comes in: bytes of one connection, cut anywhere. What goes out: values, or a `PeerError`. Lengths are judged
+on the header, before a body is waited for. `handshake` and `subscription` are the openings, `frames` the stream of
+a follower, `record_frames` that of a subscriber, `segment_chunks` what carries cold segments. Each parser owns
+what it has not parsed yet.
+
+Imports: `base`, `compiled`, `errors`, `log.format`.
+"""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 
 import attrs
 
+from spgrepl.base.histories import History
 from spgrepl.errors import FrameTooLong
 from spgrepl.wire.segment_chunks import (
     CHUNK_HEADER_SIZE,
@@ -21,9 +23,17 @@ DEFAULT_MAX_FRAME = 64 * 1024 * 1024
 
 HEADER_SIZE = 5
 
+SHORTEST_SUSPECT = 8
+"""So many bytes of the log may be whole records."""
+
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
 _SKIP = struct.Struct("<Q")
+_ROWS = struct.Struct("<QQ")
+_HISTORY = struct.Struct("<16sqq")
+
+MOST_HISTORIES = 64
+"""So many histories a master tells of at most, the present one first."""
 
 
 class FrameType(enum.IntEnum):
@@ -33,11 +43,15 @@ class FrameType(enum.IntEnum):
     STATUS = 0x01
     SKIP = 0x02
     SEGMENT_FILE_CHUNK = 0x03
+    ROWS = 0x52
+    """On SUB, of masters of this package: from where on the log holds rows. Others pass it over."""
+    HISTORIES = 0x48
+    """On SUB, of masters of this package: whose positions the log's are. Others pass it over."""
 
 
 @attrs.frozen
 class WalBytes:
-    """A slice of the log: a whole WAL frame or a part of one, as it arrived."""
+    """A slice of the log: WAL frames that follow each other, or a part of one, as it arrived."""
 
     data: bytes
 
@@ -56,13 +70,39 @@ class Status:
 
 
 @attrs.frozen
+class RowsBegin:
+    """The master's word on what its log holds.
+
+    Attributes:
+        position: From this position on each record of a table is one row that changed, and no statement.
+        origin: The id of the cluster where rows originated that state no origin.
+    """
+
+    position: int
+    origin: int
+
+
+@attrs.frozen
 class ChunkBytes:
     """A part of the chunk whose `ChunkHeader` came before, as it arrived."""
 
     data: bytes
 
 
-FrameEvent = WalBytes | Status | ChunkHeader | ChunkBytes
+@attrs.frozen
+class SuspectFrame:
+    """A frame of a type that is not known, one bit away from a WAL frame's: it may be one that was damaged.
+
+    Attributes:
+        type: The type.
+        length: How many bytes it has, which are skipped.
+    """
+
+    type: int
+    length: int
+
+
+FrameEvent = WalBytes | Status | ChunkHeader | ChunkBytes | SuspectFrame
 
 
 def encode_wal_header(length: int) -> bytes:
@@ -85,6 +125,36 @@ def encode_skip(passed_over: int) -> bytes:
     return _HEADER.pack(FrameType.SKIP, _SKIP.size) + _SKIP.pack(passed_over)
 
 
+def encode_rows_begin(found: RowsBegin) -> bytes:
+    """A whole ROWS frame, 21 bytes."""
+    return _HEADER.pack(FrameType.ROWS, _ROWS.size) + _ROWS.pack(found.position, found.origin)
+
+
+def encode_histories_frame(known: Sequence[History]) -> bytes:
+    """A whole HISTORIES frame: 32 bytes for each history, `MOST_HISTORIES` at most."""
+    parts = [
+        _HISTORY.pack(bytes.fromhex(one.id), one.offset, -1 if one.stop is None else one.stop)
+        for one in known[:MOST_HISTORIES]
+    ]
+    return _HEADER.pack(FrameType.HISTORIES, _HISTORY.size * len(parts)) + b"".join(parts)
+
+
+def is_histories(kind: int, length: int) -> bool:
+    """Whether a frame of a type and a length is a HISTORIES frame."""
+    return kind == FrameType.HISTORIES and length % _HISTORY.size == 0 and length <= MOST_HISTORIES * _HISTORY.size
+
+
+def decode_histories_frame(data: bytes, at: int, length: int) -> tuple[History, ...]:
+    """Read the payload of a HISTORIES frame."""
+    found = _HISTORY.iter_unpack(memoryview(data)[at : at + length])
+    return tuple(History(id_.hex(), offset, None if stop < 0 else stop) for id_, offset, stop in found)
+
+
+def decode_rows_begin(data: bytes, at: int) -> RowsBegin:
+    """Read the 16 bytes of a ROWS frame's payload."""
+    return RowsBegin(*_ROWS.unpack_from(data, at))
+
+
 CHUNK_ROOM = HEADER_SIZE + CHUNK_HEADER_SIZE
 """How many bytes stand in front of a chunk's own."""
 
@@ -95,6 +165,13 @@ def encode_chunk_start(header: ChunkHeader) -> bytes:
     return _HEADER.pack(FrameType.SEGMENT_FILE_CHUNK, payload) + encode_chunk_header(header)
 
 
+def _flush(run: list[bytes], events: list[FrameEvent]) -> None:
+    """Pass on what came in frames that follow each other as one piece of the log."""
+    if run:
+        events.append(WalBytes(run[0] if len(run) == 1 else b"".join(run)))
+        run.clear()
+
+
 class FrameParser:
     """A push parser for V2 frames.
 
@@ -103,12 +180,15 @@ class FrameParser:
 
     Args:
         max_frame: The longest payload that a header may state, in bytes.
+        suspects: Whether to tell of frames that may be WAL frames with a damaged type.
     """
 
-    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
+    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME, suspects: bool = False) -> None:
+        self._suspects = suspects
         self._limit = max_frame
         self._header = b""
         self._type = -1
+        self._stated = 0
         self._left = 0
         self._gathered = b""
         self._chunk_length = -1
@@ -125,10 +205,14 @@ class FrameParser:
             ChunkError: A segment chunk's header breaks the rules. It is judged before its bytes are waited for.
         """
         events: list[FrameEvent] = []
+        run: list[bytes] = []
         at, size = 0, len(data)
         while at < size:
             if self._left == 0:
                 at = self._read_header(data, at)
+                if self._suspects and self._type < 0 and self._looks_damaged():
+                    _flush(run, events)
+                    events.append(SuspectFrame(self._stated, self._left))
                 continue
             end = min(at + self._left, size)
             if self._chunk_length >= 0:
@@ -137,8 +221,10 @@ class FrameParser:
             self._left -= end - at
             at = end
             if self._type == FrameType.WAL:
-                events.append(WalBytes(piece))
-            elif self._chunk_length >= 0:
+                run.append(piece)
+                continue
+            _flush(run, events)
+            if self._chunk_length >= 0:
                 self._gather_chunk_header(piece, events)
             elif self._type == FrameType.SEGMENT_FILE_CHUNK:
                 events.append(ChunkBytes(piece))
@@ -147,7 +233,12 @@ class FrameParser:
                 if self._left == 0:
                     events.append(Status(*_STATUS.unpack(self._gathered)))
                     self._gathered = b""
+        _flush(run, events)
         return events
+
+    def _looks_damaged(self) -> bool:
+        # Less than this holds no whole statement: where it is lost, the next record does not decode.
+        return self._left >= SHORTEST_SUSPECT and self._stated.bit_count() == 1
 
     def _gather_chunk_header(self, piece: bytes, events: list[FrameEvent]) -> None:
         self._gathered += piece
@@ -175,6 +266,7 @@ class FrameParser:
             self._chunk_length = length
             known = True
         self._type = kind if known else -1
+        self._stated = kind
         self._left = length
         self.passed_over += not known
         return end

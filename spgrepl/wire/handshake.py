@@ -8,7 +8,7 @@ import struct
 import attrs
 
 from spgrepl.errors import HandshakeError
-from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, decode_subscriber_hello
+from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, SubscriberHelloParser
 
 MAGIC_V1 = b"SPGREPL\x01"
 MAGIC_V2 = b"SPGREPL\x02"
@@ -51,6 +51,7 @@ class HelloParser:
 
     def __init__(self) -> None:
         self._held = b""
+        self._subscriber: SubscriberHelloParser | None = None
 
     def feed(self, data: bytes) -> tuple[FollowerHello | SubscriberHello, bytes] | None:
         """Take bytes as they come.
@@ -62,6 +63,8 @@ class HelloParser:
             HandshakeError: The first bytes are the start of no magic that is known, or a subscriber's hello breaks
                 the rules. It is raised at the first byte that differs: a stranger is not waited for.
         """
+        if self._subscriber is not None:
+            return self._subscriber.feed(data)
         self._held += data
         magic = self._held[:MAGIC_SIZE]
         if not any(known.startswith(magic) for known in _OPENINGS):
@@ -69,8 +72,9 @@ class HelloParser:
                 f"the connection opens with {magic!r}, expected {MAGIC_V1!r}, {MAGIC_V2!r} or {MAGIC_SUBSCRIBER!r}"
             )
         if magic == MAGIC_SUBSCRIBER:
-            found = decode_subscriber_hello(self._held)
-            return None if found is None else (found[0], self._held[found[1] :])
+            held, self._held = self._held, b""
+            self._subscriber = SubscriberHelloParser()
+            return self._subscriber.feed(held)
         size = MAGIC_SIZE + _U64.size
         if len(self._held) < size:
             return None

@@ -1,20 +1,22 @@
 """The SUB stream (PROTOCOL section 3): frames of one whole record each, SKIP and STATUS between them.
 
-Like `spgrepl.wal.parser`, this is a path that every byte takes: frame and record of the common form are read at
-once, and what comes out is columns, not a value for each record.
+Like `spgrepl.log.format.parser`, this is a path that every byte takes: frame and record of the common form are
+read at once, and what comes out is columns, not a value for each record.
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from zlib import crc32
 
 import attrs
 
+from spgrepl.base.histories import History
+from spgrepl.compiled.core import CORE, Core
 from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError
-from spgrepl.wal.records import (
+from spgrepl.log.format.records import (
     DEFAULT_MAX_RECORD,
     FLAG_V2,
     FLAG_V3,
@@ -22,7 +24,16 @@ from spgrepl.wal.records import (
     decode_record,
     stated_length,
 )
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, HEADER_SIZE, FrameType, Status
+from spgrepl.wire.frames import (
+    DEFAULT_MAX_FRAME,
+    HEADER_SIZE,
+    FrameType,
+    RowsBegin,
+    Status,
+    decode_histories_frame,
+    decode_rows_begin,
+    is_histories,
+)
 
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
@@ -57,6 +68,8 @@ class RecordFrames:
         types: The type of each record that is not a single statement, by index.
         settled: How many of the records stand in front of the last STATUS, and the position there.
         status: The last STATUS.
+        rows: What the master has said of rows in its log, on this connection; None where nothing.
+        histories: Whose positions its log's are, as it has said on this connection; None where it has not.
         runs: Where frames of records stand back to back: the index of the first, its offset, its position.
     """
 
@@ -68,6 +81,8 @@ class RecordFrames:
     types: dict[int, RecordType] = attrs.Factory(dict)
     settled: tuple[int, int] | None = None
     status: Status | None = None
+    rows: RowsBegin | None = None
+    histories: tuple[History, ...] | None = None
     runs: list[tuple[int, int, int]] = attrs.Factory(list)
 
     def __len__(self) -> int:
@@ -82,6 +97,15 @@ class RecordFrames:
     def end_of(self, index: int) -> int:
         """The position in the master's log behind the record of an index."""
         return self.start_of(index) + len(self.record(index))
+
+    def first_row(self, first: int, stop: int) -> int:
+        """The index of the first record of some that stands for a row; `stop` where none does."""
+        if self.rows is None or first == stop:
+            return stop
+        begin = self.rows.position
+        if self.start_of(first) >= begin:
+            return first
+        return first + bisect_left(range(first, stop), begin, key=self.start_of)
 
     def record(self, index: int) -> bytes:
         """All bytes of the record of an index, its header included."""
@@ -101,19 +125,31 @@ class RecordFrameParser:
         position: The effective start.
         max_frame: The longest payload that a frame's header may state, in bytes.
         max_record: The most bytes of SQL or payload that a record may have.
+        tolerated: The types of unknown frames that are known to be sent on purpose; the first frame of any other
+            is a fault, and adds its type. None where all of them are skipped.
+        core: The compiled core; None runs the reference.
     """
 
     def __init__(
-        self, position: int, max_frame: int = DEFAULT_MAX_FRAME, max_record: int = DEFAULT_MAX_RECORD
+        self,
+        position: int,
+        max_frame: int = DEFAULT_MAX_FRAME,
+        max_record: int = DEFAULT_MAX_RECORD,
+        tolerated: set[int] | None = None,
+        core: Core | None = CORE,
     ) -> None:
+        self._core = core
         self._position = position
         self._max_frame = max_frame
         self._max_record = max_record
+        self._tolerated = tolerated
         self._first = b""
         self._more = bytearray()
         self._needed = 1
         self._to_pass = 0
         self._error: PeerError | None = None
+        self._rows: RowsBegin | None = None
+        self._histories: tuple[History, ...] | None = None
         self.passed_over = 0
 
     @property
@@ -130,6 +166,7 @@ class RecordFrameParser:
         Raises:
             FrameTooLong: A header states more than the limit. It is judged before the payload is waited for.
             MalformedFrame: A frame does not hold exactly one whole record, or a SKIP is not 8 bytes long.
+            PeerError: A frame of an unknown type, which may be a record or a SKIP whose type was damaged.
             RecordError: A record is broken.
             What stands in front of a fault is returned first; the fault is raised at the next call, and at every
             one after it.
@@ -167,7 +204,7 @@ class RecordFrameParser:
         return HEADER_SIZE + int(length) if len(self._first) >= HEADER_SIZE + _V3_HEADER else len(self._first) + 1
 
     def _cut(self, data: bytes) -> tuple[RecordFrames, int]:
-        found = RecordFrames(data, self._position, self._position)
+        found = RecordFrames(data, self._position, self._position, rows=self._rows, histories=self._histories)
         at, size = 0, len(data)
         found.begin_run(0, self._position)
         try:
@@ -176,17 +213,21 @@ class RecordFrameParser:
                 at = self._cut_common(data, at, found)
                 # The headers of the frames are no part of the log.
                 found.end += at - before - HEADER_SIZE * (len(found.ends) - count)
+                count = len(found.ends)
                 after = self._cut_other(data, at, size, found)
                 if after < 0:
                     break
                 at = after
-                found.begin_run(at, found.end)
+                if len(found.ends) == count:
+                    found.begin_run(at, found.end)
         except PeerError as error:
             self._error = error
         return found, min(at, size)
 
     def _cut_common(self, data: bytes, at: int, found: RecordFrames) -> int:
-        """Take frames of records in the two common forms; returns the offset of the first that is not."""
+        """Take frames of records in the common forms; returns the offset of the first that is not."""
+        if self._core is not None:
+            return self._core.cut_frames(data, at, self._max_record, self._max_frame, found.ends, found.sql)
         add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
         longest = min(self._max_record, _LONGEST_COMMON, self._max_frame - _V3_HEADER)
         size = len(data)
@@ -243,7 +284,24 @@ class RecordFrameParser:
                 found.status = Status(*_STATUS.unpack_from(data, start))
                 found.settled = (len(found.ends), found.end)
             return end
-        # Passed over without being kept: that is how the protocol grows.
+        if kind == FrameType.ROWS and length == _STATUS.size:
+            if end > size:
+                return -1
+            found.rows = self._rows = decode_rows_begin(data, start)
+            return end
+        if is_histories(kind, length):
+            if end > size:
+                return -1
+            found.histories = self._histories = decode_histories_frame(data, start, length)
+            return end
+        if self._tolerated is not None and kind not in self._tolerated:
+            # What comes after it would be counted from a wrong position. A master that sends it again means it.
+            self._tolerated.add(kind)
+            raise PeerError(
+                f"a frame of the unknown type 0x{kind:02x} with {length} bytes came after position {found.end}: "
+                f"it may be a record whose frame was damaged. The log is asked for again from there"
+            )
+        # Skipped without being kept: that is how the protocol grows.
         self.passed_over += 1
         self._to_pass = max(0, end - size)
         return end

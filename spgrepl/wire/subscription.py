@@ -10,8 +10,11 @@ from spgrepl.errors import HandshakeError
 
 MAGIC_SUBSCRIBER = b"SPGSUB\x01\0"
 
-MAX_HELLO = 256 * 1024
-"""The most bytes that a subscriber's hello may have: thousands of publications."""
+MAX_HELLO = 64 * 1024
+"""The most bytes that a subscriber's hello may have."""
+
+MAX_PUBLICATIONS = 1000
+"""The most publications that it may ask for."""
 
 _HEAD = struct.Struct("<8sQH")
 _NAME = struct.Struct("<H")
@@ -37,11 +40,9 @@ class SubscriberHello:
         """The bytes of this hello.
 
         Raises:
-            ValueError: More publications, or longer names, than the protocol can carry.
+            ValueError: See `check_publications`.
         """
-        names = [name.encode("utf-8") for name in self.publications]
-        if len(names) > 0xFFFF or any(len(name) > 0xFFFF for name in names):
-            raise ValueError("a subscriber's hello carries 65535 publications, of 65535 bytes each, at most")
+        names = check_publications(self.publications)
         parts = [_HEAD.pack(MAGIC_SUBSCRIBER, self.start, len(names))]
         for name in names:
             parts += (_NAME.pack(len(name)), name)
@@ -49,47 +50,98 @@ class SubscriberHello:
         return b"".join(parts)
 
 
-def decode_subscriber_hello(data: bytes) -> tuple[SubscriberHello, int] | None:
-    """Read a hello whose magic has been found right.
-
-    Args:
-        data: The connection's first bytes.
+def check_publications(publications: tuple[str, ...]) -> list[bytes]:
+    """Judge whether one hello can ask for some publications.
 
     Returns:
-        The hello and how many bytes it has, or None while it is incomplete.
+        Their names in UTF-8.
 
     Raises:
-        HandshakeError: A name is not UTF-8, or the hello is longer than `MAX_HELLO`. The length is judged as soon
-            as it is known, before the names are waited for.
+        ValueError: They are more, or have longer names, than the protocol carries or a master of ours takes.
     """
-    if len(data) < _HEAD.size:
-        return None
-    _, start, count = _HEAD.unpack_from(data)
-    names: list[str] = []
-    at: int = _HEAD.size
-    while len(names) < count:
-        _check_length(at + (count - len(names)) * _NAME.size + _CLUSTER.size)
-        if len(data) < at + _NAME.size:
-            return None
-        (length,) = _NAME.unpack_from(data, at)
-        at += _NAME.size
-        _check_length(at + length)
-        if len(data) < at + length:
-            return None
-        try:
-            names.append(data[at : at + length].decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise HandshakeError(f"publication {len(names) + 1} of a subscriber's hello is not UTF-8") from error
-        at += length
-    if len(data) < at + _CLUSTER.size:
-        return None
-    (cluster_id,) = _CLUSTER.unpack_from(data, at)
-    return SubscriberHello(start, tuple(names), cluster_id), at + _CLUSTER.size
-
-
-def _check_length(length: int) -> None:
+    try:
+        names = [name.encode("utf-8") for name in publications]
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a publication's name is not Unicode text: {error}") from error
+    if len(names) > MAX_PUBLICATIONS:
+        raise ValueError(f"{len(names)} publications are asked for, and one hello can ask for {MAX_PUBLICATIONS}")
+    length = _HEAD.size + sum(_NAME.size + len(name) for name in names) + _CLUSTER.size
     if length > MAX_HELLO:
-        raise HandshakeError(f"a subscriber's hello states {length} bytes or more, the limit is {MAX_HELLO}")
+        raise ValueError(
+            f"the names of its {len(names)} publications make a hello of {length} bytes, and masters take "
+            f"{MAX_HELLO} at most: ask for fewer, or give them shorter names"
+        )
+    return names
+
+
+class SubscriberHelloParser:
+    """A push parser for a hello whose magic is right. Each byte is looked at once, however it comes."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._at = 0
+        self._start = 0
+        self._count: int | None = None
+        self._length: int | None = None
+        self._names: list[str] = []
+
+    def feed(self, data: bytes) -> tuple[SubscriberHello, bytes] | None:
+        """Take bytes as they come.
+
+        Returns:
+            The hello and the bytes after it, or None while it is incomplete.
+
+        Raises:
+            HandshakeError: A name is not UTF-8, or the hello is longer than `MAX_HELLO`, or asks for more than
+                `MAX_PUBLICATIONS`. Both are judged as soon as they are known, before the names are waited for.
+        """
+        self._held += data
+        if self._count is None:
+            if not self._has(_HEAD.size):
+                return None
+            _, self._start, self._count = _HEAD.unpack_from(self._held)
+            self._at = _HEAD.size
+            if self._count > MAX_PUBLICATIONS:
+                raise HandshakeError(
+                    f"a subscriber's hello asks for {self._count} publications, the limit is {MAX_PUBLICATIONS}"
+                )
+        while len(self._names) < self._count:
+            if not self._take_name(self._count):
+                return None
+        if not self._has(_CLUSTER.size):
+            return None
+        (cluster_id,) = _CLUSTER.unpack_from(self._held, self._at)
+        rest = bytes(self._held[self._at + _CLUSTER.size :])
+        return SubscriberHello(self._start, tuple(self._names), cluster_id), rest
+
+    def _has(self, size: int) -> bool:
+        return len(self._held) >= self._at + size
+
+    def _take_name(self, count: int) -> bool:
+        if self._length is None:
+            self._check_length((count - len(self._names)) * _NAME.size + _CLUSTER.size)
+            if not self._has(_NAME.size):
+                return False
+            (self._length,) = _NAME.unpack_from(self._held, self._at)
+            self._at += _NAME.size
+            self._check_length(self._length)
+        if not self._has(self._length):
+            return False
+        try:
+            self._names.append(self._held[self._at : self._at + self._length].decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise HandshakeError(
+                f"publication {len(self._names) + 1} of a subscriber's hello is not UTF-8"
+            ) from error
+        self._at += self._length
+        self._length = None
+        return True
+
+    def _check_length(self, more: int) -> None:
+        if self._at + more > MAX_HELLO:
+            raise HandshakeError(
+                f"a subscriber's hello states {self._at + more} bytes or more, the limit is {MAX_HELLO}"
+            )
 
 
 @attrs.frozen

@@ -1,0 +1,79 @@
+"""``spgrepl drain``: let a primary take no more writes, and wait until its copies have everything."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+
+from spgrepl.base.results import Position
+from spgrepl.cli import argument
+from spgrepl.cli.parts.failover import add_files, paths_of
+from spgrepl.errors import EXIT_TRY_AGAIN, DatabaseLocked
+from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.text.options import parse_seconds
+
+_ONE_REQUEST = 60.0
+_OK, _NOT_YET = 200, 504
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``spgrepl drain``."""
+    parser.description = (
+        "Let a primary refuse all further writes, durably, then wait until the copies that are named have "
+        "everything, and print its last position as a token. A program that has the primary open calls "
+        "Primary.drain() itself. Exit code 75: such a program has it open, or a copy did not come in time."
+    )
+    add_files(parser, "the primary's database")
+    parser.add_argument(
+        "--copy",
+        action="append",
+        default=[],
+        type=argument(StatusAddress.parse),
+        metavar="URL",
+        help="where a copy answers /wait; may be given several times",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=argument(parse_seconds),
+        metavar="S",
+        help="wait for so many seconds in all (default: without end)",
+    )
+    parser.add_argument("--undo", action="store_true", help="let it be written again")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``spgrepl drain``."""
+    paths = paths_of(arguments)
+    with contextlib.closing(DatabaseWriter(paths)) as writer:
+        try:
+            writer.open()
+        except DatabaseLocked as error:
+            raise DatabaseLocked(
+                f"{error}: only that program can let it refuse writes, with Primary.drain(); or stop it first"
+            ) from error
+        position = Position(writer.drain(not arguments.undo), history=writer.histories.current)
+    if arguments.undo:
+        print(f"{paths.database} can be written again")
+        return 0
+    deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
+    for copy in arguments.copy:
+        if not _has(copy, position, deadline):
+            print(f"spgrepl: {copy} does not have position {position} yet", file=sys.stderr)
+            return EXIT_TRY_AGAIN
+    print(position)
+    return 0
+
+
+def _has(copy: StatusAddress, position: Position, deadline: float | None) -> bool:
+    while True:
+        left = _ONE_REQUEST if deadline is None else min(_ONE_REQUEST, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        code, answer = ask(copy, f"/wait?token={position}&timeout={max(left, 0.001):.3f}", timeout=left + 10)
+        if code == _OK:
+            return True
+        if code != _NOT_YET:
+            raise ServerUnreachable(f"{copy} cannot say: {answer.get('error', f'HTTP status {code}')}")

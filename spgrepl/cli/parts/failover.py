@@ -1,0 +1,43 @@
+"""What the commands of a failover have in common."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spgrepl.cli.parts.named_files import require_database
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+
+
+def add_files(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--db`` and ``--wal``.
+
+    Args:
+        parser: The command's parser.
+        what: What the database is.
+    """
+    parser.add_argument("--db", required=True, type=Path, metavar="FILE", help=what)
+    parser.add_argument(
+        "--wal", type=Path, metavar="FILE", help="its log (default: the database's name with .wal)"
+    )
+
+
+def paths_of(arguments: argparse.Namespace) -> DatabasePaths:
+    """The files that are named.
+
+    Raises:
+        DatabaseMissing: The database is not there.
+    """
+    paths = DatabasePaths.of(arguments.db, arguments.wal)
+    require_database(paths.database)
+    return paths
+
+
+def running_server(paths: DatabasePaths) -> bool:
+    """Whether a server answers on the control socket beside a log."""
+    try:
+        ask(StatusAddress(path=str(paths.control_socket)), "/status")
+    except ServerUnreachable:
+        return False
+    return True

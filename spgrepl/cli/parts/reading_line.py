@@ -1,0 +1,80 @@
+"""How far a command has come: a line that changes on a terminal, and now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+AFTER = 2.0
+"""What is done sooner says nothing."""
+
+_EVERY_LIVE = 0.25
+_EVERY_PLAIN = 10.0
+_CLEAR = "\r\x1b[K"
+
+
+class ReadingLine:
+    """Tells bytes, rows, rate and the time that is left, on standard error.
+
+    Args:
+        total: How many bytes there are to read.
+        stream: Where it is told.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        # Closed streams are None.
+        self._stream: TextIO | None = sys.stderr if stream is None else stream
+        self._live = self._stream is not None and self._stream.isatty()
+        self._total = total
+        self._clock = clock
+        self._began = clock()
+        self._next = self._began + AFTER
+        self._shown = False
+
+    def __call__(self, done: int, rows: int | None = None, note: str = "") -> None:
+        """Tell how far it is, unless that was told just now.
+
+        Args:
+            done: How many bytes were read.
+            rows: How many rows there were in them; None where nothing is known of rows.
+            note: What is being read.
+        """
+        now = self._clock()
+        if now < self._next or self._stream is None:
+            return
+        self._next = now + (_EVERY_LIVE if self._live else _EVERY_PLAIN)
+        text = self._text(done, rows, note, now - self._began)
+        self._stream.write(f"{_CLEAR}{text}" if self._live else f"{text}\n")
+        self._stream.flush()
+        self._shown = self._live
+
+    def _text(self, done: int, rows: int | None, note: str, seconds: float) -> str:
+        rate = done / max(seconds, 1e-3)
+        parts = [
+            f"{done * 100 // max(self._total, 1):3d} %",
+            f"{done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB",
+            f"{rate / 1e6:,.1f} MB/s",
+        ]
+        if rows is not None:
+            parts += [f"{rows:,} rows", f"{rows / max(seconds, 1e-3):,.0f} rows/s"]
+        if done:
+            parts.append(f"{_duration(max(0.0, self._total - done) / rate)} left")
+        return "  ".join([*parts, note] if note else parts)
+
+    def clear(self) -> None:
+        """Take the line away, for what is printed next."""
+        if self._shown and self._stream is not None:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+            self._shown = False
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

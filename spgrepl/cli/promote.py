@@ -1,0 +1,46 @@
+"""``spgrepl promote``: make a follower's copy a primary's database."""
+
+from __future__ import annotations
+
+import argparse
+
+from spgrepl.cli.parts.failover import add_files, paths_of, running_server
+from spgrepl.cli.parts.servers import execute_at_server
+from spgrepl.errors import PromotionRefused
+from spgrepl.failover.promotion import promote_copy
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``spgrepl promote``."""
+    parser.description = (
+        "Make a follower's copy a primary's database: its log goes on, and its own followers with it. A follower "
+        "that runs is asked to stop following, and serves as a master from then on. Refused (exit code 77) where "
+        "the copy is behind what its master last said, or where that is not known, unless --force is given. "
+        "Prints the new history's position."
+    )
+    add_files(parser, "the follower's copy")
+    parser.add_argument(
+        "--force", action="store_true", help="promote it although something may be missing that its master had"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``spgrepl promote``."""
+    paths = paths_of(arguments)
+    if running_server(paths):
+        ((position, said),) = execute_at_server(
+            "PROMOTE FORCE" if arguments.force else "PROMOTE", None, paths
+        ).rows
+        print(said)
+        print(position)
+        return 0
+    if not arguments.force:
+        raise PromotionRefused(
+            f"no follower of {paths.database} runs, so nobody knows how far its master was: start it and promote "
+            f"it while it runs, or promote it as it is with --force"
+        )
+    promoted = promote_copy(paths, forced=True)
+    for line in promoted.lines():
+        print(line)
+    print(promoted.position)
+    return 0

@@ -1,0 +1,137 @@
+"""``spgrepl status``: how servers are, for people and for health checks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from spgrepl.cli import argument
+from spgrepl.errors import EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, UsageError
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.text.options import parse_seconds
+from spgrepl.text.terminal import escaped_json, plain
+
+_TIMEOUT = 3.0
+_CONTROL = "*.wal.control"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "servers",
+        metavar="URL",
+        nargs="*",
+        type=argument(StatusAddress.parse),
+        help="http://HOST:PORT or unix:/path of a server; without any, those whose control sockets lie here",
+    )
+    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="print problems only; exit with 0 where there are none, 75 where there are, 69 without an answer",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=argument(parse_seconds),
+        default=_TIMEOUT,
+        help=f"how long to wait for an answer (default: {_TIMEOUT:g})",
+    )
+
+
+@attrs.frozen
+class Answer:
+    """What a server said.
+
+    Attributes:
+        server: Where it was asked.
+        roles: The status of each of its roles.
+        error: Why there is none; None where it answered.
+    """
+
+    server: str
+    roles: tuple[Mapping[str, Any], ...] = ()
+    error: str | None = None
+
+    @property
+    def problems(self) -> list[Mapping[str, Any]]:
+        """The problems of all its roles."""
+        return [problem for role in self.roles for problem in role.get("problems", ())]
+
+    def as_values(self) -> dict[str, Any]:
+        """The answer as plain values, for JSON."""
+        return {"server": self.server, "roles": list(self.roles), "error": self.error}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, print, and return the exit code."""
+    servers = arguments.servers or _servers_here()
+    answers = [_ask(server, arguments.timeout) for server in servers]
+    if arguments.json:
+        print(escaped_json(json.dumps([one.as_values() for one in answers], ensure_ascii=False, indent=1)))
+    else:
+        for answer in answers:
+            for line in _problem_lines(answer) if arguments.check else _lines(answer):
+                print(plain(line))
+    if any(answer.error for answer in answers):
+        return EXIT_UNAVAILABLE
+    return EXIT_TRY_AGAIN if arguments.check and any(answer.problems for answer in answers) else 0
+
+
+def _servers_here() -> list[StatusAddress]:
+    found = sorted(Path().absolute().glob(_CONTROL))
+    if not found:
+        raise UsageError(
+            f"there is no control socket ({_CONTROL}) in this folder: name servers, as http://HOST:PORT"
+        )
+    return [StatusAddress(path=str(path)) for path in found]
+
+
+def _ask(server: StatusAddress, timeout: float) -> Answer:
+    try:
+        code, content = ask(server, "/status", timeout=timeout)
+    except ServerUnreachable as error:
+        return Answer(str(server), error=str(error))
+    if code != 200:
+        return Answer(str(server), error=f"{server} answers with HTTP status {code}: {content.get('error')}")
+    return Answer(str(server), tuple(content.get("roles") or (content,)))
+
+
+def _problem_lines(answer: Answer) -> Iterator[str]:
+    if answer.error:
+        yield f"{answer.server}: unreachable: {answer.error}"
+    for role in answer.roles:
+        for problem in role.get("problems", ()):
+            yield f"{answer.server}: {role['role']} {role.get('name')}: {problem['kind']}: {problem['reason']}"
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    if answer.error:
+        yield f"{answer.server}: {answer.error}"
+    for role in answer.roles:
+        yield f"{role['role']} {role.get('name') or ''} at {answer.server}: {role['state']}"
+        positions = role["positions"]
+        yield f"  applied {_number(positions['applied'])}, the log has {_number(positions['source'])}"
+        if role["role"] != "master":
+            upstream = (role.get("upstream") or {}).get("address") or "its master"
+            lag = role["lag"]
+            seconds = "unknown" if lag["seconds"] is None else f"{lag['seconds']:.1f} s"
+            yield f"  behind {upstream}: {_number(lag['bytes'])} bytes, {seconds}"
+        bootstrap = role.get("bootstrap") or role.get("copy")
+        if bootstrap:
+            received, length = bootstrap["received"], bootstrap["length"]
+            yield f"  snapshot: {_number(received)} of {_number(length)} bytes, {received / max(1, length):.0%}"
+        for peer in role.get("peers") or ():
+            name = f"{peer['name']} ({peer['address']})" if peer.get("name") else peer["address"]
+            yield f"  peer {name}: {peer['state']}, {_number(peer['lag_bytes'])} bytes to send"
+        for problem in role.get("problems", ()):
+            yield f"  ! {problem['kind']}: {problem['reason']}"
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"

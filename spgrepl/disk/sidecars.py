@@ -1,0 +1,49 @@
+"""Small files beside a log that other programs read too: the applied position, the cluster id."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+
+from spgrepl.disk.files import DatabasePaths, replace_file
+from spgrepl.errors import LocalFilesDamaged
+
+_U64 = struct.Struct("<Q")
+
+
+def write_applied_position(paths: DatabasePaths, position: int) -> None:
+    """Write the sidecar with the applied position. It is a copy only, so it is not fsynced."""
+    replace_file(paths.applied_position, _U64.pack(position), durable=False)
+
+
+def check_applied_position(paths: DatabasePaths) -> None:
+    """See that nothing else has the name of the sidecar that is written again and again.
+
+    Raises:
+        LocalFilesDamaged: Something has.
+    """
+    path = paths.applied_position
+    if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_size <= _U64.size)):
+        raise LocalFilesDamaged(f"{path} is there and does not hold a position: move it away")
+
+
+def load_cluster_id(paths: DatabasePaths) -> int:
+    """Read the cluster id, or make one at first start.
+
+    Returns:
+        A number from 1 to 2⁶⁴ − 1.
+
+    Raises:
+        LocalFilesDamaged: The file is not 8 bytes long. It is never replaced: another id would hide a loop.
+    """
+    try:
+        content = paths.cluster_id.read_bytes()
+    except FileNotFoundError:
+        made = secrets.randbits(64) or 1
+        replace_file(paths.cluster_id, _U64.pack(made))
+        return made
+    if len(content) != _U64.size:
+        raise LocalFilesDamaged(
+            f"{paths.cluster_id} holds {len(content)} bytes, expected 8; restore it, or remove it to get a new id"
+        )
+    return int(_U64.unpack(content)[0])

@@ -1,0 +1,15 @@
+"""Records of a log, applied to a server that speaks PostgreSQL's protocol.
+
+What comes in: records, inside a transaction that somebody else ends. What goes out: COPY, grouped
+statements, and single ones; or the record that is at fault, with table, key and column.
+
+- `log_work` gathers the records of a transaction, and lets them go out in their order.
+- Rows: `row_groups` takes them together, `row_statements` writes SQL for them, `row_writer` sends it, and finds
+  the culprit where it is refused. `insert_runs` are INSERTs that differ in nothing but their values.
+- `log_statements` runs all other SQL: `statement_meanings` says what it may do, `schema_changes` makes the DDL of
+  a master that speaks SQLite.
+- `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come.
+
+Imports: `errors`, `text`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `engines`,
+`postgresql`, `postgresql.copying`.
+"""

@@ -1,0 +1,165 @@
+"""SQL of a log that is no row: as it stands where the server understands it, else translated, else a stop."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
+from spgrepl.engines.postgresql.statement_meanings import Meaning, Refused, find_moment, inserted_into, meaning_of
+from spgrepl.errors import StatementRefused
+from spgrepl.log.format.records import RecordType
+from spgrepl.log.transactions.words import StatementKind, statement_kind
+from spgrepl.postgresql import driver
+from spgrepl.postgresql.copying.translation import MYSQL, NotTranslated, to_postgresql
+from spgrepl.postgresql.faults import Fault, judge, said
+from spgrepl.postgresql.tables import TableBook
+from spgrepl.text.sqltext import significant_tokens, split_statements
+
+_SAVEPOINT = "spgrepl_statement"
+_OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
+_OF_TRANSACTIONS = frozenset({StatementKind.BEGIN, StatementKind.COMMIT})
+
+
+class Dialect(enum.Enum):
+    """What a log's statements are written in."""
+
+    SQLITE = "sqlite"
+    """A primary's of this package, whose rows are rows, and whose DDL is SQLite's."""
+
+    POSTGRESQL = "postgresql"
+    """An SPG server's."""
+
+
+def _always_postgresql() -> Dialect:
+    return Dialect.POSTGRESQL
+
+
+class LogStatements:
+    """Runs statements of a log inside a transaction that somebody else begins and ends.
+
+    Args:
+        tables: The tables of the server; forgotten where a statement may change them.
+        schema: Makes the changes of a schema of SQLite. None where statements that change a schema are refused,
+            with the statement to run.
+        dialect: Says what the log is written in.
+
+    Attributes:
+        passed_over: How many statements without effect on rows were passed over, by their first word.
+    """
+
+    def __init__(
+        self,
+        tables: TableBook,
+        *,
+        schema: SchemaChanges | None = None,
+        dialect: Callable[[], Dialect] = _always_postgresql,
+    ) -> None:
+        self._tables = tables
+        self._schema = schema
+        self._dialect = dialect
+        self.passed_over: Counter[str] = Counter()
+
+    def run(self, connection: Any, number: int, sql: bytes, kind: RecordType) -> None:
+        """Run the SQL of one record.
+
+        Args:
+            connection: The connection.
+            number: The record's number in its transaction, for errors.
+            sql: Its SQL.
+            kind: Its type.
+
+        Raises:
+            StatementRefused: It is refused. The transaction must be rolled back.
+            psycopg.Error: The transaction failed for another reason.
+        """
+        psycopg = driver.load()
+        try:
+            text = sql.decode("utf-8")
+            if statement_kind(sql) in _OF_SAVEPOINTS and kind is RecordType.SQL:
+                # Not inside a savepoint of our own, with which it would end.
+                connection.execute(text)
+            else:
+                self._run(connection, text, kind)
+        except (Refused, NotMade, NotTranslated, UnicodeDecodeError) as error:
+            raise StatementRefused(number, sql, str(error)) from error
+        except psycopg.Error as error:
+            if judge(error, connection) is not Fault.REFUSED:
+                raise
+            raise StatementRefused(number, sql, said(error)) from error
+
+    def _run(self, connection: Any, text: str, kind: RecordType) -> None:
+        connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+        if kind is RecordType.MYSQL:
+            for piece in to_postgresql(text, MYSQL):
+                self._run_piece(connection, piece)
+        elif self._dialect() is Dialect.SQLITE:
+            for piece in split_statements(text):
+                self._run_of_sqlite(connection, piece)
+        else:
+            for piece in split_statements(text) if ";" in text else [text]:
+                if kind is RecordType.TRANSACTION and statement_kind(piece.encode()) in _OF_TRANSACTIONS:
+                    continue
+                self._run_piece(connection, piece)
+        connection.execute(f"RELEASE {_SAVEPOINT}")
+
+    # -- a log of rows ----------------------------------------------------------------------------------------
+
+    def _run_of_sqlite(self, connection: Any, text: str) -> None:
+        if self._schema is None:
+            self._refuse_ddl(text)
+        elif self._schema.apply(connection, text):
+            self._tables.forget()
+            return
+        raise Refused("a row, or a change of the schema, was expected in a log of rows")
+
+    # -- a log of statements ----------------------------------------------------------------------------------
+
+    def _run_piece(self, connection: Any, text: str) -> None:
+        found = meaning_of(text)
+        if found is Meaning.NOTHING:
+            words = significant_tokens(text)[:1]
+            self.passed_over.update([words[0].upper if words else "comment"])
+            return
+        if found is Meaning.SCHEMA:
+            if self._schema is None:
+                self._refuse_ddl(text)
+            self._tables.forget()
+        elif found is Meaning.ROWS:
+            self._refuse_defaults(connection, text)
+        connection.execute(text.encode())
+
+    def _refuse_defaults(self, connection: Any, text: str) -> None:
+        """A column that is given no value gets its default: that must be the same as on the master."""
+        inserted = inserted_into(significant_tokens(text))
+        table = None if inserted is None else self._tables.get(connection, inserted[0])
+        if inserted is None or table is None:
+            return
+        _, named, count = inserted
+        for place, column in enumerate(table.columns.values()):
+            given = column.name in named if named is not None else place < count or not count
+            if given or not (column.default or column.identity):
+                continue
+            if column.identity or find_moment(significant_tokens(column.default or "")) is not None:
+                raise Refused(
+                    f"the column {column.name} of {table.name} has a default that has another value here than it "
+                    f"had on the master ({column.default or 'identity'}), and is given none"
+                )
+
+    def _refuse_ddl(self, text: str) -> None:
+        """DDL is not for a subscriber: say what to run."""
+        words = significant_tokens(text)
+        if not words or words[0].upper not in ("CREATE", "ALTER", "DROP", "TRUNCATE"):
+            return
+        statement = text.strip()
+        if self._dialect() is Dialect.SQLITE:
+            try:
+                statement = "; ".join(to_postgresql(text))
+            except NotTranslated:
+                statement = f"what does the same as {statement}"
+        raise Refused(
+            f"a subscriber's tables are not changed by its master: run {statement} in the server yourself, and "
+            f"skip this record"
+        )

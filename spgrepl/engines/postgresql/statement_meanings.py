@@ -1,0 +1,168 @@
+"""What a statement of an SPG server's log means to a copy: rows, the schema, nothing, or what nobody can tell.
+
+The table is that of docs/protocol.md, section 8. A copy runs nothing that has another value here than it had on
+the master.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from spgrepl.postgresql.names import SCHEMA
+from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
+
+_NOTHING = frozenset(
+    """
+    SET RESET DISCARD PREPARE DEALLOCATE DECLARE CLOSE MOVE FETCH LISTEN UNLISTEN NOTIFY LOCK VACUUM ANALYZE
+    COMMENT GRANT REVOKE CHECKPOINT SHOW EXPLAIN
+    """.split()
+)
+_UNKNOWN = frozenset({"EXECUTE", "DO", "REFRESH", "CALL", "COPY", "IMPORT", "SECURITY", "LOAD"})
+_SCHEMA = frozenset({"CREATE", "ALTER", "DROP"})
+_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MERGE", "WITH", "SELECT", "VALUES"})
+_ROLES = frozenset({"USER", "ROLE", "GROUP"})
+_CODE = frozenset({"FUNCTION", "PROCEDURE", "TRIGGER", "RULE", "AGGREGATE", "EXTENSION", "LANGUAGE", "EVENT"})
+_WHOLE = frozenset({"DATABASE", "TABLESPACE", "SUBSCRIPTION", "PUBLICATION", "SERVER", "FOREIGN", "SYSTEM"})
+
+_MOMENTS = frozenset(
+    """
+    now clock_timestamp statement_timestamp transaction_timestamp timeofday random gen_random_uuid uuid_generate_v1
+    uuid_generate_v4 uuidv4 uuidv7 nextval currval lastval setval txid_current pg_current_xact_id setseed
+    pg_backend_pid inet_client_addr inet_server_addr random_normal
+    """.split()
+)
+_WORDS = frozenset(
+    """
+    CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIMESTAMP LOCALTIME CURRENT_USER SESSION_USER
+    """.split()
+)
+_MOMENT_TEXTS = frozenset({"now", "today", "tomorrow", "yesterday"})
+
+
+class Meaning(enum.Enum):
+    """What a statement does."""
+
+    ROWS = "rows"
+    SCHEMA = "schema"
+    NOTHING = "nothing"
+
+
+class Refused(Exception):
+    """A statement must not be run on a copy; the message says why."""
+
+
+def meaning_of(text: str) -> Meaning:
+    """Say what a statement does.
+
+    Args:
+        text: One statement in PostgreSQL's dialect.
+
+    Raises:
+        Refused: What it does is not known, or is not what it did on the master.
+    """
+    tokens = significant_tokens(text)
+    if not tokens:
+        return Meaning.NOTHING
+    word = tokens[0].upper
+    if word in _NOTHING:
+        return Meaning.NOTHING
+    if any((token.name or "").lower() == SCHEMA for token in tokens):
+        raise Refused(f"the schema {SCHEMA} belongs to spgrepl")
+    if word in _SCHEMA:
+        return _of_schema(tokens)
+    if word in _UNKNOWN:
+        raise Refused(f"what {word} did on the master cannot be told from its text")
+    if word not in _ROWS:
+        raise Refused(f"{word} is not understood in a log")
+    dependent = find_moment(tokens)
+    if dependent is not None:
+        raise Refused(f"{dependent} has another value here than it had on the master")
+    if word in ("INSERT", "UPDATE") and any(token.upper == "DEFAULT" for token in tokens):
+        raise Refused("DEFAULT may have another value here than it had on the master")
+    return Meaning.ROWS
+
+
+def _of_schema(tokens: list[Token]) -> Meaning:
+    words = [token.upper for token in tokens[1:7]]
+    first = next((word for word in words if word not in ("OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED")), "")
+    if first in _ROLES:
+        return Meaning.NOTHING
+    if first in _CODE or first == "CONSTRAINT":
+        raise Refused(f"{tokens[0].upper} {first} makes something that acts by itself, and is not applied")
+    if first in _WHOLE:
+        raise Refused(f"{tokens[0].upper} {first} is not for a copy")
+    return Meaning.SCHEMA
+
+
+def find_moment(tokens: list[Token]) -> str | None:
+    """Look for what has another value at another moment, or on another machine.
+
+    Args:
+        tokens: The tokens of a statement, without blanks and comments.
+
+    Returns:
+        The first of it, as it stands there; None where there is none.
+    """
+    for index, token in enumerate(tokens):
+        follows = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        before = tokens[index - 1].text if index else ""
+        if token.kind is TokenKind.WORD and token.upper in _WORDS and before != ".":
+            return token.text
+        if follows == "(" and before.upper() not in ("INTO", "TABLE") and (token.name or "").lower() in _MOMENTS:
+            return f"{token.text}()"
+        is_moment = token.kind is TokenKind.STRING and token.text[1:-1].strip().lower() in _MOMENT_TEXTS
+        # 'now'::timestamp is the time; else 'now' is a text.
+        if is_moment and (
+            follows.startswith(":") or before.upper() in ("TIMESTAMP", "DATE", "TIME", "TIMESTAMPTZ")
+        ):
+            return token.text
+    return None
+
+
+def inserted_into(tokens: list[Token]) -> tuple[str, frozenset[str] | None, int] | None:
+    """Where an INSERT puts rows.
+
+    Args:
+        tokens: The tokens of a statement, without blanks and comments.
+
+    Returns:
+        The table's name, the columns that it names (None for all), and how many values its first row has (0 where
+        there is no VALUES). None where it is not a plain INSERT.
+    """
+    if len(tokens) < 4 or tokens[0].upper != "INSERT" or tokens[1].upper != "INTO":
+        return None
+    at = 2
+    while at + 2 < len(tokens) and tokens[at + 1].text == ".":
+        at += 2
+    table = _folded(tokens[at])
+    at += 1
+    columns: frozenset[str] | None = None
+    if at < len(tokens) and tokens[at].text == "(":
+        end = _closing(tokens, at)
+        columns = frozenset(_folded(token) for token in tokens[at + 1 : end] if token.text != ",")
+        at = end + 1
+    if at + 1 < len(tokens) and tokens[at].upper == "VALUES" and tokens[at + 1].text == "(":
+        return table, columns, _elements(tokens, at + 1)
+    return table, columns, 0
+
+
+def _folded(token: Token) -> str:
+    name = token.name or token.text
+    return name if token.text.startswith('"') else name.lower()
+
+
+def _closing(tokens: list[Token], at: int) -> int:
+    depth = 0
+    for index in range(at, len(tokens)):
+        depth += (tokens[index].text == "(") - (tokens[index].text == ")")
+        if depth == 0:
+            return index
+    return len(tokens)
+
+
+def _elements(tokens: list[Token], at: int) -> int:
+    depth, found = 0, 1
+    for token in tokens[at : _closing(tokens, at)]:
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        found += token.text == "," and depth == 1
+    return found

@@ -1,0 +1,362 @@
+"""The `postgresql` target: a subscription's rows in a server that speaks PostgreSQL's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import attrs
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from spgrepl.engines.postgresql.log_statements import LogStatements
+from spgrepl.engines.postgresql.log_work import LogWork
+from spgrepl.engines.postgresql.row_writer import RowWriter
+from spgrepl.engines.row_applier import RowCounts
+from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
+from spgrepl.engines.targets import stored_state
+from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy
+from spgrepl.engines.targets.server_state import (
+    begin_subscription,
+    check_shapes,
+    keep_skipped,
+    move_subscription,
+    read_subscription,
+)
+from spgrepl.engines.targets.transaction_words import refuse_transaction_control
+from spgrepl.errors import ConfigurationError, CopyRefused, DatabaseLocked, EngineFailed, StatementRefused
+from spgrepl.interfaces.conflicts import ConflictCounts
+from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
+from spgrepl.log.format.records import RecordType
+from spgrepl.postgresql import own_schema
+from spgrepl.postgresql.address import ServerAddress
+from spgrepl.postgresql.copying.snapshot_copy import CopyProgress, SnapshotCopy
+from spgrepl.postgresql.tables import TableBook
+from spgrepl.postgresql.transactions import Transactor
+from spgrepl.rows.recognise import Recogniser
+from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
+from spgrepl.sqlite.snapshot_histories import histories_in
+
+_NOTHING: Mapping[int, RecordType] = {}
+_NO_COPY = "begin without the rows that are there, with --no-copy-data"
+
+
+@attrs.frozen
+class _Skipped:
+    """A record that is to be kept and passed over."""
+
+    position: int
+    record: bytes
+    sql: bytes
+    reason: str
+
+
+@implementer(IRemoteTarget)
+class PostgresqlTarget:
+    """Applies what a subscription gets to tables of a server.
+
+    What `execute` is given goes out when `commit` is called, all of it in one transaction with the position. A
+    transaction that met another one is done again; after a lost connection `reopen` tells from what is stored
+    whether the last one took effect.
+
+    Args:
+        address: The server.
+        name: The subscription's name.
+        without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
+        fire_triggers: Whether the triggers and foreign keys of this database act when rows arrive.
+        accept_changed_tables: Whether copied tables that were changed since are taken as they are.
+    """
+
+    kind = "postgresql"
+    files: tuple[Path, ...] = ()
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        name: str,
+        without_cold_rows: bool = False,
+        *,
+        fire_triggers: bool = False,
+        accept_changed_tables: bool = False,
+    ) -> None:
+        self._address = address
+        self._name = name
+        self._without_cold_rows = without_cold_rows
+        self._accept = accept_changed_tables
+        self._server = Transactor(address, "subscription", name, fire_triggers)
+        self._tables = TableBook(lambda: self._server.session.features.row_versions)
+        self._recogniser = Recogniser()
+        self._state: SubscriptionState | None = None
+        self._given: list[tuple[Sequence[bytes], Mapping[int, RecordType], bool] | _Skipped] = []
+        self._statements = self._skipped = 0
+        self._rows = RowCounts()
+        self._conflicts = ConflictCounts()
+        self._unknown: tuple[str, ...] = ()
+        self._progress: CopyProgress | None = None
+
+    @property
+    def address(self) -> ServerAddress:
+        """The server."""
+        return self._address
+
+    # -- opening and closing ----------------------------------------------------------------------------------
+
+    def cluster_id(self) -> int:
+        """The id of this server's side, by which a loop is noticed; it is stored in the server.
+
+        Raises:
+            EngineFailed: The server cannot be reached.
+            ConfigurationError: It refuses.
+        """
+        if self._server.session.stopped.is_set():
+            self._server.begin_again()
+        connection = self._server.wait_for_server()
+        with self._server.session.storing():
+            own_schema.ensure(connection)
+            return own_schema.cluster_id(connection)
+
+    def open(self) -> SubscriptionState | None:
+        """See `ITarget`.
+
+        Raises:
+            ConfigurationError: The server refuses, or a follower keeps its copy there.
+            DatabaseLocked: Another process works on this subscription.
+            EngineFailed: The server could not be reached for a minute.
+            TableMismatch: A table that was copied is another one now.
+        """
+        if self._server.session.stopped.is_set():
+            self._server.begin_again()
+        self._server.wait_for_server()
+        return self.reopen()
+
+    def reopen(self) -> SubscriptionState | None:
+        """See `IRemoteTarget`."""
+        connection = self._server.connection()
+        self._tables.forget()
+        with self._server.session.storing():
+            self._state = None
+            if own_schema.is_there(connection):
+                self._state = read_subscription(connection, self._name)
+                if self._state is not None:
+                    self._refuse_other_roles(connection)
+                    check_shapes(connection, self._name, self._address, self._accept)
+        return self._state
+
+    def interrupt(self) -> None:
+        """See `ITarget`."""
+        self._server.session.interrupt()
+
+    def close(self) -> None:
+        """See `ITarget`."""
+        self._given.clear()
+        self._server.close()
+
+    def _refuse_other_roles(self, connection: Any) -> None:
+        found = connection.execute("SELECT name FROM spgrepl.copies").fetchone()
+        if found is not None:
+            raise ConfigurationError(
+                f"{self._address} holds a follower's copy, whose rows are its master's and nobody else's: name "
+                f"another database for the subscription {self._name!r}"
+            )
+
+    # -- beginning --------------------------------------------------------------------------------------------
+
+    def start(self, state: SubscriptionState) -> None:
+        """See `ITarget`."""
+        self._prepare_schema()
+        self._server.transact(lambda connection: self._begin_with(connection, state))
+        self._state = state
+
+    def _prepare_schema(self) -> None:
+        connection = self._server.connection()
+        with self._server.session.storing():
+            own_schema.ensure(connection)
+
+    def _begin_with(self, connection: Any, state: SubscriptionState) -> None:
+        self._refuse_other_roles(connection)
+        begin_subscription(connection, self._name, state)
+        self._server.renew(connection)
+
+    def check_snapshot_head(self, head: bytes) -> None:
+        """See `ITarget`."""
+        check_head(head, _NO_COPY, spg=True)
+
+    def copy_snapshot(
+        self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+    ) -> SubscriptionState:
+        """See `ITarget`. The snapshot's file stays as it is; `snapshot_copy` says what is copied."""
+        stored_state.check_position(position)
+        if not convert_if_spg(path, _NO_COPY, segments):
+            inspect_snapshot(path, _NO_COPY)
+        known = histories_in(path, position)
+        state = SubscriptionState(tuple(publications), position, position, histories=known)
+        plan = plan_copy(path, publications)
+        self._judge_cold_rows(plan)
+        self._prepare_schema()
+
+        def copy(connection: Any) -> SnapshotCopy:
+            replaceable = (
+                own_schema.copied_shapes(connection, self._name) if self._is_empty_start(connection) else {}
+            )
+            copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
+            copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), _NO_COPY)
+            own_schema.note_copied(connection, self._name, copying.shapes())
+            self._begin_with(connection, state)
+            return copying
+
+        self._tables.forget()
+        try:
+            copied = self._server.transact(copy)
+        finally:
+            self._tables.forget()
+        self._state = state
+        self._report(plan, copied)
+        return state
+
+    def _noted(self, progress: CopyProgress) -> None:
+        self._progress = progress
+
+    def _is_empty_start(self, connection: Any) -> bool:
+        """Whether a copy of an empty log is to be made again: only then its rows may be replaced."""
+        known = read_subscription(connection, self._name)
+        return known is not None and known.position == 0
+
+    def _judge_cold_rows(self, plan: CopyPlan) -> None:
+        """Look whether rows of published tables are in cold segments that did not come.
+
+        Raises:
+            CopyRefused: There are some, and this subscription was not told to do without them.
+        """
+        cold = cold_tables(plan.path)
+        lacking = [name for table in plan.tables if (name := table.shape.name) in cold]
+        if not lacking:
+            return
+        named = ", ".join(f"{cold[name]:,} of {name}" for name in lacking)
+        said = f"rows of published tables are in cold segments that the master did not send: {named}"
+        if not self._without_cold_rows:
+            raise CopyRefused(
+                f"{said}. Bring the segments to the master, do without these rows (--without-cold-rows), or "
+                f"{_NO_COPY}"
+            )
+        self._log.warn("{said}; going on without them", said=said)
+
+    def _report(self, plan: CopyPlan, copied: SnapshotCopy) -> None:
+        self._unknown = plan.unknown
+        for name in plan.unknown:
+            self._log.warn("the master's snapshot knows no publication {name}: it adds nothing", name=name)
+        for name in plan.missing:
+            self._log.warn("the published table {name} is not in the master's snapshot", name=name)
+        triggers = copied_triggers(plan)
+        if triggers:
+            self._log.warn("triggers are not copied: {triggers}", triggers=", ".join(triggers))
+        for note in copied.notes:
+            self._log.warn("{note}", note=note)
+        self._log.info(
+            "{count} tables, {rows} rows were copied to {server}",
+            count=len(plan.tables),
+            rows=copied.progress.rows,
+            server=self._address.shown,
+        )
+
+    # -- transactions -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """See `ITarget`."""
+        self._given = []
+
+    def execute(
+        self, statements: Sequence[bytes], types: Mapping[int, RecordType] = _NOTHING, rows: bool = False
+    ) -> None:
+        """See `ITarget`. It goes out when `commit` is called, which raises what this one may raise."""
+        refuse_transaction_control(statements)
+        self._given.append((statements, types, rows))
+
+    def keep_skipped(self, position: int, record: bytes, sql: bytes, reason: str) -> None:
+        """See `ITarget`. It is kept in the table ``spgrepl.skipped``."""
+        self._given.append(_Skipped(position, record, sql, reason))
+
+    def commit(self, state: SubscriptionState) -> None:
+        """See `ITarget`.
+
+        Raises:
+            StatementRefused: A record failed; its index counts over all that was given since `begin`.
+            TableMismatch: A table that was copied is another one now.
+            DatabaseLocked: The subscription's row is not where this object left it: somebody else moves it too.
+        """
+        stored_state.check_position(state.position)
+        try:
+            work = self._server.transact(lambda connection: self._commit(connection, state))
+        except StatementRefused as refused:
+            self._conflicts.note(refused)
+            raise
+        given, self._given = self._given, []
+        self._state = state
+        statements = sum(len(one[0]) for one in given if isinstance(one, tuple))
+        skipped = sum(isinstance(one, _Skipped) for one in given)
+        if given:
+            self._conflicts.went_on()
+        self._rows.merge(work.counts)
+        self._statements += statements
+        self._skipped += skipped
+
+    def _commit(self, connection: Any, state: SubscriptionState) -> LogWork:
+        work = LogWork(
+            connection,
+            self._recogniser,
+            RowWriter(
+                self._tables,
+                keeps_order=self._server.rows_act,
+                clears=False,
+            ),
+            LogStatements(self._tables),
+        )
+        for one in self._given:
+            if isinstance(one, _Skipped):
+                work.flush()
+                keep_skipped(
+                    connection, self._name, one.position, crc32(one.record), one.record, one.sql, one.reason
+                )
+            else:
+                work.add(*one)
+        work.flush()
+        if not self._tables.unchanged(connection):
+            # What was looked up before no longer holds: look again, and do it all again.
+            self._tables.forget()
+            check_shapes(connection, self._name, self._address, self._accept)
+            raise EngineFailed(f"tables in {self._address} were changed while rows were written: once more")
+        known = self._state
+        if known is None or not move_subscription(connection, self._name, known, state):
+            raise DatabaseLocked(
+                f"the subscription {self._name!r} in {self._address} is not at the position where it was left: it "
+                f"was dropped, or another process works on it; let one process do that"
+            )
+        self._server.renew(connection)
+        self._server.mark_commit(connection, state.position)
+        return work
+
+    def rollback(self) -> None:
+        """See `ITarget`."""
+        self._given = []
+        self._server.session.rollback()
+
+    def statistics(self) -> Mapping[str, object]:
+        """See `ITarget`: all since start; ``rows`` are by table, ``conflicts`` by kind."""
+        features = self._server.session.known_features
+        return {
+            "statements": self._statements,
+            "skipped": self._skipped,
+            "rows": self._rows.as_values(),
+            "conflicts": self._conflicts.as_values(),
+            "unknown_at_copy": list(self._unknown),
+            "copied": self._progress and self._progress.as_values(),
+            "server": {
+                "address": self._address.shown,
+                **(features.as_values() if features is not None else {}),
+                "retried": self._server.retried,
+                "reconnected": self._server.reconnected,
+            },
+        }

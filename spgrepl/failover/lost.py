@@ -1,0 +1,78 @@
+"""The list of what one side of a failover had, and the other did not get."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+
+from spgrepl.disk.files import create_private, sync_folder
+from spgrepl.log.reader import iterate_records
+from spgrepl.pairs.turns import TURN_HEAD
+
+
+@attrs.frozen
+class Lost:
+    """What was not shared.
+
+    Attributes:
+        position: Where it begins, as the log counts.
+        length: How many bytes of the log it is.
+        statements: How many statements are listed: rows, BEGIN, COMMIT, all that a record held.
+        path: The file that lists them.
+    """
+
+    position: int
+    length: int
+    statements: int
+    path: Path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.statements} statements, {self.length} bytes after position {self.position}, were not shared: "
+            f"they are listed in {self.path}"
+        )
+
+
+def list_lost(wal: Path, start: int, stop: int, path: Path, max_record: int) -> Lost:
+    """Write the SQL of a part of a log into a new file, each record with its position and CRC. Blocking.
+
+    Args:
+        wal: The log.
+        start: Where the part begins: a record's first byte.
+        stop: Where it ends.
+        path: The file; it does not exist.
+        max_record: The most bytes of SQL or payload that a record may have.
+
+    Raises:
+        RecordError: A record is broken.
+        OSError: The disk refuses.
+    """
+    statements = 0
+    with open(create_private(path), "wb") as file:
+        file.write(b"-- What stands in %s after position %d.\n" % (os.fsencode(wal.name), start))
+        for batch in iterate_records(wal, start, max_record, end=stop):
+            for record in batch:
+                statements += _write(file, record.position, record.crc, record.sql)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return Lost(start, stop - start, statements, path)
+
+
+def _write(file: BinaryIO, position: int, crc: int, sql: bytes | None) -> int:
+    if sql is None or sql.startswith(TURN_HEAD):
+        return 0
+    file.write(b"-- position %d, CRC %08x\n%s;\n" % (position, crc, sql))
+    return 1
+
+
+def free_name(wal: Path, word: str, number: int) -> Path:
+    """A name beside a log that nothing has."""
+    path, more = wal.with_name(f"{wal.name}.{word}-{number}"), 0
+    while os.path.lexists(path):
+        more += 1
+        path = wal.with_name(f"{wal.name}.{word}-{number}.{more}")
+    return path

@@ -1,1 +1,0 @@
-"""Receiving all of a master's log, and keeping an exact copy."""

@@ -1,0 +1,12 @@
+"""Tables of a snapshot, put into a server: their definitions in its words, their rows by COPY.
+
+What comes in: a SQLite database that nobody changes, and a transaction that is open. What goes out: tables with
+their rows, keys and indexes, and notes of what could not be made.
+
+- `source_tables` reads what SQLite's tables declare, and what is in them, `source_schema` keeps a whole schema.
+- `type_map` chooses types, `spg_types` knows those of SPG; `table_ddl` writes statements, `translation` puts
+  expressions into PostgreSQL's words.
+- `copy_lines` writes the lines of COPY, `snapshot_copy` runs it all.
+
+Imports: `errors`, `postgresql`, `rows`, `sqlite`, `text`.
+"""

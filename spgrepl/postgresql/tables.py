@@ -1,0 +1,173 @@
+"""The tables that are in a server: their columns, keys and types, looked up once and again where they change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from spgrepl.postgresql.column_types import ColumnType
+from spgrepl.postgresql.names import SCHEMA, quoted
+
+_COLUMNS = """
+SELECT c.oid::bigint, a.attname, format_type(a.atttypid, a.atttypmod),
+       CASE WHEN t.typtype = 'd' THEN b.typname ELSE t.typname END,
+       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
+       COALESCE(b.typcategory, t.typcategory) = 'A', a.attgenerated <> '', a.attnotnull, a.attidentity,
+       pg_get_expr(d.adbin, d.adrelid), c.relkind::text, format_type(a.atttypid, NULL)
+  FROM pg_class c
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_type b ON b.oid = t.typbasetype AND t.typtype = 'd'
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE c.oid = to_regclass(%s)
+ ORDER BY a.attnum
+"""
+_KEY = """
+SELECT a.attname
+  FROM pg_constraint k
+  CROSS JOIN LATERAL unnest(k.conkey) WITH ORDINALITY AS u(attnum, place)
+  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
+ WHERE k.conrelid = to_regclass(%s) AND k.contype = 'p'
+ ORDER BY u.place
+"""
+_LOOSE = f"SELECT columns FROM {SCHEMA}.columns WHERE table_name = %s"
+_MARKS = """
+SELECT a.attrelid::bigint, string_agg(a.attnum::text || ':' || a.xmin::text, ',' ORDER BY a.attnum)
+  FROM pg_attribute a WHERE a.attrelid = ANY(%s::bigint[]::oid[]) AND a.attnum > 0 GROUP BY 1
+"""
+
+TABLE_KINDS = frozenset("rp")
+"""Ordinary and partitioned tables: what rows can be put into."""
+
+
+@attrs.frozen
+class TableColumn:
+    """A column of a table in the server.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        generated: Whether its value is computed: rows give it none.
+        not_null: Whether it takes no NULL.
+        identity: ``a`` or ``d`` for an identity column.
+        default: The text of its default; None without one.
+    """
+
+    name: str
+    type: ColumnType
+    generated: bool = False
+    not_null: bool = False
+    identity: str = ""
+    default: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type.sql}{' NOT NULL' if self.not_null else ''}"
+
+
+@attrs.frozen
+class Table:
+    """A table in the server.
+
+    Attributes:
+        oid: Its number.
+        name: Its name.
+        columns: Its columns by name, in order.
+        key: The columns of its primary key.
+        kind: ``r``, or another letter of ``pg_class.relkind``.
+    """
+
+    oid: int
+    name: str
+    columns: Mapping[str, TableColumn]
+    key: tuple[str, ...]
+    kind: str = "r"
+
+    def as_values(self) -> dict[str, Any]:
+        """What is compared to see that a table was changed, for JSON."""
+        return {
+            "columns": [[one.name, one.type.sql, one.not_null, one.generated] for one in self.columns.values()],
+            "key": list(self.key),
+        }
+
+
+def read_table(connection: Any, name: str, with_own: bool = True) -> Table | None:
+    """Look at a table; None where there is none of that name.
+
+    Args:
+        connection: A connection of psycopg.
+        name: Its name, without a schema: it is looked for as the server's ``search_path`` says.
+        with_own: Whether what spgrepl has noted of its columns is read; its schema has to be there.
+    """
+    given = quoted(name)
+    rows = connection.execute(_COLUMNS, (given,)).fetchall()
+    if not rows:
+        return None
+    loose: set[str] = set()
+    if with_own:
+        noted = connection.execute(_LOOSE, (name,)).fetchone()
+        loose = set() if noted is None else {one for one, kind in json.loads(noted[0]).items() if kind == "loose"}
+    key = tuple(row[0] for row in connection.execute(_KEY, (given,)))
+    columns = {
+        row[1]: TableColumn(
+            row[1],
+            ColumnType(row[2], row[3], row[4], row[11], bool(row[5]), row[1] in loose),
+            bool(row[6]),
+            bool(row[7]),
+            str(row[8] or "").strip(),
+            row[9],
+        )
+        for row in rows
+    }
+    return Table(int(rows[0][0]), name, columns, key, str(rows[0][10]))
+
+
+def read_marks(connection: Any, oids: Iterable[int]) -> dict[int, str]:
+    """What changes whenever a table's columns do, by the table's number.
+
+    Args:
+        connection: A connection of psycopg.
+        oids: The tables; none is locked.
+    """
+    found = connection.execute(_MARKS, (list(oids),))
+    return {int(oid): str(mark) for oid, mark in found.fetchall()}
+
+
+class TableBook:
+    """The tables that were looked up, until something may have changed.
+
+    Args:
+        has_versions: Says whether the server tells that a row of its catalogue was changed.
+    """
+
+    def __init__(self, has_versions: Callable[[], bool] = lambda: True) -> None:
+        self._has_versions = has_versions
+        self._tables: dict[str, Table] = {}
+        self._marks: dict[int, str] = {}
+
+    def get(self, connection: Any, name: str) -> Table | None:
+        """A table; looked up where it is not known. None where there is none."""
+        table = self._tables.get(name)
+        if table is None:
+            table = read_table(connection, name)
+            if table is None:
+                return None
+            if self._has_versions():
+                self._marks.update(read_marks(connection, [table.oid]))
+                # Once more: what was changed in between is not missed.
+                table = read_table(connection, name) or table
+            self._tables[name] = table
+        return table
+
+    def forget(self) -> None:
+        """Look everything up again."""
+        self._tables.clear()
+        self._marks.clear()
+
+    def unchanged(self, connection: Any) -> bool:
+        """Whether all tables are as they were when they were looked up; what is not known is."""
+        if not self._marks:
+            return True
+        return read_marks(connection, self._marks) == self._marks

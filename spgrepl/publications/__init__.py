@@ -1,1 +1,0 @@
-"""Publications: which records belong to whom."""

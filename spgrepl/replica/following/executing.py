@@ -1,0 +1,183 @@
+"""Running what a batch of the log asks for in an engine's open transaction. Blocking, in the engine's thread."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from twisted.logger import Logger
+
+from spgrepl.errors import ReplayStopped, SpgReplError, StatementRefused
+from spgrepl.errors.shown import shown_bytes
+from spgrepl.interfaces.engine import IClocked, IEngine, IOwnRows
+from spgrepl.log.format.parser import RecordBatch
+from spgrepl.log.transactions.held import held_work
+from spgrepl.log.transactions.work import Control, Settled, Work
+from spgrepl.text.log_words import sql_for_log
+
+_log = Logger()
+
+OWN_ROWS_WITHIN = 1024 * 1024
+"""In so many bytes of the log after a snapshot there may be records that it holds already."""
+
+ReadLog = Callable[[int, int, int], Iterator[RecordBatch]]
+"""Reads from the local log, which begins at a position of the master's, what stands between two others."""
+
+
+class Refused(Exception):
+    """A record cannot be applied.
+
+    Attributes:
+        index: The index in the batch at hand of the record, or of the one that made it take effect.
+        error: What is told of it.
+    """
+
+    def __init__(self, index: int, error: SpgReplError) -> None:
+        super().__init__(str(error))
+        self.index = index
+        self.error = error
+
+    @classmethod
+    def record(cls, batch: RecordBatch, index: int, reason: str) -> Refused:
+        """The engine refuses a record of a batch, for a reason."""
+        record = batch.record(index)
+        text = (record.sql or b"").decode("utf-8", "replace")
+        return cls(index, ReplayStopped(record.position, record.crc, text, reason))
+
+
+class Execution:
+    """Runs work.
+
+    Args:
+        engine: Where.
+        read_log: Reads again what transactions hold that have ended.
+        skip: Where a record starts that is to be passed over, and its CRC-32.
+
+    Attributes:
+        base: The position of the snapshot that the copy began with.
+        master_time: The master's clock at its last STATUS, in microseconds since the epoch; None before the first.
+    """
+
+    def __init__(self, engine: IEngine, read_log: ReadLog, skip: tuple[int, int] | None = None) -> None:
+        self._engine = engine
+        self._read_log = read_log
+        self._skip = skip
+        self._own_rows = engine if IOwnRows.providedBy(engine) else None
+        self.base = 0
+        self._clocked: IClocked | None = IClocked(engine, None)
+        self.master_time: int | None = None
+
+    def take_met(self) -> int:
+        """How many statements the snapshot held already, since this was asked for the last time."""
+        return 0 if self._own_rows is None else int(self._own_rows.take_met())
+
+    def leave_out(self, position: int, crc: int) -> None:
+        """Pass over the record that starts at a position when it comes, once."""
+        self._skip = (position, crc)
+
+    def skipped(self, batch: RecordBatch) -> int | None:
+        """The index of the record of a batch that is to be passed over; None where it has none."""
+        return None if self._skip is None else index_to_skip(batch, *self._skip)
+
+    def run(self, batch: RecordBatch, work: Work) -> None:
+        """Run some work.
+
+        Args:
+            batch: The records that it comes from.
+            work: The work.
+
+        Raises:
+            Refused: The engine refuses a record.
+            EngineFailed: The disk refuses.
+        """
+        if self._own_rows is not None:
+            self._own_rows.expect_own_rows(batch.position - self.base < OWN_ROWS_WITHIN)
+        done = 0
+        events: list[Control | Settled] = [*work.controls, *work.settled]
+        for event in sorted(events, key=lambda one: (one.before, one.record)):
+            self._execute(batch, work, done, event.before)
+            done = event.before
+            if isinstance(event, Settled):
+                self.settle(event, batch.start_of(event.record + 1))
+            else:
+                self._control(batch, event)
+        self._execute(batch, work, done, len(work.statements))
+
+    def settle(self, settled: Settled, end: int) -> None:
+        """Run the statements of transactions that have ended.
+
+        Args:
+            settled: The transactions.
+            end: The position behind the record that ended the last of them.
+
+        Raises:
+            Refused: As `run`.
+            EngineFailed: As `run`.
+        """
+        for batch in self._read_log(self.base, settled.group.opened_by, end):
+            work = held_work(batch, settled.group.begin, settled.revoked, self.skipped(batch))
+            try:
+                self.run(batch, work)
+            except Refused as refused:
+                raise Refused(settled.record, refused.error) from refused
+
+    def _control(self, batch: RecordBatch, control: Control) -> None:
+        try:
+            self._engine.control(control.sql)
+        except StatementRefused as refused:
+            raise Refused.record(batch, control.record, refused.reason) from refused
+
+    def _execute(self, batch: RecordBatch, work: Work, start: int, stop: int) -> None:
+        statements, types = work.statements, work.types
+        if start or stop < len(statements):
+            statements = statements[start:stop]
+            types = {index - start: kind for index, kind in types.items() if start <= index < stop}
+        if not statements:
+            return
+        if self._clocked is not None:
+            self._clocked.tell_clock(lambda index: self._time_of(batch, work.origin(start + index)))
+        try:
+            self._engine.execute(statements, types)
+        except StatementRefused as refused:
+            raise Refused.record(batch, work.origin(start + refused.index), refused.reason) from refused
+
+    def _time_of(self, batch: RecordBatch, index: int) -> int | None:
+        """What time it was at the master at a record: its own word, or the master's last one."""
+        stated = batch.record(index).commit_time
+        return self.master_time if stated is None else stated
+
+
+def index_to_skip(batch: RecordBatch, position: int, crc: int) -> int | None:
+    """Find the record that is to be passed over, and log what is done about it.
+
+    Args:
+        batch: Records of the log.
+        position: Where the record starts in the master's log.
+        crc: The CRC-32 that it must have, so that no other record is meant.
+
+    Returns:
+        The record's index, or None where the batch does not hold exactly this record.
+    """
+    if not batch.position <= position < batch.end:
+        return None
+    starts = [0, *batch.ends]
+    index = bisect_left(starts, position - batch.position)
+    if starts[index] != position - batch.position:
+        _log.error("--skip-at {position}: no record starts there; nothing is passed over", position=position)
+        return None
+    record = batch.record(index)
+    if record.crc != crc:
+        _log.error(
+            "--skip-at {position}: the record there has CRC {found:08x}, not {wanted:08x}; it is not passed over",
+            position=position,
+            found=record.crc,
+            wanted=crc,
+        )
+        return None
+    _log.warn(
+        "passing over the record at position {position}, CRC {crc:08x}, as ordered: {sql}",
+        position=record.position,
+        crc=record.crc,
+        sql=sql_for_log(shown_bytes(record.sql or b"")),
+    )
+    return index

@@ -1,0 +1,397 @@
+"""The initial copy's way in: a follower's connection that ends when the snapshot is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, singledispatchmethod
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from spgrepl.base.failures import named_error
+from spgrepl.base.observers import OneShot
+from spgrepl.base.worker import EngineWorker
+from spgrepl.disk.limits import DEFAULT_LIMITS
+from spgrepl.engines.spg_snapshot import is_spg, segments_beside, segments_needed
+from spgrepl.engines.targets.counting_target import CountingTarget
+from spgrepl.errors import CopyRefused, PeerError, SnapshotError, SpgReplError, StartLost
+from spgrepl.interfaces.engine import ReplayState
+from spgrepl.interfaces.target import ITarget, SubscriptionState
+from spgrepl.replica.connection import Event
+from spgrepl.replica.following.connection import FollowerConnection
+from spgrepl.replica.link import ILinkOwner, MasterLink
+from spgrepl.replica.snapshot_receiver import IncomingSnapshot
+from spgrepl.replica.subscribing.applier import Applier
+from spgrepl.replica.subscribing.copied_segments import CopiedSegments
+from spgrepl.replica.subscribing.settings import Subscription, not_given
+from spgrepl.wire.frames import ChunkBytes, Status
+from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart, StreamVersion
+from spgrepl.wire.segment_chunks import ChunkHeader
+
+
+@implementer(ILinkOwner)
+class CopyLink:
+    """Receives one snapshot, lets go of the master, and has the snapshot's rows put into the target.
+
+    It is the owner of a link (see `spgrepl.replica.link.ILinkOwner`). How long the rows take is no business of the
+    master's, which would not wait for a reader that takes nothing: the connection is closed as soon as the
+    snapshot is here.
+
+    The snapshot of an SPG server may have rows in cold segments, which follow it: then the connection lasts until
+    these are here.
+
+    Args:
+        reactor: For deadlines.
+        worker: The target's thread.
+        applier: Puts the rows in place.
+        target: Judges the snapshot's first bytes.
+        path: In its folder the snapshot is gathered, in a file without a name; beside it, in a folder, the
+            segments that rows of an SPG server's are in.
+        closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
+            told to close it, else with the reason.
+        copied: Called with the state when the rows are in place.
+        failed: Called with the reason when they could not be put in place.
+
+    Attributes:
+        limits: What is taken from the master.
+    """
+
+    _log = Logger()
+    limits = DEFAULT_LIMITS
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        worker: EngineWorker,
+        applier: Applier,
+        target: ITarget,
+        path: Path,
+        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
+        copied: Callable[[SubscriptionState], None],
+        failed: Callable[[SpgReplError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._worker = worker
+        self._applier = applier
+        self._target = target
+        self._path = path
+        self._closed = closed
+        self._copied = copied
+        self._failed = failed
+        self._incoming: IncomingSnapshot | None = None
+        self._segments: CopiedSegments | None = None
+        self._with_segments = False
+        self._taking = False
+        self._arrived = False
+        self._link: MasterLink[FollowerConnection] | None = None
+        self._done: OneShot[None] = OneShot()
+
+    def attach(self, link: MasterLink[FollowerConnection]) -> MasterLink[FollowerConnection]:
+        """Take the connection whose owner this is."""
+        self._link = link
+        return link
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """Bytes received and expected while the snapshot comes, for the status."""
+        incoming = self._incoming
+        return None if incoming is None else {"received": incoming.received, "length": incoming.length}
+
+    @property
+    def copying(self) -> bool:
+        """Whether the snapshot is here, and its rows are being put in place."""
+        return self._arrived and not self._done.fired
+
+    def when_ended(self) -> Deferred[None]:
+        """Wait until nothing more will be done.
+
+        Returns:
+            A Deferred that fires when the rows are in place or the connection has ended without a snapshot, or
+            fails with the `SpgReplError` for which the rows of a snapshot that came could not be put in place.
+        """
+        return self._done.wait()
+
+    # -- the connection's calls -------------------------------------------------------------------------------
+
+    def prepare(self) -> Deferred[ReplayState | None]:
+        """See `ILinkOwner`: a snapshot is needed."""
+        return succeed(None)
+
+    @singledispatchmethod
+    def happened(self, event: Event) -> Deferred[None] | None:
+        """See `ILinkOwner`. What is not taken below makes no difference to a copy."""
+        return None
+
+    @happened.register
+    def _snapshot_started(self, event: SnapshotStart) -> None:
+        length = event.length
+        self._log.info("the master sends a snapshot of {length} bytes for the initial copy", length=length)
+        incoming = self._incoming = IncomingSnapshot(
+            self._worker, self._path, length, self._check_head, unnamed=True, limits=self.limits
+        )
+        incoming.written = self._read_on
+
+    def _read_on(self) -> None:
+        if self._link is not None and self._incoming is not None:
+            self._link.gate.look(self._incoming)
+
+    def _check_head(self, head: bytes) -> None:
+        # A target that only counts copies no rows.
+        self._with_segments = is_spg(head) and self._target.kind != CountingTarget.kind
+        try:
+            self._target.check_snapshot_head(head)
+        except SnapshotError as error:
+            # A master of another kind sends nothing else the next time.
+            raise CopyRefused(str(error)) from error
+
+    @happened.register
+    def _snapshot_data(self, event: SnapshotData) -> None:
+        incoming, link = self._incoming, self._link
+        assert incoming is not None
+        incoming.add(event.data)
+        if link is None:
+            return
+        if incoming.failure is not None:
+            incoming.finish().addErrback(lambda failure: link.drop(_named(failure.value)))
+        else:
+            link.gate.look(incoming)
+
+    @happened.register
+    def _snapshot_ended(self, event: SnapshotEnd) -> Deferred[None]:
+        """What the connection would bring after the snapshot is not wanted."""
+        position = event.position
+        incoming, self._incoming = self._incoming, None
+        assert incoming is not None
+        if not incoming.length:
+            incoming.discard()
+            return fail(SnapshotError("the master sent an empty snapshot: it has no rows to begin with"))
+        if self._with_segments:
+            ready: Deferred[None] = Deferred()
+            self._taking = True
+            self._take(incoming, position, ready).addBoth(self._taken, incoming)
+            return ready
+        self._let_go()
+        copied = incoming.finish().addCallback(
+            lambda _: self._worker.call(self._applier.copy, incoming.path, position)
+        )
+        copied.addBoth(self._clean, incoming)
+        copied.addCallbacks(self._in_place, self._not_in_place)
+        return succeed(None)
+
+    def _let_go(self) -> None:
+        """All that is wanted of the master is here."""
+        self._arrived = True
+        if self._link is not None:
+            self._link.drop()
+
+    @inlineCallbacks
+    def _take(self, incoming: IncomingSnapshot, position: int, ready: Deferred[None]) -> Any:
+        """Take the snapshot of an SPG server, with the segments that rows of it are in.
+
+        Args:
+            incoming: The snapshot, all of which has come.
+            position: Where it stands.
+            ready: Is fired when the connection may go on.
+
+        Returns:
+            A Deferred of the state when the rows are in place; of None where the connection ended before.
+        """
+        yield incoming.finish()
+        needed = yield self._worker.call(segments_needed, incoming.path)
+        link = self._link
+        if needed and link is not None:
+            self._log.info("rows of the snapshot are in {count} cold segments, which follow", count=len(needed))
+            segments = self._segments = CopiedSegments(self._reactor, self._worker, self._path, link, needed)
+            yield segments.start()
+            ready.callback(None)
+            yield segments.when_complete()
+            yield segments.stop()
+        if self._link is None:
+            return None
+        self._let_go()
+        state = yield self._worker.call(self._applier.copy, incoming.path, position, segments_beside(self._path))
+        return state
+
+    @inlineCallbacks
+    def _taken(self, result: object, incoming: IncomingSnapshot) -> Any:
+        self._taking = False
+        if self._segments is not None:
+            yield self._segments.stop()
+            yield self._segments.clear()
+        yield incoming.discard()
+        if isinstance(result, Failure):
+            self._let_go()
+            self._not_in_place(result)
+        elif result is None:
+            self._done.fire(None)
+        else:
+            self._in_place(result)
+
+    def _clean(self, result: object, incoming: IncomingSnapshot) -> object:
+        incoming.discard()
+        return result
+
+    def _in_place(self, state: object) -> None:
+        assert isinstance(state, SubscriptionState)
+        self._copied(state)
+        self._done.fire(None)
+
+    def _not_in_place(self, failure: Failure) -> None:
+        error = named_error(failure, self._log)
+        self._failed(error)
+        self._done.fire(Failure(error))
+
+    @happened.register
+    def _chunk_started(self, event: ChunkHeader) -> None:
+        if self._segments is not None:
+            self._segments.chunk_started(event)
+
+    @happened.register
+    def _chunk_came(self, event: ChunkBytes) -> None:
+        if self._segments is not None:
+            self._segments.chunk_data(event.data)
+
+    @happened.register
+    def _master_status(self, _: Status) -> None:
+        if self._segments is not None:
+            self._segments.look()
+
+    def link_closed(self, link: MasterLink[FollowerConnection], reason: SpgReplError | None) -> None:
+        """See `ILinkOwner`."""
+        self._link = None
+        if self._incoming is not None:
+            self._incoming.discard()
+            self._incoming = None
+        if self._taking:
+            # What is being done with what came ends first.
+            if self._segments is not None:
+                self._segments.give_up()
+        elif not self._arrived:
+            self._done.fire(None)
+        self._closed(link, reason if link.connection.heard else not_given(reason))
+
+
+class InitialCopies:
+    """The initial copy of a subscription: ordered, then made over a connection of its own, as often as it takes.
+
+    Args:
+        reactor: For deadlines of the connection.
+        worker: The target's thread.
+        applier: Puts the rows in place.
+        target: Judges a snapshot's first bytes.
+        path: Where a snapshot is gathered; None where nothing is ever copied.
+        wanted: What is subscribed to.
+        closed: See `CopyLink`.
+        copied: See `CopyLink`.
+        failed: See `CopyLink`.
+
+    Attributes:
+        due: Whether the next connection is to be one for the rows.
+        end: The master's end when the copy was ordered.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        worker: EngineWorker,
+        applier: Applier,
+        target: ITarget,
+        path: Path | None,
+        wanted: Subscription,
+        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
+        copied: Callable[[SubscriptionState], None],
+        failed: Callable[[SpgReplError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._make = partial(
+            CopyLink, reactor, worker, applier, target, closed=closed, copied=copied, failed=self._not_in_place
+        )
+        self._path = path
+        self._wanted = wanted
+        self._last: CopyLink | None = None
+        self._failed = failed
+        self._damage: str | None = None
+        self.due = False
+        self.end = 0
+
+    def order(self, end: int) -> None:
+        """Let the next connection be one for the rows; the master's log ends at `end`."""
+        self.due = True
+        self.end = end
+
+    def build_link(self) -> MasterLink[FollowerConnection]:
+        """The connection for the rows."""
+        assert self._path is not None
+        self.due = False
+        self._last = self._make(path=self._path)
+        self._last.limits = self._wanted.limits
+        connection = FollowerConnection(StreamVersion.V2, max_frame=self._wanted.max_frame)
+        link = MasterLink(self._reactor, self._last, connection)
+        return self._last.attach(link)
+
+    def _not_in_place(self, error: SpgReplError) -> None:
+        """A snapshot may have been damaged on its way, once."""
+        if isinstance(error, SnapshotError) and not isinstance(error, CopyRefused):
+            if str(error) == self._damage:
+                error = CopyRefused(f"{error}; a second snapshot was the same: check the master's database")
+            self._damage = str(error)
+        self._failed(error)
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """Bytes received and expected while a snapshot comes, for the status."""
+        return None if self._last is None else self._last.progress
+
+    @property
+    def copying(self) -> bool:
+        """Whether a snapshot is here, and its rows are being put in place."""
+        return self._last is not None and self._last.copying
+
+    def when_done(self) -> Deferred[None]:
+        """Wait until nothing is being copied; see `CopyLink.when_ended`. A failure is told once."""
+        last = self._last
+        return succeed(None) if last is None else last.when_ended().addBoth(self._forget)
+
+    def _forget(self, result: Any) -> Any:
+        self._last = None
+        return result
+
+
+@implementer(IStreamClientEndpoint)
+class EndpointBehindCopy:
+    """An endpoint that connects once nothing is being copied.
+
+    Args:
+        endpoint: Who connects.
+        ready: Fires when that is so; where it fails, so does connecting.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, ready: Callable[[], Deferred[None]]) -> None:
+        self._endpoint = endpoint
+        self._ready = ready
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+        """Connect; see `IStreamClientEndpoint`."""
+        return self._ready().addCallback(lambda _: self._endpoint.connect(protocolFactory))
+
+
+def start_lost(end: int, advice: str) -> StartLost:
+    """The error that a subscription stands at position 0, where it cannot go on.
+
+    Args:
+        end: Where the master's log ends.
+        advice: What to do.
+    """
+    return StartLost(
+        f"this subscription stands at position 0, and the master's log has grown to {end}: position 0 cannot "
+        f"be asked for, because 0 means the master's end; {advice}"
+    )
+
+
+def _named(error: BaseException | None) -> SpgReplError:
+    return error if isinstance(error, SpgReplError) else PeerError(f"the snapshot cannot be stored: {error}")

@@ -1,0 +1,114 @@
+"""What may be chosen about a log: a record to pass over, and transactions that an SPG server's log cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from twisted.python import usage
+
+from spgrepl.errors import UsageError
+from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
+from spgrepl.replica.following.progress import SkipRequest
+from spgrepl.replica.following.states import OnDivergence
+from spgrepl.server.plain_usage import PlainUsage
+from spgrepl.spgsql.replay import Nondeterministic
+from spgrepl.text.options import parse_crc, parse_open_transactions, parse_position
+
+OPEN_TRANSACTIONS = [
+    "open-transactions",
+    None,
+    "wait",
+    "When a transaction of an SPG server does not end: wait; or drop-after SECONDS, as if it were rolled back.",
+]
+
+AMBIGUOUS = "When transactions of an SPG server overlap and end in different ways:"
+
+WAL_LEVEL = [
+    "wal-level",
+    None,
+    None,
+    "replica: serve followers only; logical: serve subscribers too [default: what SET left, or replica].",
+]
+FILES = [
+    ["db", "d", None, "The database."],
+    ["wal", "w", None, "Its log [default: the database's name with .wal]."],
+]
+SKIP = [
+    ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
+    ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
+]
+ON_DIVERGENCE = [
+    "on-divergence",
+    None,
+    "stop",
+    "When the master's history is another one: stop (exit 76) or resnapshot.",
+]
+NONDETERMINISTIC = [
+    "nondeterministic",
+    None,
+    "stop",
+    "When a statement of an SPG server has a value that every replica computes for itself: stop or approximate.",
+]
+
+
+def check_replica_choices(options: PlainUsage) -> None:
+    """Look at what was chosen where a log is applied.
+
+    Raises:
+        twisted.python.usage.UsageError: It is nothing that can be chosen.
+    """
+    for name, choices in (("on-divergence", OnDivergence), ("nondeterministic", Nondeterministic)):
+        known = [choice.value for choice in choices]
+        if options[name] not in known:
+            raise usage.UsageError(f"--{name} is {' or '.join(known)}, not {options[name]!r}")
+    if options["nondeterministic"] != "stop" and options["engine"] != "sqlite":
+        raise usage.UsageError("--nondeterministic approximate is for --engine sqlite, which runs statements")
+
+
+class TransactionOptions(PlainUsage):
+    """The options of roles that serve a log or follow one."""
+
+    ambiguous: ClassVar[Sequence[OnAmbiguity]] = (OnAmbiguity.STOP, OnAmbiguity.MERGE)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse; ``--open-transactions drop-after 60`` is one option with two words."""
+        words = list(options or ())
+        for at in range(len(words) - 2):
+            if words[at : at + 2] == ["--open-transactions", "drop-after"]:
+                words[at + 1 : at + 3] = [f"drop-after {words[at + 2]}"]
+        super().parseOptions(words)  # type: ignore[no-untyped-call]
+
+    def choices(self) -> TransactionChoices:
+        """What was chosen.
+
+        Raises:
+            UsageError: It is nothing that can be.
+        """
+        try:
+            drop_after = parse_open_transactions(self["open-transactions"])
+        except UsageError as error:
+            raise UsageError(f"--open-transactions: {error}") from error
+        return TransactionChoices(OnAmbiguity(self["ambiguous-transactions"]), drop_after)
+
+    def postOptions(self) -> None:
+        """Refuse what cannot be chosen about transactions that overlap."""
+        super().postOptions()  # type: ignore[no-untyped-call]
+        names = [choice.value for choice in self.ambiguous]
+        if self["ambiguous-transactions"] not in names:
+            raise usage.UsageError(
+                f"--ambiguous-transactions is {' or '.join(names)}, not {self['ambiguous-transactions']!r}"
+            )
+
+
+def check_skip(options: PlainUsage) -> None:
+    """Refuse half of an order to pass over a record."""
+    if (options["skip-at"] is None) != (options["skip-crc"] is None):
+        raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
+
+
+def skip_request(options: Any) -> SkipRequest | None:
+    """The record that an operator ordered to pass over; None where there is none."""
+    if options["skip-at"] is None:
+        return None
+    return SkipRequest(options.value("skip-at", parse_position), options.value("skip-crc", parse_crc))

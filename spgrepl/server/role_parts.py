@@ -1,0 +1,120 @@
+"""Small parts of which `spgrepl.server.roles` puts roles together."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from spgrepl.base.histories import Histories
+from spgrepl.base.reading import RunInThread
+from spgrepl.base.waiters import PositionWaiters
+from spgrepl.engines.targets.stored_state import read_subscription
+from spgrepl.errors import EngineFailed, LogTruncated, UsageError
+from spgrepl.interfaces.engine import IEngine
+from spgrepl.log.source import ILogListener
+from spgrepl.log.wal_level import WalLevel
+from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.primary import Primary
+from spgrepl.sqlite.session import plain_connection
+from spgrepl.sqlite.state import read_state
+
+
+def level_of(level: WalLevel | None, primary: Primary | None) -> WalLevel:
+    """The WAL level of a master: its primary's, where it has one.
+
+    Raises:
+        UsageError: Another level was handed in.
+    """
+    if primary is None:
+        return level or WalLevel()
+    if level not in (None, primary.wal_level):
+        raise UsageError("a master that has a primary has its WAL level: hand the level to the Primary alone")
+    return primary.wal_level
+
+
+def open_transaction(primary: Primary | None) -> dict[str, float] | None:
+    """What the status says of a transaction that others wait for, where the primary is in this program."""
+    seconds = None if primary is None else primary.open_seconds
+    return None if seconds is None else {"count": 1, "seconds": round(seconds, 3)}
+
+
+def own_histories(in_thread: RunInThread, database: Path | None, primary: Primary | None) -> Deferred[Histories]:
+    """Find out whose positions those of a master's log are.
+
+    Args:
+        in_thread: Runs the reading.
+        database: The database; None where that is another program's.
+        primary: The primary whose log it is, where this program has it open.
+
+    Returns:
+        A Deferred of what is known. It fails with `EngineFailed` or `LocalFilesDamaged`.
+    """
+    if primary is not None:
+        return succeed(primary.histories)
+    if database is None:
+        return succeed(Histories())
+    return in_thread(partial(_stored_histories, database))
+
+
+def _stored_histories(database: Path) -> Histories:
+    try:
+        with contextlib.closing(plain_connection(database, read_only=True)) as connection:
+            stored = read_state(connection)
+    except apsw.Error as error:
+        raise EngineFailed(f"{database} cannot be read: {error}") from error
+    return Histories() if stored is None else Histories(stored.served)
+
+
+def describe_histories(histories: Histories | None) -> dict[str, Any]:
+    """What a master's status says of whose positions its own are."""
+    known = () if histories is None else histories.known
+    return {
+        "history": known[0].id if known else None,
+        "histories": [{"id": one.id, "offset": one.offset, "stop": one.stop} for one in known],
+    }
+
+
+def copy_position(connection: apsw.Connection) -> tuple[int, Histories] | None:
+    """How far a follower's copy has come; see `spgrepl.replica.copy_queries.StoredPosition`."""
+    stored = read_state(connection)
+    return None if stored is None else (stored.replay.position, Histories(stored.replay.histories))
+
+
+def subscription_position(name: str, connection: apsw.Connection) -> tuple[int, Histories] | None:
+    """The same of a subscription."""
+    stored = read_subscription(connection, name)
+    return None if stored is None else (stored.position, Histories(stored.histories))
+
+
+@implementer(ILogListener)
+class Reached:
+    """Tells waiters how long a log is."""
+
+    def __init__(self, waiters: PositionWaiters) -> None:
+        self._waiters = waiters
+
+    def log_grew(self, length: int) -> None:
+        """See `ILogListener`."""
+        self._waiters.reached(length)
+
+    def log_lost(self, reason: LogTruncated) -> None:
+        """Whoever waits goes on waiting: the log may come back and grow."""
+        self._waiters.reached(0)
+
+
+@implementer(ISnapshotSource)
+class EngineSnapshots:
+    """The snapshots of a follower's own copy."""
+
+    def __init__(self, engine: IEngine) -> None:
+        self._engine = engine
+
+    def save(self, path: Path) -> int:
+        """See `ISnapshotSource`."""
+        return self._engine.save_snapshot(path)

@@ -1,0 +1,377 @@
+"""What runs in a process: a master or a follower, put together from its parts.
+
+Use these services in your own Twisted server, as ``twistd spgrepl`` does (`spgrepl.process.tap`). Nothing here
+touches the process: a role that cannot go on says so by its Deferred `finished`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IAddress
+
+from spgrepl.base.measures import Histogram
+from spgrepl.base.reading import thread_runner
+from spgrepl.base.waiters import PositionWaiters
+from spgrepl.catalogue.server_statements import ServerStatements
+from spgrepl.catalogue.sources import ICatalogSource, LogCatalogSource, SqliteCatalogSource
+from spgrepl.disk.file_watch import FileGuard, FileWatch
+from spgrepl.disk.sidecars import load_cluster_id
+from spgrepl.errors import DatabaseLocked, UsageError
+from spgrepl.log.file_kinds import require_log
+from spgrepl.log.stored_level import StoredLevel
+from spgrepl.log.tailer import WalTailer
+from spgrepl.log.transactions.groups import judge_of
+from spgrepl.log.wal_level import WalLevel
+from spgrepl.master.judged.publisher import PublisherSettings
+from spgrepl.master.service import MasterService
+from spgrepl.master.shared.peers import PeerNames
+from spgrepl.master.snapshots.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
+from spgrepl.primary import Primary
+from spgrepl.primary.parts.requests import Parameters
+from spgrepl.primary.reading.row_stream import RowStream
+from spgrepl.replica.copy_queries import CopyQueries
+from spgrepl.replica.following.service import FollowerService
+from spgrepl.segments.outgoing import SegmentFolder
+from spgrepl.server.control_socket import ControlSocket
+from spgrepl.server.orders import FollowerOrders, Promotable
+from spgrepl.server.role import Role
+from spgrepl.server.role_parts import (
+    EngineSnapshots,
+    Reached,
+    copy_position,
+    describe_histories,
+    level_of,
+    open_transaction,
+    own_histories,
+)
+from spgrepl.server.role_settings import FollowerSettings, MasterSettings, make_engine
+from spgrepl.sqlite.session import Patience
+from spgrepl.watch.troubles import complaint_of, described_error
+
+
+class MasterRole(Role):
+    """A master: a log that is followed, a database that snapshots are made of, and those who are served.
+
+    With the engine ``sqlite`` the database is recovered, or made, before anybody is served; its writer's lock is
+    let go again at once, so that ``spgrepl exec`` or a `Primary` of another process can write.
+
+    A `Primary` of the same program is handed in. The role then waits until that is open, in whatever order the two
+    are started; the WAL level is the primary's, and so is what statements to the control socket can reach.
+
+    Args:
+        reactor: The reactor.
+        settings: What to serve, and where.
+        primary: The primary whose log is served, where this program has it; it is opened and closed by others.
+
+    Raises:
+        UsageError: The settings name other files than the primary's, or a WAL level that is not the primary's.
+    """
+
+    def __init__(self, reactor: Any, settings: MasterSettings, primary: Primary | None = None) -> None:
+        paths = settings.paths
+        super().__init__(f"the master of {paths.database}", settings.watch.named(paths.database.name))
+        if primary is not None and (primary.paths != paths or settings.engine != "sqlite"):
+            raise UsageError(
+                f"the settings of the master are not for {primary.paths.database}, which its primary writes"
+            )
+        self._reactor = reactor
+        self._settings = settings
+        self._primary = primary
+        self._recovery: Primary | None = None
+        # What was wrong with the database when it was recovered, though it is served.
+        self._found: str | None = None
+        # Of what waits for the database's lock in threads while snapshots are made and publications are read.
+        self._patience = Patience()
+        self._level = level_of(settings.wal_level, primary)
+        self.log = WalTailer(reactor, paths.wal)
+        self._waiters = PositionWaiters(reactor, f"the log {paths.wal}")
+        self._reached = Reached(self._waiters)
+        self._serving = False
+        # An archive's files are another program's, which replaces them as it likes.
+        watched = (paths.database, paths.wal) if settings.engine == "sqlite" else ()
+        self._guard = FileGuard(reactor, FileWatch(*watched))
+        snapshots: ISnapshotSource = (
+            SqliteSnapshotSource(paths.database, self._patience)
+            if settings.engine == "sqlite"
+            else FileSnapshotSource(paths.database, paths.manifest)
+        )
+        self.master = MasterService(
+            reactor,
+            settings.listen,
+            self.log,
+            snapshots,
+            limits=settings.limits,
+            spool_folder=paths.database.parent,
+            segments=SegmentFolder.of(settings.segment_folder or paths.segments, chunk=settings.segment_chunk),
+            publisher=PublisherSettings(
+                self._catalog(reactor),
+                partial(load_cluster_id, paths),
+                self._level,
+                settings.strict_publications,
+                settings.max_record,
+                settings.transactions,
+            ),
+            names=PeerNames(settings.peers),
+            access=settings.access,
+            tls=settings.tls,
+        )
+        self._stored = StoredLevel(reactor, paths.wal_level, self._level)
+        own = ServerStatements(self._level, self._stored.set, self._waiters.wait)
+        server = own if primary is None else primary.server
+        site = self._make_site(reactor, server.run)
+        self.control = ControlSocket(reactor, paths.control_socket, site)
+        self.http = self._make_http(settings.http, site)
+        self._have(self.http, self.control, self.master)
+
+    def _catalog(self, reactor: Any) -> ICatalogSource:
+        paths, in_thread = self._settings.paths, thread_runner(reactor)
+        if self._settings.engine == "sqlite":
+            return SqliteCatalogSource(paths.database, in_thread, self._patience)
+        return LogCatalogSource(
+            self.log,
+            paths.database,
+            paths.manifest,
+            in_thread,
+            self._settings.max_record,
+            lambda: self._level.is_logical,
+            paths.learned,
+            judge_of(self._settings.transactions.ambiguous),
+        )
+
+    @property
+    def address(self) -> IAddress | None:
+        """See `Role`."""
+        return self.master.address
+
+    @inlineCallbacks
+    def _open_role(self) -> Any:
+        """Recover the database, or wait for its primary; then serve it."""
+        self._waiters.start()
+        self._patience.stopped = False
+        if self._primary is not None:
+            yield self._primary.when_ready()
+        else:
+            yield self._stored.restore()
+            if self._settings.engine == "sqlite":
+                yield self._recover()
+        if self._settings.engine != "sqlite":
+            yield thread_runner(self._reactor)(partial(require_log, self._settings.paths.wal))
+        database = self._settings.paths.database if self._settings.engine == "sqlite" else None
+        histories = yield own_histories(thread_runner(self._reactor), database, self._primary)
+        self._waiters.know(histories)
+        self.log.add_listener(self._reached)
+        self.log.start()
+        if self._primary is not None:
+            self._primary.log_grew.add(self.log.look)
+        if self.log.known:
+            self._waiters.reached(self.log.length)
+        self._guard.start()
+        self.control.startService()
+        self.master.startService()
+        yield self.master.listening
+        self._serving = True
+
+    @inlineCallbacks
+    def _recover(self) -> Any:
+        """Bring database and log to agreement, or make them; a writer that is there already has done so."""
+        primary = self._recovery = Primary(
+            self._reactor,
+            self._settings.paths,
+            max_record=self._settings.max_record,
+            wal_level=self._level,
+        )
+        try:
+            yield primary.open()
+        except DatabaseLocked:
+            database = self._settings.paths.database
+            self._log.info("{database} has a writer, which keeps it and its log in order", database=database)
+            return
+        self._found = primary.warning
+        yield primary.close()
+
+    def _leave(self) -> None:
+        self._serving = False
+        self._patience.stopped = True
+        self._guard.stop()
+        self._waiters.stop()
+        if self._life.error is not None:
+            self.master.give_up(self._life.error)
+
+    def _left(self) -> Deferred[None] | None:
+        if self._primary is not None:
+            self._primary.log_grew.remove(self.log.look)
+        self.log.stop()
+        self.log.remove_listener(self._reached)
+        recovery, self._recovery = self._recovery, None
+        return None if recovery is None else recovery.close()
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """See `Role`. A master holds what its log holds."""
+        return self._waiters.wait(position, timeout)
+
+    def measures(self) -> Mapping[str, Histogram]:
+        """See `Role`."""
+        return {} if self._primary is None else self._primary.measures
+
+    def _status(self) -> dict[str, Any]:
+        length = self.log.length if self._serving and self.log.known else None
+        serving = self.master.status()
+        state = "serving" if self._serving else "stopped" if self._life.ending else "starting"
+        return {
+            "role": "master",
+            "state": state,
+            "engine": self._settings.engine,
+            "positions": {"source": length, "received": None, "durable": length, "applied": length},
+            **describe_histories(self._waiters.histories),
+            "lag": {"bytes": None, "seconds": None},
+            "statements": None,
+            "digest": None,
+            **serving,
+            "warning": self._found if self._primary is None else self._primary.warning,
+            "open_transactions": open_transaction(self._primary),
+            **described_error(
+                self._life.error, self._guard.error, complaint_of("log", self.log.complaint), serving
+            ),
+        }
+
+
+class FollowerRole(Promotable):
+    """A follower, and with `FollowerSettings.listen` a master of its own log.
+
+    Args:
+        reactor: The reactor.
+        settings: Whose copy to keep, and how.
+
+    Attributes:
+        queries: Reads the copy beside what is being applied.
+    """
+
+    def __init__(self, reactor: Any, settings: FollowerSettings) -> None:
+        paths = settings.paths
+        super().__init__(reactor, f"the follower in {paths.database}", settings)
+        self._level = settings.wal_level or WalLevel()
+        self._stored = StoredLevel(reactor, paths.wal_level, self._level)
+        engine = make_engine(settings)
+        self.follower = FollowerService(
+            reactor,
+            settings.master,
+            engine,
+            paths,
+            on_divergence=settings.on_divergence,
+            without_cold_rows=settings.without_cold_rows,
+            transactions=settings.transactions,
+            skip=settings.skip,
+            max_record=settings.max_record,
+            max_frame=settings.max_frame,
+            limits=settings.replica,
+        )
+        self.master: MasterService | None = None
+        if settings.listen is not None:
+            self.master = MasterService(
+                reactor,
+                settings.listen,
+                self.follower.log,
+                EngineSnapshots(engine),
+                limits=settings.limits,
+                spool_folder=paths.database.parent,
+                # By name it might serve a file that is in place and not registered yet.
+                segments=SegmentFolder.of(paths.segments, by_name=False, chunk=settings.segment_chunk),
+                publisher=PublisherSettings(
+                    self._catalog(reactor),
+                    partial(load_cluster_id, paths),
+                    self._level,
+                    settings.strict_publications,
+                    settings.max_record,
+                    settings.transactions,
+                ),
+                names=PeerNames(settings.peers),
+                access=settings.access,
+                tls=settings.tls,
+            )
+        rows = paths.database if engine.name == "sqlite" else None
+        self.queries = CopyQueries(
+            reactor, rows, f"the copy in {paths.database}", copy_position, self.when_applied
+        )
+        statements = ServerStatements(self._level, self._stored.set, self.follower.when_applied)
+        orders = FollowerOrders(statements.run, self.promote, self.follower.skip)
+        site = self._make_site(reactor, orders.run)
+        self.control = ControlSocket(reactor, paths.control_socket, site)
+        self.http = self._make_http(settings.http, site)
+        self.follower.reports.call("follower", self._watch.name, settings.master_name)
+        self._have(self.http, self.follower, self.control, self.master)
+
+    def _catalog(self, reactor: Any) -> ICatalogSource:
+        paths, in_thread = self._settings.paths, thread_runner(reactor)
+        if self.follower.engine_name == "sqlite":
+            return SqliteCatalogSource(paths.database, in_thread)
+        return LogCatalogSource(
+            self.follower.log,
+            paths.database,
+            None,
+            in_thread,
+            self._settings.max_record,
+            lambda: self._level.is_logical,
+            paths.learned,
+            judge_of(self._settings.transactions.ambiguous),
+        )
+
+    @property
+    def address(self) -> IAddress | None:
+        """See `Role`."""
+        return None if self.master is None else self.master.address
+
+    @inlineCallbacks
+    def _open_role(self) -> Any:
+        """Open the copy, connect to the master, and serve whoever follows."""
+        self.queries.start()
+        self.follower.startService()
+        self.follower.finished.addErrback(self._ended)
+        if self.master is not None:
+            yield self._stored.restore()
+        self.control.startService()
+        if self.master is not None:
+            self.master.startService()
+            yield self.master.listening
+        yield self.follower.when_ready()
+
+    def _leave(self) -> None:
+        if self.master is not None and self._life.error is not None:
+            self.master.give_up(self._life.error)
+
+    def _left(self) -> Deferred[Any] | None:
+        return self.queries.stop()
+
+    def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
+        """See `Role`."""
+        return self.follower.when_applied(position, timeout)
+
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        at_least: int | None = None,
+        timeout: float | None = None,
+        patience: float = 60.0,
+    ) -> RowStream:
+        """Read the copy a few rows at a time, as of a position or later; see `CopyQueries.query`."""
+        return self.queries.query(sql, parameters, at_least, timeout, patience)
+
+    def measures(self) -> Mapping[str, Histogram]:
+        """See `Role`."""
+        return self.follower.measures
+
+    def _status(self) -> dict[str, Any]:
+        own = self.follower.status()
+        serving: dict[str, Any] = {"peers": [], "error": None} if self.master is None else self.master.status()
+        return {
+            "statements": None,
+            "digest": None,
+            **serving,
+            **own,
+            "upstream": {"address": self._settings.master_name},
+            **described_error(self._life.error, own, serving),
+        }

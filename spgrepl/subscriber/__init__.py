@@ -1,1 +1,0 @@
-"""Receiving the tables of some publications."""
