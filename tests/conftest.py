@@ -1,7 +1,7 @@
 """What holds for every test: nothing fails unseen, and the same run gives the same result.
 
 A Deferred that fails while nobody waits for it is only logged, when it is collected as garbage. pytest-twisted
-does not look for that, so `logged_failures` does: it collects garbage behind each test and fails the test on
+does not look for that, so `logged_failures` does: it collects garbage after each test and fails the test on
 anything that was logged as a failure. Trial's own TestCases do so themselves, but for the garbage.
 """
 
@@ -97,6 +97,17 @@ def trial_waits_in_the_running_reactor(twisted_greenlet: object) -> Iterator[Non
 
 
 def pytest_collection_finish() -> None:
-    """Leave what exists before the first test out of the garbage collections behind each test."""
+    """Leave what exists before the first test out of the garbage collections after each test."""
+    leave_out_what_is_alive()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave out what a file's tests left alive, mostly caches: each collection would look at it again."""
+    if nextitem is not None and nextitem.path != item.path:
+        leave_out_what_is_alive()
+
+
+def leave_out_what_is_alive() -> None:
+    """Collect garbage once, and let later collections look at nothing that exists now."""
     gc.collect()
     gc.freeze()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import bare, fanout, owner, subscribers
+from benchmarks import bare, fanout, owner, subscribers, writes
 from benchmarks.figures import Figure, machine, table
 from benchmarks.logs import append, create_table, insert, inserts
 from benchmarks.servers import BenchmarkFailed
-from spgrepl.wal.parser import cut_records
+from spgrepl.log.format.parser import cut_records
 from spgrepl.wire.frames import HEADER_SIZE
 
 
@@ -59,7 +62,7 @@ def test_the_machine_is_described() -> None:
 def test_the_logs_are_logs() -> None:
     batch, error = cut_records(create_table() + inserts(50), 0)
     assert error is None
-    assert len(batch) == 51
+    assert len(batch) == 52
     assert inserts(50).endswith(insert(50))
 
 
@@ -67,7 +70,7 @@ def test_the_yardsticks_read_every_record(tmp_path: Path) -> None:
     log = tmp_path / "a.wal"
     log.write_bytes(create_table())
     append(log, inserts(3000))
-    assert len(list(bare.statements(log.read_bytes(), 0))) == 3001
+    assert len(list(bare.statements(log.read_bytes(), 0))) == 3002
     (seconds,) = bare.run("parse", log)
     assert seconds > 0
     (seconds,) = bare.run("sqlite", log, tmp_path)
@@ -95,7 +98,7 @@ def test_a_filter_that_takes_nothing_passes_over_all(tmp_path: Path, monkeypatch
     log.write_bytes(create_table() + inserts(10_000))
     assert subscribers.sift(log) > 0
     append(log, insert(1))
-    with pytest.raises(BenchmarkFailed, match="10002 records were looked at"):
+    with pytest.raises(BenchmarkFailed, match="10003 records were looked at"):
         subscribers.sift(log)
 
 
@@ -145,3 +148,17 @@ def test_figures_of_the_fanout_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "measure", lambda: [given])
     (found,) = command.BENCHMARKS["fanout"]()
     assert found.reached
+
+
+@pytest.mark.parametrize("measure", [writes.single_round, writes.script_round, writes.update_round])
+def test_writes_and_their_yardsticks_do_the_same(
+    measure: Callable[[Path, int], tuple[float, float]], tmp_path: Path
+) -> None:
+    """Both databases hold the same rows afterwards."""
+    assert min(measure(tmp_path, 200)) > 0
+    rows = []
+    for name in ("primary.db", "bare.db"):
+        with closing(apsw.Connection(str(tmp_path / name))) as connection:
+            rows.append(connection.execute("SELECT * FROM t").fetchall())
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 200

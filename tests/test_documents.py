@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
-import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spgrepl import cli
-from spgrepl.tap import FollowerOptions, MasterOptions, Options, SubscriberOptions
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.process.tap import FollowerOptions, MasterOptions, SubscriberOptions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
-SHELL = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-LINES = [line for block in SHELL for line in block.splitlines()]
-
-
-def words(line: str) -> list[str]:
-    return shlex.split(line, comments=True)
 
 
 def test_there_are_two_commands_to_set_up() -> None:
@@ -28,24 +24,6 @@ def test_there_are_two_commands_to_set_up() -> None:
         ("demo", "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/spgrepl demo"),
         ("test", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"),
     ]
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("twistd ")])
-def test_servers_are_started_as_shown(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    given = words(line)
-    Options().parseOptions(given[given.index("spgrepl") + 1 :])
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("spgrepl ")])
-def test_commands_are_given_as_shown(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spgrepl.cli.wal.run", lambda _: 7)
-    monkeypatch.setattr("spgrepl.cli.wait.run", lambda _: 7)
-    monkeypatch.setattr("spgrepl.cli.compare.run", lambda _: 7)
-    monkeypatch.setattr("spgrepl.cli.exec.run", lambda _: 7)
-    monkeypatch.setattr("spgrepl.cli.segments.run", lambda _: 7)
-    monkeypatch.setattr("spgrepl.cli.filter_test.run", lambda _: 7)
-    assert cli.main(words(line)[1:]) == 7
 
 
 ROLES = {"master": MasterOptions, "follower": FollowerOptions, "subscriber": SubscriberOptions}
@@ -72,9 +50,75 @@ def test_no_option_is_explained_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/operating.md", "docs/design.md", "docs/publications.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operating.md",
+        "docs/monitoring.md",
+        "docs/processes.md",
+        "docs/design.md",
+        "docs/publications.md",
+        "docs/feed.md",
+        "docs/architecture.md",
+        "docs/questions.md",
+        "docs/network.md",
+    ],
 )
 def test_links_lead_to_files(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert "://" in target or (path.parent / target).exists(), target
+
+
+# -- files beside a database ----------------------------------------------------------------------------------
+
+FILES = OPERATING[OPERATING.index("## Files beside a database") :].split("\n## ")[0]
+ROWS = [line for line in FILES.splitlines() if line.startswith("| `")]
+
+
+def test_every_file_that_paths_name_is_in_the_table() -> None:
+    paths = DatabasePaths.of("main.db")
+    members = vars(DatabasePaths).items()
+    named = {str(getattr(paths, name)) for name, member in members if isinstance(member, property)}
+    assert len(named) > 7
+    for path in {str(paths.database), str(paths.wal), *named}:
+        top = path.split("/")[0]
+        assert any(f"`{top}`" in row or f"`{top}/`" in row for row in ROWS), path
+
+
+def made_names() -> Iterator[tuple[str, str]]:
+    """The parts of names that the code puts after or before the name of another file, and where."""
+    for path in sorted((ROOT / "spgrepl").rglob("*.py")):
+        if path.name in ("__main__.py", "demo.py"):
+            continue
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        constants = vars(importlib.import_module(module))
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for part in name_parts(call) if isinstance(call, ast.Call) else ():
+                text = part.value if isinstance(part, ast.Constant) else constants.get(getattr(part, "id", ""))
+                if isinstance(text, str):
+                    yield text, f"{path.name}:{call.lineno}"
+
+
+def name_parts(call: ast.Call) -> list[Any]:
+    """The parts of a call that makes a name that are not the name of another file."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if function == "own_name":
+        return call.args[1:]
+    if function == "mkdtemp":
+        return [keyword.value for keyword in call.keywords if keyword.arg == "prefix"]
+    if function != "with_name":
+        return []
+    return [part for part in ast.walk(call.args[0]) if is_text(part) or isinstance(part, ast.Name)]
+
+
+def is_text(part: ast.AST) -> bool:
+    return isinstance(part, ast.Constant) and isinstance(part.value, str) and len(part.value) > 1
+
+
+def test_every_name_that_the_code_makes_is_in_the_table() -> None:
+    made = list(made_names())
+    assert {"tmp", ".replay.json", ".cut-", ".old-", "rebuilding", "spgrepl-spool-"} <= {name for name, _ in made}
+    missing = [(name, where) for name, where in made if name not in FILES]
+    assert not missing, "name these files in docs/operating.md, Files beside a database"

@@ -12,16 +12,18 @@ from pathlib import Path
 import attrs
 import pytest
 
-from spgrepl.cli import main, stored_position
+from spgrepl.base.results import QueryResult
+from spgrepl.catalogue.statements import ShowWalLevel, WaitForPosition
+from spgrepl.cli import main
 from spgrepl.cli.exec import Step, plan
-from spgrepl.cli.rows import print_table
-from spgrepl.files import DatabasePaths
-from spgrepl.primary.session import Request
-from spgrepl.primary.writer import DatabaseWriter
-from spgrepl.publications.statements import ShowWalLevel, WaitForPosition
-from spgrepl.results import QueryResult
-from spgrepl.wal.reader import Damage, iterate_records, scan_log
-from tests.follower import copies
+from spgrepl.cli.parts import stored_position
+from spgrepl.cli.parts.progress import Progress
+from spgrepl.cli.parts.rows import print_table
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.log.reader import Damage, iterate_records, scan_log
+from spgrepl.primary.parts.requests import Request
+from spgrepl.primary.writing.writer import DatabaseWriter
+from tests.replica.following import copies
 
 
 @attrs.define
@@ -81,10 +83,50 @@ def test_statements_from_a_file_and_from_standard_input(shell: Shell) -> None:
 
 
 def test_nothing_to_do_makes_a_primary(shell: Shell) -> None:
-    """An empty input opens the database, which makes or adopts it."""
-    assert shell.run(stdin=b" -- nothing\n") == 0
+    """An empty input opens the database, which adopts it; --create makes it, and is enough to say."""
+    assert shell.run("--create") == 0
     assert shell.out == "position 0\n"
     assert shell.paths.wal.exists()
+    assert shell.run(stdin=b" -- nothing\n") == 0
+    assert shell.run("--create", "SELECT 1") == 0
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["SELECT 1"],
+        ["SELECT 1", "CREATE TABLE t (a)"],
+        ["INSERT INTO t VALUES (1)"],
+        ["BEGIN; INSERT INTO t VALUES (1); COMMIT"],
+        ["DROP TABLE t"],
+        ["PRAGMA user_version"],
+        ["WITH x AS (SELECT 1) SELECT * FROM x"],
+        ["BEGIN; CREATE TABLE t (a)"],
+        ["ROLLBACK"],
+        ["SHOW PUBLICATIONS"],
+        ["-- nothing"],
+    ],
+)
+def test_a_name_that_is_misspelt_makes_no_file(shell: Shell, statements: list[str]) -> None:
+    """A query makes none, nor does what changes rows."""
+    refused = statements[0].startswith(("BEGIN; CREATE", "ROLLBACK"))
+    assert shell.run(*statements) == (65 if refused else 66)
+    assert refused or "a.db" in shell.err
+    assert list(shell.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE TABLE t (a)",
+        "DROP TABLE IF EXISTS t; CREATE TABLE t (a)",
+        "PRAGMA foreign_keys=OFF; BEGIN TRANSACTION; CREATE TABLE t (a); INSERT INTO t VALUES (1); COMMIT;",
+        "CREATE PUBLICATION p",
+    ],
+)
+def test_what_begins_by_making_something_makes_the_database(shell: Shell, statements: str) -> None:
+    assert shell.run(statements) == 0
+    assert {path.stat().st_mode & 0o777 for path in shell.folder.iterdir()} == {0o600}
 
 
 def test_a_log_elsewhere(shell: Shell) -> None:
@@ -124,15 +166,9 @@ def test_a_failing_query(shell: Shell) -> None:
     assert shell.out == f"position {shell.length()}\n"
 
 
-def test_a_statement_that_copies_could_not_follow(shell: Shell) -> None:
-    """The advice is printed."""
-    assert shell.run("CREATE TABLE t (a); UPDATE t SET a = random()") == 65
-    assert "make the number in your program" in shell.err
-
-
 def test_a_long_statement_is_cut_in_the_message(shell: Shell) -> None:
     """One line is enough to know it again."""
-    assert shell.run("INSERT INTO nowhere VALUES ('" + "x" * 5000 + "\x1b[31m')") == 65
+    assert shell.run("--create", "INSERT INTO nowhere VALUES ('" + "x" * 5000 + "\x1b[31m')") == 65
     assert len(shell.err) < 500
     assert "\x1b" not in shell.err
 
@@ -160,7 +196,7 @@ def test_a_log_that_is_damaged(shell: Shell) -> None:
     assert shell.run("CREATE TABLE t (a)") == 0
     shell.paths.wal.write_bytes(b"")
     assert shell.run("DROP TABLE t") == 65
-    assert "is 0 bytes long" in shell.err
+    assert "holds 0 bytes" in shell.err
 
 
 # -- transactions ---------------------------------------------------------------------------------------------
@@ -177,8 +213,8 @@ def test_transactions(shell: Shell) -> None:
     assert shell.out == f"rolled back: 1 statement was not run\nposition {shell.length()}\n"
     assert shell.rows("SELECT a FROM t") == [(2,)]
     logged = [sql for batch in iterate_records(shell.paths.wal) for sql in batch.sql]
-    assert logged[1] == b"BEGIN"
-    assert logged[-2:] == [b"UPDATE t SET a = 1 + 1", b"COMMIT"]
+    assert logged[2] == b"BEGIN"
+    assert logged[-3:] == [b"INSERT INTO t(a)VALUES(1)", b"UPDATE t SET a=2 WHERE a=1", b"COMMIT"]
 
 
 def test_a_failure_inside_a_transaction(shell: Shell) -> None:
@@ -252,6 +288,7 @@ def test_steps_of_control_statements() -> None:
 def test_writes_and_looks_run_in_order(shell: Shell) -> None:
     """Each look sees what stands before it."""
     code = shell.run(
+        "--create",
         "SHOW PUBLICATIONS; CREATE PUBLICATION p; SHOW PUBLICATIONS",
         "BEGIN; DROP PUBLICATION p; SHOW PUBLICATIONS; CREATE PUBLICATION q; COMMIT",
         "DROP PUBLICATION q; SHOW PUBLICATIONS",
@@ -290,7 +327,7 @@ def test_a_refused_control_statement(shell: Shell, sql: str, message: str) -> No
 
 def test_looking_beside_a_server_and_at_a_copy(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No lock is needed for it, and a copy does not enable what its master does."""
-    subscribe = "CREATE SUBSCRIPTION s CONNECTION 'host=h' PUBLICATION p"
+    subscribe = "CREATE SUBSCRIPTION s CONNECTION 'host=h port=1' PUBLICATION p"
     assert shell.run("CREATE PUBLICATION p", subscribe) == 0
     writer = DatabaseWriter(shell.paths)
     writer.open()
@@ -298,7 +335,7 @@ def test_looking_beside_a_server_and_at_a_copy(shell: Shell, tmp_path_factory: p
     assert shell.out.splitlines() == [*ALL_OF_P, "(1 row)"]
     assert shell.run("SHOW SUBSCRIPTIONS", "WAIT FOR WAL POSITION 9999 WITH TIMEOUT 0") == 75
     assert shell.out.splitlines()[2:] == [
-        "s     host=h    p                   1               NULL",
+        "s     host=h port=1  p                   1               NULL",
         "(1 row)",
         "0",
     ]
@@ -309,7 +346,7 @@ def test_looking_beside_a_server_and_at_a_copy(shell: Shell, tmp_path_factory: p
         shell.monkeypatch.setattr(Shell, "paths", copy.paths)
         assert shell.run("SHOW SUBSCRIPTIONS; WAIT FOR WAL POSITION 700") == 0
         assert shell.out.splitlines()[2:] == [
-            "s     host=h    p                   0               NULL",
+            "s     host=h port=1  p                   0               NULL",
             "(1 row)",
             "1",
         ]
@@ -320,7 +357,7 @@ def test_looking_beside_a_server_and_at_a_copy(shell: Shell, tmp_path_factory: p
 def test_looking_at_nothing(shell: Shell) -> None:
     """It is not made."""
     assert shell.run("SHOW PUBLICATIONS") == 66
-    assert "a.db: No such file" in shell.err
+    assert "there is no database" in shell.err
     assert shell.run("WAIT FOR WAL POSITION 0") == 78
     assert list(shell.folder.iterdir()) == []
 
@@ -372,6 +409,21 @@ def test_another_writer_that_stays(shell: Shell, monkeypatch: pytest.MonkeyPatch
     assert shell.out.startswith("1\nposition ")
 
 
+@pytest.mark.parametrize("sql", ["SAVEPOINT a", "RELEASE a", "ROLLBACK TO a", "COMMIT", "ROLLBACK"])
+def test_what_only_a_transaction_knows(shell: Shell, sql: str) -> None:
+    """The advice is one that can be followed here."""
+    assert shell.run("CREATE TABLE t (a)", sql) == 65
+    assert "statement 2 failed: no transaction is open: write BEGIN before it" in shell.err
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO t VALUES ($$x$$)", "SELECT ?", "SELECT :name"])
+def test_a_parameter_without_a_value(shell: Shell, sql: str) -> None:
+    """Dollar quotes are PostgreSQL's: here they begin a parameter."""
+    assert shell.run("CREATE TABLE t (a)", sql) == 65
+    assert "statement 2 failed: the values do not fit the parameters of the statement" in shell.err
+    assert "put text into single quotes" in shell.err
+
+
 # -- many -----------------------------------------------------------------------------------------------------
 
 
@@ -400,7 +452,7 @@ def test_a_dump_of_the_sqlite3_program(shell: Shell) -> None:
         dump = "\n".join(connection.iterdump())
     assert shell.run(stdin=f"PRAGMA foreign_keys=OFF;\n{dump}\n".encode()) == 0
     with closing(sqlite3.connect(shell.paths.database)) as connection:
-        back = [line for line in connection.iterdump() if "spgrepl_replay" not in line]
+        back = [line for line in connection.iterdump() if "spgrepl_" not in line]
     assert sorted(back) == sorted(dump.splitlines())
 
 
@@ -435,3 +487,74 @@ def test_returning_prints_rows(shell: Shell) -> None:
     """Behind the write that they tell of."""
     assert shell.run("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2) RETURNING a * 2 AS twice") == 0
     assert shell.out.splitlines()[:-1] == ["twice", "-----", "    2", "    4", "(2 rows)"]
+
+
+# -- settings, and what the connection that wrote knows --------------------------------------------------------
+
+
+def test_foreign_keys_are_kept_from_the_time_on_when_it_is_said(shell: Shell) -> None:
+    """The option is stored; a PRAGMA holds for its run, as the dumps of the sqlite3 program mean it."""
+    tables = "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p ON DELETE CASCADE)"
+    assert shell.run("--foreign-keys", "on", tables) == 0
+    assert shell.run("INSERT INTO c VALUES (1)") == 65
+    assert "FOREIGN KEY constraint failed" in shell.err
+    assert shell.run("PRAGMA foreign_keys=OFF; INSERT INTO c VALUES (1); INSERT INTO p VALUES (1)") == 0
+    assert shell.run("DELETE FROM p") == 0
+    assert shell.rows("SELECT * FROM c") == []
+    assert shell.run("--foreign-keys", "off") == 0
+    assert shell.run("INSERT INTO c VALUES (1)") == 0
+
+
+def test_settings_that_are_replicated_and_that_are_not(shell: Shell) -> None:
+    """user_version is stored in the database and stands in the log; others are everybody's to leave alone."""
+    assert shell.run("CREATE TABLE t (a); PRAGMA user_version = 7", "PRAGMA user_version") == 0
+    assert shell.out.splitlines()[2].strip() == "7"
+    assert shell.run("PRAGMA synchronous = OFF") == 65
+    assert "settings that all callers share" in shell.err
+
+
+def test_what_the_last_statement_did(shell: Shell) -> None:
+    """SELECT last_insert_rowid() and changes() speak of the statements before, and change nothing."""
+    assert shell.run("CREATE TABLE t (id INTEGER PRIMARY KEY)") == 0
+    length = shell.length()
+    assert shell.run("INSERT INTO t VALUES (41), (42); SELECT changes(), last_insert_rowid()") == 0
+    assert shell.out.splitlines()[2].split() == ["2", "42"]
+    assert shell.length() > length
+    assert shell.run("SELECT last_insert_rowid()") == 0
+    assert shell.out.splitlines()[2].strip() == "0"
+
+
+def test_progress_is_shown_to_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, after a moment, and taken back at the end."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert not Progress(io.StringIO()).wanted
+    screen = Terminal()
+    progress = Progress(screen)
+    assert progress.wanted
+    progress(5)
+    assert screen.getvalue() == ""
+    now[0] = 1.0
+    progress(1234567)
+    progress(1234568)
+    assert screen.getvalue() == "\r1,234,567 rows changed"
+    progress.clear()
+    assert screen.getvalue().endswith(" " * len("1,234,567 rows changed") + "\r")
+
+
+def test_what_another_program_wrote_between_two_runs_is_told_once(shell: Shell) -> None:
+    assert shell.run("CREATE TABLE t (a)") == 0
+    assert shell.run("INSERT INTO t VALUES (1)") == 0
+    assert "warning" not in shell.err
+    with closing(sqlite3.connect(shell.paths.database)) as other, other:
+        other.execute("INSERT INTO t VALUES (2)")
+    assert shell.run("SELECT count(*) FROM t") == 0
+    assert shell.run("INSERT INTO t VALUES (3)") == 0
+    assert f"spgrepl: warning: another program has changed {shell.paths.database}" in shell.err
+    assert shell.run("INSERT INTO t VALUES (4)") == 0
+    assert "warning" not in shell.err

@@ -1,15 +1,19 @@
-"""``spgrepl segments verify`` and ``spgrepl segments ls``."""
+"""``spgrepl segments verify``, ``ls`` and ``cat``."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
 from spgrepl.cli import main
-from spgrepl.manifest import Manifest, ManifestSegment, write_manifest
-from tests.segment_samples import put, v1, v2
+from spgrepl.segments.manifest import Manifest, ManifestSegment, write_manifest
+from tests.segments.samples import put, v1, v2
+from tests.spg.samples import SEGMENTS, VECTORS
+from tests.spg.writer import segment
 
 CONTENTS = {2: v1(b"two"), 5: b"", 9: v2(b"nine")}
 
@@ -52,16 +56,78 @@ def test_each_fault_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "A follower receives again" in err
 
 
-def test_listing_reads_nothing_but_the_manifest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_only_looks_like_a_segment_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path, {7: CONTENTS[2]})
+    (tmp_path / "seg_007.spg").write_bytes(b"x")
+    (tmp_path / "seg_8.spg").symlink_to("seg_7.spg")
+    for action, code in (("ls", 0), ("verify", 65)):
+        assert main(["segments", action, str(tmp_path)]) == code
+        out, _ = capsys.readouterr()
+        assert "never served   'seg_007.spg': segment 7 is named seg_7.spg" in out
+        assert "never served   'seg_8.spg': it is a symbolic link" in out
+    assert "segments: 3, wrong: 2" in out
+
+
+def test_listing_says_what_segments_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(folder / "segments", {7: b"unknown"})
     (folder / "segments" / "seg_9.spg").unlink()
     assert main(["segments", "ls", str(folder)]) == 0
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
-        ["2", str(len(CONTENTS[2])), "registered", "seg_2.spg"],
-        ["5", "0", "registered", "seg_5.spg"],
-        ["7", "7", "not", "registered", "seg_7.spg"],
+        ["2", str(len(CONTENTS[2])), "registered", "seg_2.spg", "v1"],
+        ["5", "0", "registered", "seg_5.spg", "other"],
+        ["7", "7", "not", "registered", "seg_7.spg", "other"],
         ["9", "-", "MISSING", "seg_9.spg"],
     ]
+
+
+def test_segments_of_a_server_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each form is told with what is inside, by both commands."""
+    contents = {number: (VECTORS / name).read_bytes() for number, name in enumerate(SEGMENTS)}
+    contents[50] = contents[0][:-1]
+    contents[51] = b"SPGSEG\x02\0\x07\0\0\0\0"
+    put(tmp_path / "segments", contents)
+    assert main(["segments", "ls", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert main(["segments", "verify", str(tmp_path)]) == 65
+    verified = capsys.readouterr().out
+    for said in (listed, verified):
+        for words in (
+            "seg_0.spg.* v1, 2 rows, keys 1 to 3",
+            "seg_3.spg.* v2 .BRIN and v1, LZSS., 599 rows, keys 1 to 599",
+            "seg_4.spg.* v2 .v1, LZSS., 599 rows, keys 1 to 599",
+            "seg_6.spg.* v3, 3 rows, keys 1 to 3",
+            "seg_51.spg states compression 7",
+        ):
+            assert re.search(words, said)
+    assert "segments: 9, wrong: 2" in verified
+
+
+CAT = ["segments", "cat"]
+SNAPSHOT = ["--snapshot", str(VECTORS / "d_v11.catalog")]
+
+
+def test_rows_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path, {0: (VECTORS / "d_v1.seg").read_bytes()})
+    assert main([*CAT, str(tmp_path / "seg_0.spg"), "--table", "c", *SNAPSHOT]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"key": 1, "alive": True, "row": {"id": 1, "t": "one"}},
+        {"key": 3, "alive": False, "row": {"id": 3, "t": None}},
+    ]
+    assert main([*CAT, str(VECTORS / "d_v1.seg"), "--table", "c", *SNAPSHOT]) == 0
+    assert '"alive": null' in capsys.readouterr().out
+
+
+def test_rows_of_another_table_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*CAT, str(VECTORS / "d_v1.seg"), "--table", "x", *SNAPSHOT]) == 64
+    assert "has no table 'x'; it has c" in capsys.readouterr().err
+    put(tmp_path, {0: segment([(1, b"\0" * 3)])})
+    assert main([*CAT, str(tmp_path / "seg_0.spg"), "--table", "c", *SNAPSHOT]) == 65
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"key": 1, "alive": True, "payload": "000000"}
+    assert "1 rows do not fit the columns of c" in err
+    put(tmp_path, {0: v1(b"two")})
+    assert main([*CAT, str(tmp_path / "seg_0.spg"), "--table", "c", *SNAPSHOT]) == 65
+    assert "not a cold segment" in capsys.readouterr().err
 
 
 def test_without_a_manifest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

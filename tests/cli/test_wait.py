@@ -14,7 +14,7 @@ import pytest
 
 from spgrepl.cli import main, wait
 from spgrepl.errors import UsageError
-from spgrepl.status.client import StatusAddress
+from spgrepl.server.status.client import StatusAddress
 
 ANSWERS: list[tuple[int, object]] = []
 ASKED: list[dict[str, list[str]]] = []

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from spgrepl.cli import main
-from spgrepl.wal.records import RecordType, encode_anchor, encode_checkpoint, encode_timed, encode_v2, encode_v3
+from spgrepl.log.format.records import (
+    RecordType,
+    encode_anchor,
+    encode_checkpoint,
+    encode_timed,
+    encode_v2,
+    encode_v3,
+)
 
 MIXED = Path(__file__).parent.parent / "vectors" / "mixed.wal"
 RECORDED = json.loads((MIXED.parent / "mixed.records.json").read_text())
@@ -44,16 +51,18 @@ def test_a_torn_log_is_data_damage_with_position_and_cure(
     out, err = capsys.readouterr()
     assert out.startswith(f"{log}: torn\n")
     assert "torn tail at position 580: a record of which 20 bytes are there and more are stated" in err
-    assert f"truncate -s 580 '{log}'" in err
+    assert f"head -c 580 '{log}' > '{log}.whole'" in err
+    assert log.stat().st_size == 600
 
 
-def test_the_cure_mends_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_advice_keeps_what_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log.wal"
     log.write_bytes(MIXED.read_bytes()[:600])
     assert main(["wal", "verify", str(log)]) == 65
-    command = capsys.readouterr().err.split("run: ")[1].strip()
+    command = capsys.readouterr().err.split("what is whole: ")[1].strip()
     subprocess.run(command, shell=True, check=True)
-    assert main(["wal", "verify", str(log)]) == 0
+    assert main(["wal", "verify", f"{log}.whole"]) == 0
+    assert log.stat().st_size == 600
 
 
 def test_a_broken_log_is_not_called_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +82,7 @@ def test_an_open_transaction_is_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     log = tmp_path / "log.wal"
     log.write_bytes(encode_v2(b"BEGIN") + statement("INSERT INTO t VALUES (1)"))
     assert main(["wal", "verify", str(log)]) == 0
-    assert "open transaction  since 0; replay rolls it back" in capsys.readouterr().out
+    assert "open transaction  since 0; 0 of its statements have not happened yet" in capsys.readouterr().out
 
 
 def test_warnings_are_shown_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,15 +131,75 @@ def test_progress_is_shown_on_a_terminal_for_a_big_log(tmp_path: Path) -> None:
             file.write(encode_v3(RecordType.SQL, b"INSERT INTO t VALUES ('" + b"x" * 200_000 + b"')"))
     ours, theirs = pty.openpty()
     try:
-        command = [sys.executable, "-m", "spgrepl", "wal", "verify", str(log)]
+        # Without the two seconds that a command may take before it says how far it is.
+        code = "from spgrepl.cli import main\nfrom spgrepl.cli.parts import reading_line\n"
+        code += "import sys; reading_line.AFTER = 0.0; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "wal", "verify", str(log)]
         run = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, text=True, check=True)
         os.close(theirs)
         shown = os.read(ours, 100_000).decode()
     finally:
         os.close(ours)
-    assert "of 114 MiB" in shown
+    assert "of 120 MB" in shown
     assert shown.endswith("\r\x1b[K")
     assert "whole" in run.stdout
+
+
+# -- transactions that are open at the same time ------------------------------------------------------------------
+
+
+def interleaved(*ends: str) -> bytes:
+    """Two transactions, and a statement of somebody else inside of them."""
+    return b"".join(
+        [
+            *(encode_v2(text.encode()) for text in ("BEGIN", ROW, "BEGIN", ROW)),
+            statement(ROW),
+            *(encode_v2(text.encode()) for text in ends),
+        ]
+    )
+
+
+ROW = "INSERT INTO t VALUES (1)"
+
+
+def test_verify_counts_transactions_and_names_what_is_ambiguous(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "a.wal"
+    log.write_bytes(interleaved("COMMIT", "ROLLBACK", "COMMIT"))
+    assert main(["wal", "verify", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert "  transactions      2: 1 committed, 1 rolled back" in out
+    assert "  at the same time  2" in out
+    assert "  inside            1 records were committed by themselves inside of one" in out
+    assert "  without a BEGIN   1" in out
+    assert "  ambiguous         1: see --ambiguous-transactions" in out
+    assert "2 transactions were open at the same time from position 0 on (1 committed, 1 rolled back" in out
+    log.write_bytes(interleaved())
+    assert main(["wal", "verify", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert "open transaction  since 0; 2 transactions are open; 2 of its statements have not happened yet" in out
+
+
+def test_cat_says_when_each_record_takes_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "a.wal"
+    log.write_bytes(statement(ROW) + interleaved("COMMIT", "COMMIT") + encode_checkpoint(0))
+    begin = len(statement(ROW))
+    assert main(["wal", "cat", "--json", "--transactions", str(log)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["effect"], one["transaction"]) for one in found] == [
+        ("now", None),
+        ("control", begin),
+        ("held", begin),
+        ("control", begin),
+        ("held", begin),
+        ("alone", begin),
+        ("control", begin),
+        ("control", begin),
+        ("none", None),
+    ]
+    assert main(["wal", "cat", "--transactions", str(log)]) == 0
+    assert f"v3/0x01 alone   {begin:>12} {ROW}" in capsys.readouterr().out
 
 
 # -- cat ------------------------------------------------------------------------------------------------------
@@ -188,7 +257,9 @@ def test_printing_begins_where_it_is_told(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_place_where_no_record_starts_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wal", "cat", "--from", "401", str(MIXED)]) == 65
-    assert "no record seems to start at position 401" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("spgrepl: no record starts at position 401, which --from names\nThe next one starts at ")
+    assert "Restore" not in err
 
 
 def test_what_stands_in_front_of_the_damage_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,3 +280,26 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
     run = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert run.stdout == "           0       33 v3/0x01 INSERT INTO t VALUES (1)\n"
     assert run.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["wal", "cat"], ["filter-test", "--all-tables", "--wal"]])
+def test_passwords_of_clients_are_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    log = tmp_path / "spg.wal"
+    log.write_bytes(
+        statement("CREATE USER bob WITH PASSWORD 's3cr3t'")
+        + encode_v2(b"ALTER USER bob PASSWORD E's3cr3t\xff'")
+        + statement("CREATE SUBSCRIPTION s CONNECTION 'host=h port=1 password=s3cr3t' PUBLICATION p")
+        + statement("INSERT INTO t VALUES ('password', 1)")
+    )
+    before = log.read_bytes()
+    for more in ([], ["--json"]):
+        assert main([*command, str(log), *more]) == 0
+        out, err = capsys.readouterr()
+        assert "s3cr3t" not in out + err
+        assert b"s3cr3t".hex() not in out
+        assert "CREATE USER bob WITH PASSWORD '***'" in out
+        assert "INSERT INTO t VALUES ('password', 1)" in out
+    # The log itself is kept byte for byte.
+    assert log.read_bytes() == before

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from spgrepl.comparison import Comparison, compare_databases
-from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.sqlite.comparison import Comparison, compare_databases
 
 TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 DEADLINE = 60.0
@@ -47,7 +47,13 @@ def run_command(*words: object, code: int = 0) -> str:
 
 
 class Server:
-    """One ``twistd spgrepl`` process, in a folder of its own."""
+    """One ``twistd spgrepl`` process, in a folder of its own.
+
+    Attributes:
+        program: What Python runs.
+    """
+
+    program = TWISTD
 
     def __init__(self, folder: Path, name: str, *words: object) -> None:
         self.folder = folder / name
@@ -68,7 +74,8 @@ class Server:
 
     def launch(self, *more: object) -> None:
         """Start it, and leave it to itself."""
-        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "spgrepl", *self._words, *map(str, more)]
+        words = ["-n", "--pidfile=", "spgrepl", *self._words, *map(str, more)]
+        command = [sys.executable, "-c", self.program, *words]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment()
@@ -109,16 +116,16 @@ class Server:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> int:
+    def stop(self, deadline: float = DEADLINE) -> int:
         """Ask it to end, and return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self.exit_code()
+        return self.exit_code(deadline)
 
-    def exit_code(self) -> int:
-        """Wait until it ends, and return its exit code."""
+    def exit_code(self, deadline: float = DEADLINE) -> int:
+        """Wait until it ends, for some seconds at most, and return its exit code."""
         assert self._process is not None
-        return self._process.wait(timeout=DEADLINE)
+        return self._process.wait(timeout=deadline)
 
     def clean_up(self) -> None:
         if self._process is not None:

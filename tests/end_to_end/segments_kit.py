@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 from zlib import crc32
 
-from spgrepl.manifest import read_manifest
-from tests.segment_samples import put, v1, v2
+from spgrepl.segments.manifest import read_manifest
+from tests.segments.samples import put, v1, v2
 
 MIB = 1024 * 1024
 

@@ -29,7 +29,8 @@ sys.exit(main(["demo", "--seconds", "1"]))
 
 WITHOUT_SERVERS = """
 import sys
-from spgrepl.cli import main, processes
+from spgrepl.cli import main
+from spgrepl.cli.parts import processes
 
 processes._TWISTD = "raise SystemExit('no server today')"
 sys.exit(main(["demo", "--seconds", "1"]))

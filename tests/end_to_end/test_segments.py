@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spgrepl.manifest import read_manifest
+from spgrepl.segments.manifest import read_manifest
 from tests.end_to_end.conftest import Server, Start, run_command, until
 from tests.end_to_end.segments_kit import check_exact, write_segments
-from tests.segment_samples import put, v1
+from tests.segments.samples import put, v1
 
 LOCAL = "127.0.0.1:0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from spgrepl.comparison import compare_databases
+from spgrepl.sqlite.comparison import compare_databases
 from tests.end_to_end.conftest import Server, Start, run_command, until
 
 LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
@@ -133,7 +133,7 @@ def test_what_is_refused_is_put_aside_or_stops_by_name(make: Start) -> None:
     assert skips.status()["skipped"] == 1
     with closing(sqlite3.connect(skips.database)) as connection:
         kept = connection.execute("SELECT subscription, position, sql FROM spgrepl_skipped").fetchall()
-    assert kept == [("s", start, "INSERT INTO t VALUES (5, 5)")]
+    assert kept == [("s", start, "INSERT INTO t(id,n)VALUES(5,5)")]
     until(lambda: f"replay stopped at position {start}" in str(stops.status()["error"]), stops.output)
     assert published(stops, "t") == [(1, 1), (2, 2), (4, 4), (5, 0)]
     with closing(sqlite3.connect(stops.database)) as connection:
@@ -154,5 +154,5 @@ def test_a_log_that_was_replaced_stops_the_subscriber(make: Start) -> None:
     master.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)", "CREATE PUBLICATION p FOR TABLE t")
     master.start("--wal-level", "logical")
     assert subscriber.exit_code() == 76
-    assert "truncated, reset or replaced" in subscriber.output()
+    assert "cluster id" in subscriber.output()
     assert published(subscriber, "t") == [(1, 1), (2, 2), (3, 3)]

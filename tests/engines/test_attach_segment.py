@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +10,9 @@ import pytest
 
 from spgrepl.engines.archive import ArchiveEngine
 from spgrepl.engines.counting import CountingEngine
-from spgrepl.engines.interfaces import ReplayState
 from spgrepl.engines.sqlite import SqliteEngine
+from spgrepl.interfaces.engine import ReplayState
+from tests import sql as sqlite3
 
 
 def snapshot(path: Path, *statements: str) -> Path:
@@ -44,7 +44,7 @@ def test_sqlite_lists_them(engine: SqliteEngine, database: Path) -> None:
     for number, name in ((7, "seven"), (3, "three"), (7, "seven again")):
         engine.attach_segment(number, Path(name))
     assert listed(database) == [(3, "three"), (7, "seven again")]
-    assert engine.statistics() == {"statements": 0, "attached": 2}
+    assert engine.statistics() == {"statements": 0, "attached": 2, "rows": {}}
 
 
 def test_a_rolled_back_transaction_does_not_take_them_along(engine: SqliteEngine, database: Path) -> None:

@@ -14,10 +14,11 @@ from zope.interface.verify import verifyObject
 
 from spgrepl.engines.archive import ArchiveEngine
 from spgrepl.engines.counting import CountingEngine
-from spgrepl.engines.interfaces import Fence, IEngine, ReplayState
 from spgrepl.engines.state_file import load_state, save_state, state_path
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError
-from tests.follower.copies import log_of, opened, quick_folder
+from spgrepl.interfaces.engine import Fence, IEngine, ReplayState
+from tests.replica.following.copies import log_of, opened, quick_folder
+from tests.replica.following.test_replay import files_no_longer_than
 
 STATE = ReplayState(700, 300, Fence(650, 0xDEADBEEF))
 
@@ -61,10 +62,11 @@ def test_a_damaged_state_is_named(database: Path, content: bytes) -> None:
 
 def test_a_disk_that_refuses_leaves_the_old_state(database: Path) -> None:
     save_state(database, STATE, {})
-    state_path(database).with_name(state_path(database).name + ".tmp").mkdir()
-    with pytest.raises(EngineFailed, match="cannot be written"):
+    before = set(database.parent.iterdir())
+    with files_no_longer_than(10), pytest.raises(EngineFailed, match="cannot be written"):
         save_state(database, ReplayState(900, 300), {})
     assert load_state(database) == (STATE, {})
+    assert set(database.parent.iterdir()) == before
 
 
 # -- archive --------------------------------------------------------------------------------------------------

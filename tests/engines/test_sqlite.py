@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,14 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from spgrepl.engines import sqlite_applier
-from spgrepl.engines.interfaces import Fence, IEngine, ReplayState
 from spgrepl.engines.sqlite import SqliteEngine
-from spgrepl.engines.sqlite_script import joined_script
 from spgrepl.errors import EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
-from spgrepl.wal.records import RecordType
-from spgrepl.wal.transactions import StatementKind, statement_kind
-from tests.follower.copies import database_bytes, quick_folder
+from spgrepl.interfaces.engine import Fence, IEngine, ReplayState
+from spgrepl.log.format.records import RecordType
+from spgrepl.log.transactions.words import StatementKind, statement_kind
+from spgrepl.sqlite.script import joined_script
+from tests import sql as sqlite3
+from tests.replica.following.copies import database_bytes, quick_folder
 
 TABLES = (
     "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)",
@@ -409,10 +409,10 @@ def test_statements_are_counted_when_they_are_committed(engine: SqliteEngine) ->
     engine.begin()
     engine.execute([b"DELETE FROM t", b"DELETE FROM u"])
     engine.rollback()
-    assert engine.statistics() == {"statements": 0, "attached": 0}
+    assert engine.statistics() == {"statements": 0, "attached": 0, "rows": {}}
     run(engine, "DELETE FROM t", "DELETE FROM u")
     run(engine, "DELETE FROM t")
-    assert engine.statistics() == {"statements": 3, "attached": 0}
+    assert engine.statistics() == {"statements": 3, "attached": 0, "rows": {}}
 
 
 def test_a_database_that_another_program_keeps_locked(engine: SqliteEngine) -> None:
@@ -424,6 +424,21 @@ def test_a_database_that_another_program_keeps_locked(engine: SqliteEngine) -> N
                 run(engine, *statements)
         other.execute("ROLLBACK")
     run(engine, "INSERT INTO t VALUES (1, 'a')")
+
+
+def test_a_locked_database_is_not_called_damaged_when_it_is_opened(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the copy that a user is told to move away where it is."""
+    engine.close()
+    monkeypatch.setattr("spgrepl.sqlite.session.BUSY_SECONDS", 0.0)
+    with contextlib.closing(sqlite3.connect(engine._database, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("ROLLBACK")
+        with pytest.raises(EngineFailed, match=f"another program keeps {engine._database} locked"):
+            engine.open()
+    assert engine.open() is not None
 
 
 def test_the_settings_that_statements_depend_on(engine: SqliteEngine) -> None:
@@ -492,11 +507,19 @@ def test_a_sound_snapshot_that_the_quick_check_misjudges_is_taken(tmp_path: Path
     SqliteEngine(tmp_path / "copy.db").check_snapshot(tmp_path / "odd")
 
 
-def test_what_a_removed_database_left_behind_does_not_spoil_the_next(tmp_path: Path) -> None:
-    for name in ("copy.db-wal", "copy.db-shm", "copy.db-journal"):
-        (tmp_path / name).write_bytes(b"left behind")
+@pytest.mark.parametrize("name", ["copy.db-wal", "copy.db-journal"])
+def test_what_a_removed_database_has_left_is_kept(tmp_path: Path, name: str) -> None:
+    """It may hold changes; SQLite would take it for the next database's own, or delete it."""
+    (tmp_path / name).write_bytes(b"left")
+    with pytest.raises(LocalFilesDamaged, match=rf"{name} is there without its database"):
+        SqliteEngine(tmp_path / "copy.db").open()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"left"]
+
+
+def test_an_index_that_a_removed_database_has_left_does_not_spoil_the_next(tmp_path: Path) -> None:
+    (tmp_path / "copy.db-shm").write_bytes(b"left" * 9000)
     with engine_with(tmp_path, *TABLES) as engine:
-        assert content(engine, "SELECT count(*) FROM u") == [(2,)]
+        assert engine.open() is not None
 
 
 def test_a_database_without_a_state_is_not_handed_on(tmp_path: Path, engine: SqliteEngine) -> None:

@@ -12,20 +12,23 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from spgrepl.access.policy import Access
+from spgrepl.catalogue.definitions import Publications
+from spgrepl.catalogue.learned import LogCatalogue
+from spgrepl.catalogue.sources import ICatalogSource
 from spgrepl.errors import ConfigurationError, LogTruncated
-from spgrepl.master.feed import LogFeed
+from spgrepl.log.source import ILogListener, ILogSource
+from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.hub import MasterHub
-from spgrepl.master.limits import MasterLimits
+from spgrepl.master.judged.publisher import Publisher, PublisherSettings
 from spgrepl.master.protocol import MasterFactory, MasterProtocol
-from spgrepl.master.publisher import Publisher, PublisherSettings
-from spgrepl.master.segments import SegmentFolder, SegmentRegistry
-from spgrepl.master.snapshot import SnapshotStore
-from spgrepl.master.sources import ISnapshotSource
-from spgrepl.master.spool import SpoolFolder
-from spgrepl.publications.definitions import Publications
-from spgrepl.publications.sources import ICatalogSource
-from spgrepl.wal.source import ILogListener, ILogSource
-from spgrepl.wal_level import WalLevel
+from spgrepl.master.shared.feed import LogFeed
+from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.master.snapshots.snapshot import SnapshotStore
+from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.master.snapshots.spool import SpoolFolder
+from spgrepl.master.streams.context import MasterContext
+from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
 from spgrepl.wire.subscription import SubscriberHello
 
@@ -37,6 +40,8 @@ NOW = 1_700_000_000.25
 @implementer(ILogSource)
 class FileLog:
     """A log file that says of itself when it grows."""
+
+    known = True
 
     def __init__(self, path: Path, content: bytes = b"") -> None:
         self.path = path
@@ -54,7 +59,8 @@ class FileLog:
         self.listeners.append(listener)
 
     def remove_listener(self, listener: ILogListener) -> None:
-        self.listeners.remove(listener)
+        if listener in self.listeners:
+            self.listeners.remove(listener)
 
     def grow(self, data: bytes) -> None:
         with open(self.path, "ab") as file:
@@ -138,13 +144,19 @@ class Catalog:
         self.boundary = boundary
         self.error: Exception | None = None
         self.loads = 0
+        self.rows_from: int | None = None
+        self.origin: int | None = None
+        self.dropped: dict[int, int] = {}
 
-    def load(self) -> defer.Deferred[tuple[Publications, int]]:
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def load(self) -> defer.Deferred[LogCatalogue]:
         self.loads += 1
         if self.error is not None:
             return defer.fail(self.error)
         end = self.master.log.length if self.boundary is None else self.boundary
-        return defer.succeed((self.publications, end))
+        return defer.succeed(LogCatalogue(self.publications, end, self.rows_from, self.origin))
 
 
 class Master:
@@ -159,13 +171,14 @@ class Master:
         publications: Publications | None = None,
         strict: bool = False,
         boundary: int | None = None,
+        access: Access | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = task.Clock()
         self.threads = Threads()
         self.log = FileLog(folder / "db.wal", wal)
         self.source = Source()
-        self.limits = limits or MasterLimits()
+        self.limits = limits or MasterLimits(of_one_address=1000)
         self.spool = SpoolFolder(folder / "spool")
         self.feed = LogFeed(self.log, self.threads, self.limits.cache_bytes)
         self.store = SnapshotStore(self.clock, self.threads, self.source, self.spool, self.log, self.limits)
@@ -180,7 +193,7 @@ class Master:
             self.threads,
             PublisherSettings(self.catalog, lambda: CLUSTER_ID, self.level, strict),
         )
-        self.hub = MasterHub(
+        self.context = MasterContext(
             self.clock,
             self.log,
             self.feed,
@@ -189,8 +202,10 @@ class Master:
             wall_clock=lambda: NOW,
             segments=self.registry,
             publisher=self.publisher,
+            access=access or Access(insecure=True),
         )
-        self.factory = MasterFactory(self.hub)
+        self.hub = MasterHub(self.context)
+        self.factory = MasterFactory(self.context)
         self.peers: list[Peer] = []
         self.hub.start()
 

@@ -16,11 +16,11 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from spgrepl.errors import ConfigurationError, ServiceStopped
-from spgrepl.manifest import Manifest, write_manifest
-from spgrepl.master.limits import MasterLimits
+from spgrepl.log.tailer import WalTailer
 from spgrepl.master.service import MasterService
-from spgrepl.master.sources import FileSnapshotSource
-from spgrepl.wal.tailer import WalTailer
+from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.master.snapshots.sources import FileSnapshotSource
+from spgrepl.segments.manifest import Manifest, write_manifest
 from tests.master.kit import VECTORS, frames, u64, wal_of
 
 

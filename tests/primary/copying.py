@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from spgrepl.engines.sqlite_session import prepare_session
+import apsw
+
+from spgrepl.catalogue.catalogue_tables import note_control
+from spgrepl.catalogue.statements import is_control
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.engines.sqlite_applier import StatementApplier
 from spgrepl.errors import SpgReplError
-from spgrepl.files import DatabasePaths
-from spgrepl.primary.session import Request
-from spgrepl.primary.writer import DatabaseWriter, Written
-from spgrepl.wal.reader import iterate_records
-
-EARLY = 1_700_000_000.123
-"""When the clocks of these tests begin: 2023-11-14 22:13:20.123 in UTC."""
+from spgrepl.log.reader import iterate_records
+from spgrepl.primary.parts.connection import Setup
+from spgrepl.primary.parts.requests import Parameters, Request, Written
+from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.rows.changes import ChangeKind
+from spgrepl.rows.recognise import Recogniser
+from spgrepl.sqlite import state as sqlite_state
+from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.sqlite.session import prepare_session
+from spgrepl.text.sqltext import quote_name
 
 
 class Writer(DatabaseWriter):
-    """A writer whose clock moves on by an hour with each look, with short words for tests."""
+    """A writer with short words for tests."""
 
-    def __init__(self, paths: DatabasePaths) -> None:
-        ticks = itertools.count()
-        super().__init__(paths, clock=lambda: EARLY + 3600 * next(ticks))
+    def __init__(self, paths: DatabasePaths, setup: Setup | None = None) -> None:
+        super().__init__(paths, setup=setup)
         self.paths = paths
 
-    def execute(self, sql: str) -> Written:
+    def execute(self, sql: str, *parameters: Parameters) -> Written:
         """Run one statement; raise what it is refused with."""
-        return self._only(Request((sql,)))
+        return self._only(Request((sql,), parameters=parameters))
+
+    @staticmethod
+    def request(sql: str) -> Request:
+        """One statement, for `run`."""
+        return Request((sql,))
 
     def transaction(self, *statements: str) -> Written:
         """Run several statements, all or none."""
@@ -41,25 +52,35 @@ class Writer(DatabaseWriter):
             raise answer
         return answer
 
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
+    def rows(self, sql: str) -> list[Any]:
         """Read the database with a connection that knows nothing of spgrepl."""
-        with closing(sqlite3.connect(self.paths.database)) as connection:
-            return connection.execute(sql).fetchall()
+        return rows_of(self.paths.database, sql)
 
     def logged(self) -> list[str]:
         """The statements of the log."""
         return logged(self.paths.wal)
 
 
+def rows_of(database: Path, sql: str) -> list[Any]:
+    """Run SQL on a database, with a connection of its own.
+
+    It is APSW's. Two SQLite libraries in one process do not see each other's locks: the standard library's would
+    delete the ``-wal`` file when it closes, under the feet of the writer.
+    """
+    with closing(apsw.Connection(str(database))) as connection:
+        return connection.execute(sql).fetchall()
+
+
 def logged(wal: Path) -> list[str]:
-    """The statements of a log."""
-    return [sql.decode() for batch in iterate_records(wal) for sql in batch.sql if sql is not None]
+    """The statements of a log, without the mark that says that it holds rows."""
+    found = [sql for batch in iterate_records(wal) for sql in batch.sql if sql is not None]
+    return [sql.decode() for sql in found if sql != ROWS_FROM_HERE]
 
 
 @contextmanager
-def opened(folder: Path, *statements: str) -> Iterator[Writer]:
+def opened(folder: Path, *statements: str, setup: Setup | None = None) -> Iterator[Writer]:
     """A writer of a new database in a folder, with some statements run."""
-    writer = Writer(DatabasePaths.of(folder / "primary.db"))
+    writer = Writer(DatabasePaths.of(folder / "primary.db"), setup)
     writer.open()
     try:
         for sql in statements:
@@ -69,34 +90,78 @@ def opened(folder: Path, *statements: str) -> Iterator[Writer]:
         writer.close()
 
 
-def copy_of(wal: Path) -> sqlite3.Connection:
-    """A database to which nothing but the log was applied, on a plain connection of SQLite."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def copy_of(wal: Path) -> apsw.Connection:
+    """A database to which nothing but the log was applied, row by row."""
+    connection = apsw.Connection(":memory:")
     prepare_session(connection)
+    for switch in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_DQS_DML):
+        connection.config(switch, 0)
+    recogniser = Recogniser()
     for sql in logged(wal):
+        if is_control(sql):
+            continue
         connection.execute(sql)
+        row = recogniser.read(sql.encode())
+        if row is not None and row.shape.kind is not ChangeKind.CLEAR:
+            assert connection.changes() == 1, sql
     return connection
 
 
-def content(connection: sqlite3.Connection) -> dict[str, object]:
-    """The schema and the rows of all tables of users."""
-    found: dict[str, object] = {}
-    # Bytes as they are: text need not be UTF-8.
-    connection.text_factory = bytes
-    schema = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'spgrepl%' ORDER BY 1, 2"
-    for row in connection.execute(schema).fetchall():
-        kind, name, sql = (None if value is None else value.decode() for value in row)
+def follower_of(wal: Path) -> apsw.Connection:
+    """A database that the engine of a follower has made of a log, which holds no ROLLBACK."""
+    connection = apsw.Connection(":memory:")
+    prepare_session(connection)
+    sqlite_state.ensure_table(connection)
+    applier = StatementApplier(connection, Path("copy"), note_control)
+    for batch in iterate_records(wal):
+        applier.begin()
+        found = [sql for sql in batch.sql if sql not in (None, b"BEGIN", b"COMMIT")]
+        applier.execute([sql for sql in found if not is_control(sql.decode())], {})
+        applier.ready().execute("COMMIT")
+    return connection
+
+
+_SCHEMA = "SELECT type, name, CAST(sql AS BLOB), rootpage FROM sqlite_master WHERE name NOT LIKE 'spgrepl%'"
+_KEYLESS = "SELECT count(*) FROM pragma_table_info(?) WHERE pk"
+_WITHOUT_NUMBERS = "SELECT wr OR type <> 'table' FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+
+
+def content(connection: apsw.Connection) -> dict[str, object]:
+    """The schema and the rows of all tables of users, with the row numbers of those without a key."""
+    found: dict[str, object] = {"user_version": connection.execute("PRAGMA user_version").get}
+    for kind, name, sql, root in connection.execute(_SCHEMA).fetchall():
         found[f"{kind} {name}"] = sql
-        if kind == "table" and not name.startswith("sqlite_"):
-            rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()
-            found[f"rows of {name}"] = sorted(rows, key=repr)
+        if kind == "table" and root and not str(name).startswith("sqlite_stat"):
+            found[f"rows of {name}"] = sorted(_rows(connection, str(name)), key=repr)
     return found
+
+
+def _rows(connection: apsw.Connection, table: str) -> list[object]:
+    keyed = connection.execute(_KEYLESS, (table,)).get or connection.execute(_WITHOUT_NUMBERS, (table,)).get
+    number = "NULL" if keyed or table == "sqlite_sequence" else "rowid"
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_xinfo({quote_name(table)})")]
+    # Bytes as they are: text need not be UTF-8.
+    values = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in map(quote_name, map(str, columns)))
+    return list(connection.execute(f"SELECT {number}, {values} FROM {quote_name(table)}"))
+
+
+def assert_same_on_follower(writer: Writer) -> None:
+    """A follower that applies the log has the same database."""
+    _assert_same(follower_of(writer.paths.wal), writer)
 
 
 def assert_same_on_copy(writer: Writer) -> None:
     """The log alone makes the same database."""
-    with closing(copy_of(writer.paths.wal)) as copy, closing(sqlite3.connect(writer.paths.database)) as original:
-        assert content(copy) == content(original)
+    _assert_same(copy_of(writer.paths.wal), writer)
+
+
+def _assert_same(made: apsw.Connection, writer: Writer) -> None:
+    with closing(made) as copy, closing(apsw.Connection(str(writer.paths.database))) as original:
+        there, here = content(copy), content(original)
+        differing = {
+            name: (there.get(name), here.get(name)) for name in there | here if there.get(name) != here.get(name)
+        }
+        assert not differing, differing
 
 
 def only(values: Sequence[tuple[object, ...]]) -> object:

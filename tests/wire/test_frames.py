@@ -24,8 +24,8 @@ from spgrepl.wire.frames import (
     encode_wal_header,
 )
 from spgrepl.wire.segment_chunks import CHUNK_HEADER_SIZE, ChunkHeader, decode_chunk_header
-from tests.segment_samples import recorded_chunk
-from tests.wal.samples import MIXED_LOG, VECTORS, cut, places
+from tests.log.samples import MIXED_LOG, VECTORS, cut, places
+from tests.segments.samples import recorded_chunk
 
 U64 = st.integers(0, 2**64 - 1)
 LIMIT = 100

@@ -25,8 +25,9 @@ from spgrepl.wire.handshake import (
     encode_snapshot_end,
     encode_snapshot_start,
 )
-from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, decode_subscriber_hello
-from tests.wal.samples import MIXED_LOG, VECTORS, cut, places
+from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello
+from tests.log.samples import MIXED_LOG, VECTORS, cut, places
+from tests.wire.reference_hello import decode_subscriber_hello
 
 U64 = st.integers(0, 2**64 - 1)
 SNAPSHOT = (VECTORS / "snapshot.bin").read_bytes()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError, RecordTooLong
-from spgrepl.wal.records import (
+from spgrepl.log.format.records import (
     RecordType,
     decode_record,
     encode_checkpoint,
@@ -21,7 +21,7 @@ from spgrepl.wal.records import (
     encode_v1,
     encode_v2,
 )
-from spgrepl.wire.frames import Status, encode_skip, encode_status, encode_wal_header
+from spgrepl.wire.frames import RowsBegin, Status, encode_rows_begin, encode_skip, encode_status, encode_wal_header
 from spgrepl.wire.record_frames import RecordFrameParser
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -43,6 +43,7 @@ frames = st.lists(
         st.sampled_from(RECORDS).map(lambda record: ("record", record)),
         st.integers(0, 10**6).map(lambda count: ("skip", count)),
         st.integers(0, 10**6).map(lambda length: ("status", length)),
+        st.tuples(st.integers(0, 10**6), st.integers(1, 2**64 - 1)).map(lambda rows: ("rows", rows)),
         st.binary(max_size=40).map(lambda payload: ("unknown", payload)),
     ),
     max_size=20,
@@ -60,6 +61,8 @@ def encode(kind, value):
         return encode_skip(value)
     if kind == "status":
         return encode_status(value, 5)
+    if kind == "rows":
+        return encode_rows_begin(RowsBegin(*value))
     return struct.pack("<BI", 0x77, len(value)) + value
 
 
@@ -107,6 +110,9 @@ def test_frames_are_read_the_same_way_however_they_are_cut(items, position, cuts
                     last = one
         assert found == records
         assert parser.position == at == end
+        words = [RowsBegin(*value) for kind, value in items if kind == "rows"]
+        (more,) = [parser.feed(wal(RECORDS[0]))]
+        assert more.rows == (words[-1] if words else None)
         if status is not None:
             assert last.status == status
             assert last.settled[1] == settled
@@ -204,3 +210,12 @@ def test_a_long_unknown_frame_is_passed_over_without_being_kept():
     found = parser.feed(wal(RECORDS[2]))
     assert len(found) == 1
     assert parser.passed_over == 1
+
+
+def test_rows_begin_at_a_position_among_records():
+    record = RECORDS[0]
+    for begin, first in ((0, 0), (100, 0), (100 + len(record), 1), (100 + len(record) + 1, 2), (10**6, 3)):
+        found = RecordFrameParser(100).feed(encode_rows_begin(RowsBegin(begin, 7)) + wal(record) * 3)
+        assert found.first_row(0, 3) == first
+        assert found.first_row(1, 1) == 1
+    assert RecordFrameParser(100).feed(wal(record) * 3).first_row(0, 3) == 3

@@ -13,11 +13,13 @@ from spgrepl.wire.handshake import HelloParser
 from spgrepl.wire.subscription import (
     MAGIC_SUBSCRIBER,
     MAX_HELLO,
+    MAX_PUBLICATIONS,
     SubscriberHello,
+    SubscriberHelloParser,
     SubscriberReply,
     SubscriberReplyParser,
-    decode_subscriber_hello,
 )
+from tests.wire.reference_hello import decode_subscriber_hello
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 NAMES = sorted(path.stem for path in VECTORS.glob("sub_*.json"))
@@ -86,11 +88,38 @@ def test_a_name_that_is_not_utf_8_is_refused():
 
 
 def test_a_long_hello_is_refused_before_it_is_waited_for():
-    many = MAGIC_SUBSCRIBER + b"\0" * 8 + b"\xff\xff" + (b"\xff\xff" + b"n" * 0xFFFF) * 3
+    many = MAGIC_SUBSCRIBER + b"\0" * 8 + b"\x03\0" + (b"\xff\xff" + b"n" * 0xFFFF) * 3
     with pytest.raises(HandshakeError, match=f"the limit is {MAX_HELLO}"):
-        HelloParser().feed(many[: MAX_HELLO - 1000])
+        HelloParser().feed(many[:20])
+
+
+def test_a_hello_may_ask_for_so_many_publications_and_no_more():
+    longest = MAGIC_SUBSCRIBER + b"\0" * 8
+    with pytest.raises(HandshakeError, match="asks for 1001 publications, the limit is 1000"):
+        HelloParser().feed(longest + (MAX_PUBLICATIONS + 1).to_bytes(2, "little"))
+    names = tuple(map(str, range(MAX_PUBLICATIONS)))
+    hello = SubscriberHello(0, names, 1)
+    assert HelloParser().feed(hello.encode()) == (hello, b"")
 
 
 def test_more_than_the_protocol_carries_cannot_be_asked_for():
-    with pytest.raises(ValueError, match="65535 publications"):
+    with pytest.raises(ValueError, match="make a hello of 70028 bytes"):
         SubscriberHello(0, ("n" * 70_000,), 1).encode()
+
+
+def test_a_hello_that_comes_byte_by_byte_is_looked_at_once():
+    """A thousand empty names, each byte by itself: the work is that of the bytes, not of their square."""
+    whole = SubscriberHello(0, ("",) * MAX_PUBLICATIONS, 1).encode()
+
+    class Counting(SubscriberHelloParser):
+        taken = 0
+
+        def _take_name(self, count):
+            self.taken += 1
+            return super()._take_name(count)
+
+    parser = Counting()
+    for at in range(len(whole)):
+        found = parser.feed(whole[at : at + 1])
+    assert found is not None
+    assert parser.taken <= 3 * MAX_PUBLICATIONS

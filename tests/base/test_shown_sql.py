@@ -1,0 +1,87 @@
+"""What of a statement may be shown: no password of a client."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spgrepl.errors import ReplayStopped
+from spgrepl.errors.shown import shown_bytes, shown_connection, shown_sql
+
+SECRET = "s3cr3t word"
+
+STATEMENTS = [
+    f"CREATE USER bob WITH PASSWORD '{SECRET}'",
+    f"create role bob login encrypted password '{SECRET}' valid until 'infinity'",
+    f"ALTER USER bob PASSWORD E'{SECRET}\\'x'",
+    f"ALTER ROLE bob WITH PASSWORD $${SECRET}$$",
+    f"ALTER ROLE bob WITH PASSWORD $tag${SECRET}$tag$",
+    f"/* by hand */ CREATE USER bob PASSWORD '{SECRET}'",
+    f"-- PASSWORD 'none'\nCREATE USER bob PASSWORD '{SECRET}'",
+    f"CREATE USER bob PASSWORD '{SECRET}",
+    f"CREATE USER bob PASSWORD '{SECRET}''{SECRET}'",
+    f"CREATE USER 'bob'@'%' IDENTIFIED BY '{SECRET}'",
+    f'CREATE USER bob IDENTIFIED WITH plugin BY "{SECRET}"',
+    f"GRANT ALL ON *.* TO 'bob'@'%' IDENTIFIED BY '{SECRET}'",
+    f"SET PASSWORD FOR bob = '{SECRET}'",
+    f"CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'bob', password '{SECRET}')",
+    f"CREATE SUBSCRIPTION s CONNECTION 'host=h port=1 password=''{SECRET}''' PUBLICATION p",
+    f"ALTER SUBSCRIPTION s CONNECTION 'host=h password = \"{SECRET}\" port=1'",
+    f"CREATE SUBSCRIPTION s CONNECTION 'postgresql://bob:{SECRET.replace(' ', '%20')}@h:1/d' PUBLICATION p",
+    f"ALTER SYSTEM SET primary_conninfo = 'host=h password=''{SECRET}'' port=1'",
+    f"INSERT INTO t VALUES (1); CREATE USER bob PASSWORD '{SECRET}'",
+    f"CREATE USER \"pass'word\" PASSWORD '{SECRET}'",
+    f"DO $$ BEGIN CREATE USER bob PASSWORD '{SECRET}'; END $$",
+]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_password_is_not_shown(statement: str) -> None:
+    for shown in (shown_sql(statement), shown_bytes(statement.encode()).decode()):
+        assert "s3cr3t" not in shown
+        assert "***" in shown
+        # What it is about can still be read.
+        assert shown.split()[0] == statement.split(maxsplit=1)[0]
+
+
+def test_an_error_holds_none() -> None:
+    error = ReplayStopped(5, 7, STATEMENTS[0], "no such thing")
+    assert "s3cr3t" not in str(error)
+    assert "s3cr3t" not in error.sql
+    assert "s3cr3t" not in repr(error)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO users (name, password) VALUES ('bob', 'hash')",
+        "UPDATE users SET password = 'hash' WHERE id = 1",
+        "DELETE FROM secrets WHERE url = 'http://a'",
+        "CREATE TABLE t (a TEXT DEFAULT 'x')",
+        "CREATE SUBSCRIPTION s CONNECTION 'host=h port=1' PUBLICATION p",
+        "SELECT 'password'",
+    ],
+)
+def test_rows_and_everything_else_are_shown_as_they_are(statement: str) -> None:
+    assert shown_sql(statement) == statement
+    assert shown_bytes(statement.encode()) is not None
+
+
+def test_connection_strings() -> None:
+    assert shown_connection("host=h port=1 password=x") == "host=h port=1 password=***"
+    assert shown_connection("password='a b' host=h") == "password=*** host=h"
+    assert shown_connection("sslpassword=x,y host=h") == "sslpassword=*** host=h"
+    assert (
+        shown_connection("postgres://u:p@h:5432/d?sslmode=x&password=q")
+        == "postgres://u:***@h:5432/d?sslmode=x&password=***"
+    )
+    assert shown_connection("host=h port=1") == "host=h port=1"
+
+
+@given(st.text(), st.sampled_from(STATEMENTS))
+def test_any_text_is_shown_somehow(text: str, statement: str) -> None:
+    shown_sql(text)
+    shown_connection(text)
+    assert "s3cr3t" not in shown_sql(f"{statement}; {text}")
+    shown_bytes(text.encode("utf-8", "surrogatepass") + b"\xff PASSWORD 'x'")

@@ -1,0 +1,92 @@
+"""``spgrepl promote``, ``follow``, ``drain`` and ``skip``, where no server runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spgrepl.cli import main
+from spgrepl.engines.sqlite import SqliteEngine
+from spgrepl.replica.following.replay import Replay
+from tests.primary.copying import opened
+
+
+def run(*words: object, code: int = 0) -> None:
+    assert main([str(word) for word in words]) == code
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    with opened(tmp_path, "CREATE TABLE t (a INTEGER PRIMARY KEY)") as writer:
+        return writer.paths.database
+
+
+def test_drain_and_its_undoing(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("drain", "--db", database)
+    assert re.fullmatch(r"\d+@[0-9a-f]{32}\n", capsys.readouterr().out)
+    run("exec", "--db", database, "INSERT INTO t VALUES (1)", code=77)
+    assert "was drained at position" in capsys.readouterr().err
+    run("exec", "--db", database, "SELECT count(*) FROM t")
+    run("drain", "--db", database, "--undo")
+    run("exec", "--db", database, "INSERT INTO t VALUES (1)")
+
+
+def test_drain_says_which_copy_does_not_answer(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("drain", "--db", database, "--copy", f"unix:{tmp_path}/none", code=69)
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_primary_in_use_is_not_drained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened(tmp_path, "CREATE TABLE t (a)") as writer:
+        run("drain", "--db", writer.paths.database, code=75)
+    assert "Primary.drain()" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("promote",), ("drain",), ("skip", "5", "ab"), ("follow", "--http", "unix:/none")]
+)
+def test_a_database_that_is_not_there(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(words[0], "--db", tmp_path / "none.db", *words[1:], code=66)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_follower_that_runs_nothing_is_promoted_unless_forced(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("promote", "--db", database, code=77)
+    assert "nobody knows how far its master was" in capsys.readouterr().err
+    run("promote", "--db", database, "--force", code=65)
+    assert "is a primary's database" in capsys.readouterr().err
+
+
+def test_a_copy_of_which_nothing_is_known_is_promoted_by_force(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from spgrepl.disk.files import DatabasePaths
+    from spgrepl.sqlite.database_copy import save_database
+
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    paths = DatabasePaths.of(folder / "copy.db")
+    replay = Replay(SqliteEngine(paths.database), paths)
+    replay.open()
+    position = save_database(database, replay.snapshot_path)
+    replay.install(replay.snapshot_path.stat().st_size, position)
+    replay.close()
+    run("promote", "--db", paths.database, "--force")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("history ")
+    assert said[1].endswith(f" ends at position {position}")
+    run("exec", "--db", paths.database, "INSERT INTO t VALUES (7)", "SELECT a FROM t")
+    run("promote", "--db", paths.database, "--force", code=65)
+
+
+def test_nobody_is_there_to_skip(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("skip", "--db", database, "5", "0a1b2c3d", code=69)
+    assert "no master of" in capsys.readouterr().err

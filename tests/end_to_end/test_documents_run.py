@@ -1,0 +1,171 @@
+"""The commands and programs in documents, run as they stand there, in one folder, print what is shown.
+
+Only ports differ from the text, each always by the same other one, and so does the name of an SPG server: a master
+that serves the files of one stands in for it. Lines that begin with ``$ twistd`` start servers, which go on to the
+end. After each other command comes what it prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.end_to_end.conftest import TWISTD, until
+
+ROOT = Path(__file__).parent.parent.parent
+STORAGE = ROOT / "tests" / "vectors" / "storage"
+SPG_SERVER = "spg.example.org:7433"
+STAND_IN = "127.0.0.1:7435"
+PORTS = re.compile(r"(127\.0\.0\.1:|127\.0\.0\.1 port=|tcp:)(\d+)")
+SETTLES = ("spgrepl segments ls", "spgrepl compare")
+"""What is asked of servers that may not be done yet."""
+
+
+@attrs.frozen
+class Entry:
+    """Something to run.
+
+    Attributes:
+        line: Where it stands.
+        text: A command, or a program.
+        expected: What it prints.
+    """
+
+    line: int
+    text: str
+    expected: str
+    is_program: bool = False
+
+    @property
+    def is_server(self) -> bool:
+        return self.text.startswith("twistd ")
+
+
+def entries(document: str) -> Iterator[Entry]:
+    """What there is to run in a document, in its order."""
+    blocks = list(re.finditer(r"^```(console|python|text)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL))
+    for number, block in enumerate(blocks):
+        first = document.count("\n", 0, block.start()) + 2
+        if block[1] == "python":
+            following = blocks[number + 1]
+            assert following[1] == "text", f"line {first}: no output follows the program"
+            yield Entry(first, block[2], following[2], is_program=True)
+        elif block[1] == "console":
+            for one in re.finditer(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block[2], re.MULTILINE):
+                yield Entry(first + block[2].count("\n", 0, one.start()), one[1], one[2])
+
+
+class Folder:
+    """The folder in which a document's commands are run.
+
+    Args:
+        path: The folder.
+        stack: Ends what was started.
+    """
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self.path = path
+        self._stack = stack
+        self._ports: dict[str, str] = {}
+        programs = path / "bin"
+        programs.mkdir()
+        for name, words in (("spgrepl", ["-m", "spgrepl"]), ("twistd", ["-c", TWISTD])):
+            script = programs / name
+            script.write_text(
+                f"#!{sys.executable}\nimport os, sys\n"
+                f"os.execv(sys.executable, [sys.executable, *{words!r}, *sys.argv[1:]])\n"
+            )
+            script.chmod(0o755)
+        self._environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
+
+    def run(self, entry: Entry) -> None:
+        """Run something, and compare what it prints."""
+        text = self._here(entry.text)
+        if entry.is_server:
+            self._serve(text)
+            return
+        command = [sys.executable, "-c", text] if entry.is_program else ["sh", "-c", text]
+        printed: list[str] = []
+
+        def fits() -> bool:
+            done = subprocess.run(
+                command, cwd=self.path, env=self._environment, capture_output=True, text=True, timeout=60
+            )
+            printed[:] = [done.stdout, done.stderr]
+            return done.returncode == 0 and done.stdout == entry.expected
+
+        if entry.text.startswith(SETTLES):
+            until(fits, lambda: printed)
+        else:
+            assert fits(), f"line {entry.line}: {entry.text}\n{printed[0]}{printed[1]}"
+
+    def _here(self, text: str) -> str:
+        """The text with the ports that are used here."""
+        return PORTS.sub(self._port, text.replace(SPG_SERVER, STAND_IN))
+
+    def _port(self, found: re.Match[str]) -> str:
+        if found[2] not in self._ports:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self._ports[found[2]] = str(probe.getsockname()[1])
+        return found[1] + self._ports[found[2]]
+
+    def _serve(self, command: str) -> None:
+        log = self.path / f"log-{len(list(self.path.glob('log-*')))}"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                ["sh", "-c", f"exec {command}"], cwd=self.path, env=self._environment, stdout=output, stderr=output
+            )
+        self._stack.callback(self._end, server, log)
+        # A command that follows may ask the server at once.
+        ready = "serving followers" if " master " in command else "reactor class"
+        if "--http" in command:
+            ready = "status and waiting are served"
+        until(lambda: ready in log.read_text() or server.poll() is not None, log.read_text)
+
+    @staticmethod
+    def _end(server: subprocess.Popen[bytes], log: Path) -> None:
+        ended = server.poll()
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=60)
+        assert ended is None, log.read_text()
+        assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("document", "least"), [("README.md", 20), ("docs/operating.md", 6), ("docs/network.md", 8)]
+)
+def test_a_document_can_be_typed(document: str, least: int, tmp_path: Path) -> None:
+    """The README begins with the files of an SPG server beside it."""
+    (tmp_path / "spg.spg" / "segments").mkdir(parents=True)
+    shutil.copy(STORAGE / "d_v11.catalog", tmp_path / "spg.db")
+    shutil.copy(STORAGE / "d_v1.seg", tmp_path / "spg.spg" / "segments" / "seg_0.spg")
+    (tmp_path / "spg.wal").touch()
+    if document == "docs/network.md" and shutil.which("openssl") is None:
+        pytest.skip("there is no openssl command to make certificates with")
+    found = list(entries((ROOT / document).read_text("utf-8")))
+    assert len(found) >= least
+    with ExitStack() as stack:
+        folder = Folder(tmp_path, stack)
+        for entry in found:
+            folder.run(entry)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/operating.md", "docs/network.md"])
+def test_no_command_is_left_out(document: str) -> None:
+    """What looks like a command stands in a block that is run, but for setting up."""
+    text = (ROOT / document).read_text("utf-8")
+    for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if block[1] not in ("console", "python", "text"):
+            assert re.search(r"<!-- \w+ commands? -->\n$", text[: block.start()]), block[0]

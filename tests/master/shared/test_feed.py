@@ -1,0 +1,226 @@
+"""Chunks of the log: where they are cut, what is held, and files that misbehave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from spgrepl.base import reading
+from spgrepl.base.reading import PIECE, FileReader
+from spgrepl.errors import ConfigurationError, LocalFilesDamaged
+from spgrepl.master.shared.feed import Chunk, LogFeed
+from tests.master.kit import FileLog, Threads, frame
+
+
+class FeedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.content = os.urandom(3 * PIECE + 1000)
+        self.log = FileLog(Path(self.mktemp()), self.content)
+        self.threads = Threads()
+        self.feed = LogFeed(self.log, self.threads, 2 * PIECE)
+        self.addCleanup(self.log.close)
+        self.addCleanup(self.feed.reset)
+
+    def chunk(self, start: int) -> Chunk:
+        found = self.feed.chunk(start)
+        assert isinstance(found, Chunk)
+        return found
+
+    def test_chunks_end_at_boundaries_and_at_the_end(self) -> None:
+        cuts = [0]
+        while cuts[-1] < len(self.content):
+            chunk = self.chunk(cuts[-1])
+            assert bytes(chunk.raw) == self.content[chunk.start : chunk.end]
+            assert bytes(chunk.framed) == frame(bytes(chunk.raw))
+            cuts.append(chunk.end)
+        assert cuts == [0, PIECE, 2 * PIECE, 3 * PIECE, 3 * PIECE + 1000]
+        assert self.chunk(77).end == PIECE
+        assert self.chunk(PIECE - 1).end == PIECE
+
+    def test_held_chunks_are_the_same_object(self) -> None:
+        assert self.chunk(5) is self.chunk(5)
+        assert self.feed.reads == 1
+
+    def test_chunks_cannot_be_written(self) -> None:
+        with pytest.raises(TypeError):
+            self.chunk(0).framed[0] = 1  # type: ignore[index]
+
+    def test_what_is_held_is_bounded(self) -> None:
+        for start in (0, PIECE, 2 * PIECE):
+            self.chunk(start)
+        assert sum(held.end - held.start for held in self.feed._held.values()) <= 2 * PIECE
+        self.chunk(2 * PIECE)
+        assert self.feed.reads == 3
+        self.chunk(0)
+        assert self.feed.reads == 4
+
+    def test_the_least_recently_used_goes(self) -> None:
+        first = self.chunk(0)
+        self.chunk(PIECE)
+        assert self.chunk(0) is first
+        self.chunk(2 * PIECE)
+        assert self.chunk(0) is first
+
+    def test_buffers_are_used_again_but_never_under_a_connection(self) -> None:
+        """A connection that is still sending a chunk keeps it, when others have long gone on."""
+        self.log.grow(os.urandom(5 * PIECE))
+        content = self.log.path.read_bytes()
+        slow = self.chunk(0).raw[100:]
+        buffers = set()
+        for start in range(PIECE, 8 * PIECE, PIECE):
+            chunk = self.chunk(start)
+            assert bytes(chunk.raw) == content[start : chunk.end]
+            buffers.add(id(chunk.framed.obj))
+            del chunk
+        assert bytes(slow) == content[100:PIECE]
+        assert len(buffers) < 7
+
+    def test_one_chunk_is_held_whatever_the_bound(self) -> None:
+        feed = LogFeed(self.log, self.threads, 0)
+        self.addCleanup(feed.reset)
+        assert feed.chunk(0) is feed.chunk(0)
+
+    def test_a_tail_that_has_grown_is_read_anew(self) -> None:
+        start = 3 * PIECE + 500
+        assert self.chunk(start).end == len(self.content)
+        self.log.grow(b"more")
+        chunk = self.chunk(start)
+        assert bytes(chunk.raw) == self.content[start:] + b"more"
+        assert self.feed._held_bytes == chunk.end - chunk.start
+
+    def test_reset_forgets(self) -> None:
+        old = self.chunk(3 * PIECE)
+        self.log.lose()
+        self.feed.reset()
+        self.log.grow(bytes(len(self.content)))
+        assert bytes(self.chunk(3 * PIECE).raw) == bytes(1000)
+        assert bytes(old.raw) == self.content[3 * PIECE :]
+
+    def test_own_descriptor(self) -> None:
+        """The log's owner may close its descriptor, and the number be given anew, while a thread reads."""
+        self.patch(FileReader, "read_now", lambda *_: None)
+        self.threads.hold()
+        asked = self.feed.chunk(0)
+        assert not isinstance(asked, Chunk)
+        before = self.log.handle
+        self.log.close()
+        other = os.open("/dev/null", os.O_RDONLY)
+        self.addCleanup(os.close, other)
+        assert other == before
+        self.threads.release()
+        assert bytes(self.successResultOf(asked).raw) == self.content[:PIECE]
+
+    def test_no_log(self) -> None:
+        self.log.close()
+        with pytest.raises(ConfigurationError):
+            self.feed.chunk(0)
+
+    def test_one_read_for_all_who_wait(self) -> None:
+        self.patch(FileReader, "read_now", lambda *_: None)
+        self.threads.hold()
+        first, second = self.feed.chunk(0), self.feed.chunk(0)
+        assert len(self.threads.held or []) == 1
+        self.threads.release()
+        assert not isinstance(first, Chunk)
+        assert not isinstance(second, Chunk)
+        assert self.successResultOf(first) is self.successResultOf(second)
+
+    def test_failing_read(self) -> None:
+        self.patch(FileReader, "read_now", lambda *_: None)
+        os.truncate(self.log.path, 100)
+        asked = self.feed.chunk(0)
+        assert not isinstance(asked, Chunk)
+        error = self.failureResultOf(asked, LocalFilesDamaged)
+        assert "ends at 100" in str(error.value)
+        assert self.feed._waiting == {}
+
+    def test_reset_silences_reads_under_way(self) -> None:
+        self.patch(FileReader, "read_now", lambda *_: None)
+        for damage in (False, True):
+            self.threads.hold()
+            asked = self.feed.chunk(0)
+            self.feed.reset()
+            if damage:
+                os.truncate(self.log.path, 100)
+            self.threads.release()
+            assert not isinstance(asked, Chunk)
+            self.assertNoResult(asked)
+
+
+@given(st.lists(st.integers(0, PIECE * 2), min_size=1, max_size=5), st.integers(1, PIECE * 3))
+def test_any_starts_give_the_whole_log(tmp_path_factory: Any, starts: list[int], length: int) -> None:
+    content = (b"0123456789abcdef" * (length // 16 + 1))[:length]
+    log = FileLog(tmp_path_factory.mktemp("feed") / "log", content)
+    feed = LogFeed(log, Threads(), PIECE)
+    try:
+        for start in starts:
+            at = start
+            while at < length:
+                chunk = feed.chunk(at)
+                assert isinstance(chunk, Chunk)
+                assert bytes(chunk.raw) == content[at : chunk.end]
+                at = chunk.end
+    finally:
+        feed.reset()
+        log.close()
+
+
+class ReaderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.path.write_bytes(b"0123456789")
+        self.threads = Threads()
+        self.handle = os.open(self.path, os.O_RDONLY)
+        self.reader = FileReader(self.handle, "the file", self.threads)
+        self.addCleanup(self.reader.close)
+
+    def is_open(self) -> bool:
+        return os.path.exists(f"/proc/self/fd/{self.handle}")
+
+    def test_later(self) -> None:
+        assert self.successResultOf(self.reader.read_later(2, 3, room=2)) == b"\0\x00234"
+
+    def test_now_or_later(self) -> None:
+        found = self.reader.read_now(2, 3, room=2)
+        assert found in (None, b"\0\x00234")
+
+    def test_never_a_part(self) -> None:
+        assert self.reader.read_now(8, 5) is None
+
+    def test_system_without_such_reads(self) -> None:
+        self.patch(reading, "_NOWAIT", 0)
+        assert self.reader.read_now(2, 3) is None
+
+    def test_file_system_without_such_reads(self) -> None:
+        """As on tmpfs, which refuses the flag."""
+
+        def refuse(*_: Any) -> int:
+            raise OSError(95, "Operation not supported")
+
+        self.patch(os, "preadv", refuse)
+        assert self.reader.read_now(2, 3) is None
+
+    def test_disk_that_fails(self) -> None:
+        def fail(*_: Any) -> int:
+            raise OSError(5, "Input/output error")
+
+        self.patch(os, "preadv", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            self.reader.read_now(2, 3)
+        self.failureResultOf(self.reader.read_later(2, 3), OSError)
+
+    def test_closed_when_the_last_read_is_done(self) -> None:
+        self.threads.hold()
+        reading = self.reader.read_later(0, 10)
+        self.reader.close()
+        assert self.is_open()
+        self.threads.release()
+        assert self.successResultOf(reading) == b"0123456789"
+        assert not self.is_open()
+        self.reader.close()

@@ -1,0 +1,105 @@
+"""A follower whose copy is in a real PostgreSQL: real processes, from the snapshot to the last DDL."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Server, until
+from tests.postgresql.conftest import Database
+from tests.postgresql.test_subscriber import TABLES, rows_of, rows_there, values
+
+
+class Copy:
+    """A master, and a follower that keeps its copy in a server."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.database = database
+        self.folder = folder
+        self.master = Server(folder, "master", "master", "--listen", "tcp:0:interface=127.0.0.1")
+        self.follower: Server | None = None
+
+    def start(self) -> Server:
+        self.master.start()
+        where = ("--master", f"127.0.0.1:{self.master.port()}", "--engine", self.database.url)
+        self.follower = Server(self.folder, "follower", "follower", *where)
+        return self.follower.start()
+
+    def settle(self, position: int) -> None:
+        follower = self.follower
+        assert follower is not None
+        until(
+            lambda: (follower.applied() or 0) >= position, lambda: (follower.status(), follower.output()[-3000:])
+        )
+
+    def same(self, *tables: str) -> None:
+        for table in tables:
+            assert rows_there(self.database, table) == rows_of(self.master.database, table), table
+
+    def stop(self) -> None:
+        for server in (self.master, self.follower):
+            if server is not None:
+                server.clean_up()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, database: Database) -> Iterator[Copy]:
+    made = Copy(tmp_path, database)
+    yield made
+    made.stop()
+
+
+def test_a_master_is_copied_and_followed(copy: Copy) -> None:
+    chance = random.Random(2)
+    write = copy.master.execute
+    write(*TABLES, *(one for _ in range(100) for one in values(chance)))
+    follower = copy.start()
+    copy.settle(write(*(one for _ in range(200) for one in values(chance))))
+    copy.same("plain", "pairs", "keyless", "Odd Name")
+    position = write(
+        "CREATE TABLE made (id INTEGER PRIMARY KEY, t TEXT DEFAULT 'x' UNIQUE, at DATETIME)",
+        "CREATE INDEX made_at ON made (at, t)",
+        "INSERT INTO made VALUES (1, 'a', '2024-01-01'), (2, 'b', 20240101)",
+        "ALTER TABLE made ADD COLUMN more INTEGER NOT NULL DEFAULT 7",
+        "ALTER TABLE made RENAME COLUMN at TO moment",
+        "INSERT INTO made (id, t, more) VALUES (3, 'c', 9)",
+        "ALTER TABLE made RENAME TO renamed",
+        "UPDATE renamed SET t = t || id",
+        "ALTER TABLE plain DROP COLUMN n",
+        "INSERT INTO plain (id, name) VALUES (10000, 'after')",
+        "CREATE VIEW seen AS SELECT * FROM renamed",
+        "CREATE TRIGGER acts AFTER INSERT ON plain BEGIN INSERT INTO keyless VALUES ('by trigger', 1); END",
+        "INSERT INTO plain (id, name) VALUES (10001, 'with a trigger')",
+        "CREATE TABLE gone (n)",
+        "DROP TABLE gone",
+        "CREATE VIRTUAL TABLE words USING fts5(t)",
+        "INSERT INTO words VALUES ('some words')",
+        "DELETE FROM pairs",
+        "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER)",
+        "INSERT INTO counted (n) VALUES (1), (2)",
+        "UPDATE sqlite_sequence SET seq = 100",
+        "ANALYZE",
+    )
+    copy.settle(position)
+    copy.same("plain", "keyless", "Odd Name", "counted")
+    query = copy.database.query
+    assert query("SELECT id, t, moment, more FROM renamed ORDER BY id") == [
+        (1, "a1", "2024-01-01", 7),
+        (2, "b2", "20240101", 7),
+        (3, "c3", None, 9),
+    ]
+    assert query("SELECT count(*) FROM pairs") == [(0,)]
+    assert query("SELECT to_regclass('gone'), to_regclass('words'), to_regclass('made_at')::text") == [
+        (None, None, "made_at")
+    ]
+    assert "words_content" in follower.status()["left_out"]
+    # From the middle of the log on, after a kill.
+    follower.kill()
+    position = write("ALTER TABLE renamed DROP COLUMN more", "INSERT INTO renamed VALUES (4, 'd', NULL)")
+    follower.start()
+    copy.settle(position)
+    assert query("SELECT * FROM renamed WHERE id = 4") == [(4, "d", None)]
+    assert query("SELECT position FROM spgrepl.copies") == [(position,)]

@@ -1,0 +1,135 @@
+"""A subscriber whose target is a real PostgreSQL: real processes, from the initial copy to the last row."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Server, until
+from tests.postgresql.conftest import Database
+
+TABLES = (
+    "CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT, n INTEGER, r REAL, b BLOB)",
+    "CREATE TABLE pairs (a TEXT NOT NULL, b INTEGER NOT NULL, v NUMERIC, PRIMARY KEY (a, b)) WITHOUT ROWID",
+    "CREATE TABLE keyless (x TEXT, y DECIMAL(10,2))",
+    'CREATE TABLE "Odd Name" ("Some Key" INTEGER PRIMARY KEY, "select" BOOLEAN, "per%cent" TEXT)',
+)
+TEXTS = ("", "a", "tab\tnew\nline\\back", "it's", "ünïcode 🐘", "NULL", "\\N", '"quoted"', "{curly,}", "x" * 300)
+
+
+def values(chance: random.Random) -> list[str]:
+    """A statement or two that change something."""
+    text = chance.choice(TEXTS).replace("'", "''")
+    number, key = chance.randrange(-(2**63), 2**63), chance.randrange(60)
+    real = chance.choice([0.1, -0.0, 1e300, 5.0, 1.5e-10, float("inf")])
+    shown = "9e999" if real == float("inf") else repr(real)
+    return chance.choice(
+        [
+            [f"INSERT OR REPLACE INTO plain VALUES ({key}, '{text}', {number}, {shown}, x'00ff{key:02x}')"],
+            [f"UPDATE plain SET name = '{text}', n = {number} WHERE id % 7 = {key % 7} AND id < 60"],
+            [f"DELETE FROM plain WHERE id = {key}"],
+            [f"INSERT OR REPLACE INTO pairs VALUES ('{text}', {key}, {number % 1000} / 10.0)"],
+            [f"UPDATE pairs SET v = {number} WHERE b BETWEEN {key} AND {key + 20}"],
+            [f"UPDATE OR IGNORE pairs SET b = b + 1 WHERE a = '{text}'"],
+            [f"INSERT INTO keyless VALUES ('{text}', {number % 100000} / 100.0)"],
+            [f"DELETE FROM keyless WHERE rowid % 5 = {key % 5} AND x <> '{text}' AND rowid < 200"],
+            [f"UPDATE keyless SET y = y + 1 WHERE rowid = {key}"],
+            [f"INSERT OR REPLACE INTO \"Odd Name\" VALUES ({key}, {key % 2}, '{text}')"],
+            ["BEGIN", f"UPDATE plain SET n = NULL WHERE id = {key}", "DELETE FROM pairs", "ROLLBACK"],
+            [
+                "BEGIN",
+                "SAVEPOINT a",
+                f"DELETE FROM plain WHERE id < {key}",
+                "ROLLBACK TO a",
+                f"UPDATE plain SET r = {shown} WHERE id = {key}",
+                "COMMIT",
+            ],
+        ]
+    )
+
+
+def rows_of(master: Path, table: str) -> list[tuple[object, ...]]:
+    """A table of the master's database, in the order of its key."""
+    with closing(sqlite3.connect(f"file:{master}?mode=ro&immutable=0", uri=True)) as connection:
+        number = "rowid, " if table == "keyless" else ""
+        order = {"pairs": "a, b"}.get(table, "1")
+        return connection.execute(f'SELECT {number}* FROM "{table}" ORDER BY {order}').fetchall()
+
+
+def rows_there(database: Database, table: str) -> list[tuple[object, ...]]:
+    order = {"pairs": 'a COLLATE "C", b'}.get(table, "1")
+    found = database.query(f'SELECT * FROM "{table}" ORDER BY {order}')
+    return [tuple(map(plain, row)) for row in found]
+
+
+def plain(value: object) -> object:
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) and value.as_tuple().exponent == 0 else float(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+class Pair:
+    """A master, and a subscriber that puts its tables into a server."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.database = database
+        self.master = Server(folder, "master", "master", "--listen", "tcp:0:interface=127.0.0.1")
+        self.master.execute(*TABLES, "CREATE TABLE other (n INTEGER)")
+        self.master.execute("CREATE PUBLICATION p FOR ALL TABLES EXCEPT other")
+        self.subscriber: Server | None = None
+
+    def start(self, folder: Path, *words: str) -> Server:
+        self.master.start("--wal-level", "logical")
+        where = ("--master", f"127.0.0.1:{self.master.port()}", "--engine", self.database.url)
+        self.subscriber = Server(folder, "subscriber", "subscriber", *where, "--name", "s", "--publication", "p")
+        return self.subscriber.start(*words)
+
+    def settle(self, position: int) -> None:
+        assert self.subscriber is not None
+        subscriber = self.subscriber
+        until(
+            lambda: (subscriber.applied() or 0) >= position,
+            lambda: (subscriber.status(), subscriber.output()[-3000:]),
+        )
+
+    def same(self) -> None:
+        for table in ("plain", "pairs", "keyless", "Odd Name"):
+            assert rows_there(self.database, table) == rows_of(self.master.database, table), table
+
+    def stop(self) -> None:
+        for server in (self.master, self.subscriber):
+            if server is not None:
+                server.clean_up()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, database: Database) -> Iterator[Pair]:
+    made = Pair(tmp_path, database)
+    yield made
+    made.stop()
+
+
+def test_tables_are_copied_and_followed(pair: Pair, tmp_path: Path) -> None:
+    chance = random.Random(1)
+    write = pair.master.execute
+    write(*(one for _ in range(150) for one in values(chance)))
+    subscriber = pair.start(tmp_path)
+    pair.settle(write("INSERT INTO other VALUES (1)"))
+    pair.same()
+    status = subscriber.status()
+    assert status["engine"] == "postgresql"
+    assert status["copied"]["tables"] == 4
+    for _ in range(3):
+        pair.settle(write(*(one for _ in range(100) for one in values(chance))))
+        pair.same()
+    assert pair.database.query("SELECT to_regclass('other')") == [(None,)]
+    position = pair.database.query("SELECT position FROM spgrepl.subscriptions WHERE name = 's'")
+    assert position == [(subscriber.applied(),)]
+    assert subscriber.stop() in (0, -15)

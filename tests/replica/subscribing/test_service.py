@@ -1,0 +1,862 @@
+"""A subscription as a service: copy, then stream; whatever master, connection or disk do, and when it is stopped.
+
+Most of it runs in memory, where each step is the test's; the last part on sockets, with threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import defer, endpoints, task
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
+
+from spgrepl.catalogue.sources import SqliteCatalogSource
+from spgrepl.disk.file_lock import LockFile
+from spgrepl.engines.targets import stored_state
+from spgrepl.engines.targets.counting_target import CountingTarget
+from spgrepl.engines.targets.sqlite_target import SqliteTarget
+from spgrepl.errors import (
+    ConfigurationError,
+    CopyRefused,
+    DatabaseLocked,
+    HistoryDiverged,
+    LocalFilesDamaged,
+    LogTruncated,
+    PositionTooLarge,
+    ServiceStopped,
+    StartLost,
+    TableMismatch,
+    UsageError,
+    WaitTimeout,
+)
+from spgrepl.interfaces.target import SubscriptionState
+from spgrepl.log.format.records import encode_statement, encode_v2
+from spgrepl.log.tailer import WalTailer
+from spgrepl.log.wal_level import WalLevel
+from spgrepl.master.judged.publisher import PublisherSettings
+from spgrepl.master.service import MasterService
+from spgrepl.master.snapshots.sources import SqliteSnapshotSource
+from spgrepl.replica import retry as backoff
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberState, Subscription
+from tests import sql as sqlite3
+from tests.master.kit import CLUSTER_ID, Threads, status
+from tests.replica.subscribing.kit import OURS, Rig, running
+from tests.replica.subscribing.streams import insert, inside, length_of
+from tests.replica.subscribing.targets import make_snapshot, objects, run_sql
+
+HEAD = insert(0, "x")
+TABLE = "CREATE TABLE t (a INTEGER PRIMARY KEY)"
+ROWS = ("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+BAD = encode_statement(b"INSERT INTO t VALUES (1, 2)")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A master with two rows, and a log that goes on behind them."""
+    with running(tmp_path, tables=(TABLE, *ROWS), log=HEAD) as made:
+        yield made
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The texts of all that is logged as a warning or worse."""
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"].name in ("warn", "error", "critical"):
+            found.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+def result(waiting: Deferred[Any]) -> Any:
+    """What a Deferred has brought; the error where it failed."""
+    found: list[Any] = []
+    waiting.addBoth(found.append)
+    assert found, "it has not fired"
+    return getattr(found[0], "value", found[0])
+
+
+def ended(rig: Rig) -> Any:
+    """What the last service ended with."""
+    return getattr(rig.ended[-1], "value", rig.ended[-1])
+
+
+def versions(rig: Rig) -> list[object]:
+    """What was asked for, connection by connection."""
+    return [one.peer.protocol.status()["version"] for one in rig.wire.connections]
+
+
+# -- first the rows that are there, then the stream ------------------------------------------------------------
+
+
+def test_the_rows_that_are_there_come_first_and_then_each_change(rig: Rig) -> None:
+    rig.grow(insert(3))
+    rig.start()
+    assert rig.status["state"] in ("connecting", "copying")
+    rig.settle()
+    assert rig.numbers == [1, 2, 3]
+    # The handshake says whether this master serves us at all, then the rows come, then the stream.
+    assert versions(rig) == ["SUB", 2, "SUB"]
+    rig.grow(insert(4), insert(5, "u"), inside("BEGIN"), inside("INSERT INTO t VALUES (6)"))
+    rig.settle()
+    assert rig.numbers == [1, 2, 3, 4]
+    rig.grow(inside("COMMIT"))
+    rig.settle()
+    assert rig.numbers == [1, 2, 3, 4, 6]
+    assert objects(rig.database) == ["t"]
+    assert rig.status["positions"] == dict.fromkeys(
+        ("source", "received", "durable", "applied"), rig.master.log.length
+    )
+    assert rig.status["effective_start"] == len(HEAD)
+    assert rig.status["lag"]["bytes"] == 0
+    assert (rig.status["state"], rig.status["error"], rig.status["statements"]) == ("streaming", None, 3)
+    json.dumps(rig.status)
+    assert list(rig.folder.glob("*.incoming")) == []
+
+
+def test_a_long_statement_with_its_table_at_the_end_arrives(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    rows = ",".join(f"({number}, lower('X'))" for number in range(3, 33_403))
+    rig.grow(
+        encode_statement(f"WITH v (a, b) AS (VALUES {rows}) INSERT INTO t SELECT a FROM v".encode()), insert(2**40)
+    )
+    rig.settle(1)
+    assert rig.numbers == [*range(1, 33_403), 2**40]
+
+
+def test_a_restart_resumes_without_another_copy(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    rig.grow(insert(3))
+    rig.settle()
+    rig.stop()
+    assert ended(rig) is None
+    rig.grow(insert(4))
+    rig.start()
+    rig.settle()
+    assert rig.numbers == [1, 2, 3, 4]
+    assert versions(rig)[3:] == ["SUB"]
+    assert rig.master.source.saved == 1
+    rig.wire.last.cut()
+    rig.settle(2)
+    assert versions(rig)[3:] == ["SUB", "SUB"]
+    assert rig.status["statements"] == 1
+
+
+def open_files() -> Iterator[str]:
+    """What the descriptors of this process lead to."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            yield os.readlink(f"/proc/self/fd/{number}")
+
+
+def test_a_snapshot_has_no_name_while_it_comes_so_that_nothing_leaves_it_behind(rig: Rig) -> None:
+    somebodys = rig.folder / "target.db.s.incoming"
+    somebodys.write_bytes(b"not ours")
+    before = {path.name for path in rig.folder.iterdir()}
+    rig.start()
+    while rig.status["copy"] is None or rig.status["copy"]["received"] < 5000:
+        rig.turn(size=500)
+        assert {path.name for path in rig.folder.iterdir()} - before <= {"target.db.s.lock"}
+    rig.settle()
+    assert rig.numbers == [1, 2]
+    assert somebodys.read_bytes() == b"not ours"
+    assert not [link for link in open_files() if "(deleted)" in link and str(rig.folder) in link]
+
+
+@pytest.mark.parametrize("size", [1, 700, 5000])
+def test_a_copy_that_breaks_off_leaves_nothing_and_begins_again(rig: Rig, size: int) -> None:
+    rig.start()
+    while rig.status["copy"] is None or rig.status["copy"]["received"] < size:
+        rig.turn(size=min(size, 500))
+    assert rig.status["state"] == "copying"
+    assert rig.status["copy"]["length"] == len(rig.master.source.content)
+    rig.wire.last.cut()
+    assert not rig.database.exists()
+    assert "closed the connection" in rig.status["error"]
+    rig.settle(2)
+    assert rig.numbers == [1, 2]
+    assert rig.status["error"] is None
+
+
+def test_the_master_may_go_while_rows_are_put_in_place(rig: Rig) -> None:
+    """That takes as long as it takes: no connection is held meanwhile, and none is made."""
+    rig.start()
+    while rig.status["copy"] is None:
+        rig.turn(size=500)
+    rig.worker.hold()
+    rig.settle()
+    connections = len(rig.wire.connections)
+    assert all(one.ended for one in rig.wire.connections)
+    rig.settle(100)
+    assert (rig.status["state"], len(rig.wire.connections)) == ("copying", connections)
+    rig.worker.release()
+    rig.settle()
+    assert rig.numbers == [1, 2]
+    assert rig.status["state"] == "streaming"
+
+
+def test_rows_that_cannot_be_put_in_place_at_present_are_asked_for_again(rig: Rig) -> None:
+    run_sql(rig.database, "CREATE TABLE of_somebody (a)")
+    with contextlib.closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("spgrepl.sqlite.session.BUSY_SECONDS", 0.01)
+            rig.start()
+            rig.settle(1.2)
+            assert "locked" in rig.status["error"]
+            assert rig.status["state"] in ("waiting", "connecting", "copying")
+            assert 2 <= rig.master.source.saved <= 4
+            other.execute("ROLLBACK")
+            rig.settle(10)
+    assert rig.numbers == [1, 2]
+    assert rig.status["error"] is None
+
+
+def test_a_table_that_is_another_one_ends_the_subscription(rig: Rig) -> None:
+    run_sql(rig.database, "CREATE TABLE t (b)", "INSERT INTO t VALUES (7)")
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), TableMismatch)
+    assert rig.status["state"] == "stopped"
+    assert "--no-copy-data" in rig.status["error"]
+    assert rig.numbers == [7]
+    assert len(rig.wire.connections) == 2
+
+
+def test_a_snapshot_that_is_of_no_use_is_named_by_its_first_bytes(rig: Rig) -> None:
+    rig.master.source.content = b"another file " + bytes(200_000)
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), CopyRefused)
+    assert "another file" in rig.status["error"]
+    assert not rig.database.exists()
+    assert len(rig.wire.connections) == 2
+
+
+VIRTUAL = "CREATE VIRTUAL TABLE words USING fts5 (w)"
+PUBLISHED = "CREATE PUBLICATION p FOR TABLE t, words"
+
+
+@pytest.mark.parametrize(
+    ("tables", "here", "reason"),
+    [
+        # Each is a copy that no other snapshot makes possible.
+        ((TABLE, VIRTUAL), (), "words is a virtual table"),
+        ((TABLE, *ROWS), ("CREATE VIEW t AS SELECT 1 AS a",), "is that of a view"),
+        ((TABLE, *ROWS), ("CREATE TABLE t (a TEXT PRIMARY KEY)",), "column 1"),
+        ((TABLE, "CREATE INDEX i ON t (a)"), ("CREATE TABLE i (x)",), "needs the name i"),
+    ],
+)
+def test_what_cannot_be_copied_is_final_and_fetched_once(
+    rig: Rig, tables: tuple[str, ...], here: tuple[str, ...], reason: str
+) -> None:
+    rig.publications = (PUBLISHED,)
+    rig.save(*tables)
+    run_sql(rig.database, "CREATE TABLE of_somebody (a)", *here)
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), (CopyRefused, TableMismatch))
+    assert reason in rig.status["error"]
+    assert (rig.status["state"], rig.master.source.saved) == ("stopped", 1)
+    assert ended(rig).exit_code == 78
+
+
+def test_a_database_that_is_none_of_ours_is_final_before_anything_is_fetched(rig: Rig) -> None:
+    rig.database.write_bytes(b"Dear diary, today I replicated. " * 40)
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), LocalFilesDamaged)
+    assert rig.master.source.saved == 0
+    assert rig.database.read_bytes().startswith(b"Dear diary")
+
+
+def test_a_snapshot_that_is_damaged_twice_in_the_same_way_is_the_masters_fault(rig: Rig) -> None:
+    content = rig.master.source.content
+    rig.master.source.content = content[:4096] + bytes(len(content) - 4096)
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), CopyRefused)
+    assert "damaged" in rig.status["error"]
+    assert rig.master.source.saved == 2
+
+
+def test_a_position_that_no_target_can_store_is_final(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No file of a test is long enough.
+    monkeypatch.setattr(stored_state, "_LAST_POSITION", len(HEAD) - 1)
+    rig.start()
+    rig.settle(40)
+    assert isinstance(ended(rig), PositionTooLarge)
+    assert rig.master.source.saved == 1
+
+
+def test_an_empty_snapshot_is_named(rig: Rig) -> None:
+    rig.master.source.content = b""
+    rig.start()
+    rig.settle(0.6)
+    assert rig.status["error"]
+    assert not rig.database.exists()
+
+
+# -- without the rows that are there ----------------------------------------------------------------------------
+
+
+def test_from_the_current_end_the_start_is_stored_before_the_first_record(rig: Rig) -> None:
+    """PROTOCOL section 7, item 5: or a reconnect before the first record would jump to the new end."""
+    run_sql(rig.database, TABLE)
+    rig.start(copy_data=False)
+    while rig.stored is None:
+        rig.turn(0.001, 16)
+    assert rig.stored == SubscriptionState(("p",), len(HEAD), len(HEAD), master=CLUSTER_ID)
+    rig.wire.last.cut()
+    rig.stop()
+    rig.grow(insert(3), insert(4))
+    rig.start(copy_data=False)
+    rig.settle()
+    assert rig.numbers == [3, 4]
+    assert rig.status["effective_start"] == len(HEAD)
+
+
+def test_from_a_position(rig: Rig) -> None:
+    run_sql(rig.database, TABLE)
+    rig.grow(insert(3), insert(4))
+    rig.start(copy_data=False, start=len(HEAD) + len(insert(3)))
+    rig.settle()
+    assert rig.numbers == [4]
+    assert versions(rig) == ["SUB"]
+
+
+def test_a_position_beyond_the_end_ends_the_subscription(rig: Rig) -> None:
+    rig.start(copy_data=False, start=5000)
+    rig.settle()
+    assert isinstance(ended(rig), LogTruncated)
+    assert "ends at" in rig.status["error"]
+
+
+def test_a_position_that_is_no_records_first_byte_is_refused(rig: Rig) -> None:
+    rig.start(copy_data=False, start=len(HEAD) - 3)
+    rig.settle()
+    assert "position 30" in rig.status["error"]
+    assert rig.stored is None
+    assert len(rig.wire.connections) <= 2
+
+
+def test_to_copy_there_must_be_a_place_for_the_snapshot(rig: Rig) -> None:
+    with pytest.raises(UsageError, match="needs a place"):
+        SubscriberService(
+            rig.clock, rig.wire, SqliteTarget(rig.database, "s"), Subscription("s", ("p",)), OURS, None
+        )
+
+
+# -- position 0, which cannot be asked for ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Rig]:
+    """A master with rows and an empty log."""
+    with running(tmp_path, tables=(TABLE, *ROWS)) as made:
+        yield made
+
+
+def test_a_subscription_may_begin_with_an_empty_log(empty: Rig) -> None:
+    empty.start()
+    empty.settle()
+    assert empty.stored == SubscriptionState(("p",), 0, 0, master=CLUSTER_ID)
+    empty.grow(insert(3))
+    empty.settle()
+    assert empty.numbers == [1, 2, 3]
+    # The one record behind position 0 cannot be compared: from there no stream can be asked for.
+    empty.wire.last.cut()
+    empty.grow(insert(4))
+    empty.settle(2)
+    assert empty.numbers == [1, 2, 3, 4]
+    assert empty.master.source.saved == 1
+
+
+def test_a_log_that_grew_meanwhile_leads_to_another_copy(empty: Rig) -> None:
+    empty.start()
+    while empty.stored is None:
+        empty.turn()
+    empty.wire.reachable = False
+    empty.wire.last.cut()
+    empty.stop()
+    assert empty.numbers == [1, 2]
+    empty.grow(encode_statement(b"DELETE FROM t WHERE a = 1"), insert(3))
+    empty.save(TABLE, "INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)")
+    empty.wire.reachable = True
+    empty.start()
+    empty.settle()
+    assert empty.numbers == [2, 3]
+    assert empty.stored == SubscriptionState(
+        ("p",), empty.master.log.length, empty.master.log.length, master=CLUSTER_ID
+    )
+    empty.grow(insert(4))
+    empty.settle()
+    assert empty.numbers == [2, 3, 4]
+
+
+def test_rows_that_no_copy_put_there_are_not_replaced(empty: Rig) -> None:
+    run_sql(empty.database, TABLE, "INSERT INTO t VALUES (7)")
+    empty.start(copy_data=False)
+    empty.settle()
+    empty.stop()
+    empty.grow(insert(3))
+    empty.save(TABLE, "INSERT INTO t VALUES (3)")
+    empty.start()
+    empty.settle()
+    assert isinstance(ended(empty), TableMismatch)
+    assert empty.numbers == [7]
+
+
+def test_without_a_copy_a_start_at_0_that_was_outgrown_is_lost(empty: Rig) -> None:
+    run_sql(empty.database, TABLE)
+    empty.start(copy_data=False)
+    empty.settle()
+    empty.wire.reachable = False
+    empty.wire.last.cut()
+    empty.grow(insert(3))
+    empty.wire.reachable = True
+    empty.settle(2)
+    assert isinstance(ended(empty), StartLost)
+    assert "position 0" in empty.status["error"]
+    assert "--no-copy-data" in empty.status["error"]
+    assert empty.numbers == []
+
+
+def test_a_snapshot_that_stands_at_0_for_ever_ends_the_subscription(rig: Rig) -> None:
+    rig.master.source.position = 0
+    rig.start()
+    rig.settle(5)
+    assert isinstance(ended(rig), StartLost)
+    assert rig.master.source.saved == 1
+    assert "--no-copy-data" in rig.status["error"]
+
+
+# -- masters that do not serve us -------------------------------------------------------------------------------
+
+
+def test_a_loop_is_named_changes_nothing_and_leads_to_no_storm(rig: Rig, logged: list[str]) -> None:
+    rig.start(cluster_id=CLUSTER_ID)
+    rig.settle(29)
+    assert "REPLICATION_LOOP" in rig.status["error"]
+    assert rig.status["state"] == "waiting"
+    assert [line for line in logged if "REPLICATION_LOOP" in line and "no stream from" in line]
+    assert len(rig.wire.connections) == 1
+    assert not rig.database.exists()
+    rig.settle(2)
+    assert len(rig.wire.connections) == 2
+    assert "REPLICATION_LOOP" in rig.status["error"]
+
+
+def test_a_master_at_the_level_replica_is_tried_again_and_what_to_look_for_is_told(rig: Rig) -> None:
+    rig.master.level.set("replica")
+    rig.start()
+    rig.settle(5)
+    assert "WAL level may be replica" in rig.status["error"]
+    assert 3 <= len(rig.wire.connections) <= 6
+    assert not rig.database.exists()
+    rig.master.level.set("logical")
+    rig.settle(10)
+    assert rig.numbers == [1, 2]
+    assert rig.status["error"] is None
+
+
+def test_a_master_that_cannot_be_reached_is_tried_again(rig: Rig) -> None:
+    rig.wire.reachable = False
+    service = rig.start()
+    rig.settle(2)
+    assert "cannot be reached" in rig.status["error"]
+    assert rig.status["state"] == "waiting"
+    assert rig.status["positions"]["applied"] is None
+    assert rig.status["lag"] == {"bytes": None, "seconds": None}
+    waiting = service.when_applied(5)
+    rig.wire.reachable = True
+    rig.settle(10)
+    assert result(waiting) == len(HEAD)
+    assert rig.numbers == [1, 2]
+
+
+def test_another_history_ends_the_subscription_with_its_rows_whole(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    rig.grow(*(insert(number) for number in range(10, 30)))
+    rig.settle()
+    rig.wire.reachable = False
+    rig.wire.last.cut()
+    length = rig.master.log.length
+    rig.master.log.lose()
+    rig.grow(HEAD, *(insert(number) for number in range(60, 81)))
+    assert rig.master.log.length > length
+    rig.wire.reachable = True
+    rig.settle(5)
+    assert isinstance(ended(rig), HistoryDiverged)
+    assert not isinstance(ended(rig), LogTruncated)
+    assert rig.numbers == [1, 2, *range(10, 30)]
+
+
+def test_a_log_that_is_truncated_ends_the_subscription(rig: Rig) -> None:
+    """PROTOCOL section 7, item 6."""
+    rig.start()
+    rig.grow(insert(3))
+    rig.settle()
+    rig.master.log.lose()
+    rig.settle(5)
+    assert isinstance(ended(rig), LogTruncated)
+    assert rig.numbers == [1, 2, 3]
+
+
+def test_a_silent_master_is_dropped_and_tried_again(rig: Rig) -> None:
+    """PROTOCOL section 7, item 11."""
+    rig.start()
+    rig.settle()
+    connections = len(rig.wire.connections)
+    for _ in range(64):
+        rig.clock.advance(0.25)
+        rig.wire.connections[connections - 1].peer.take()
+    assert len(rig.wire.connections) == connections + 1
+    rig.settle()
+    assert rig.status["state"] == "streaming"
+
+
+# -- records that are refused -----------------------------------------------------------------------------------
+
+
+def test_a_refused_record_stops_before_it_and_goes_on_when_the_target_is_mended(rig: Rig) -> None:
+    run_sql(rig.database, "CREATE TABLE t (a INTEGER PRIMARY KEY, CHECK (a <> 4))")
+    rig.start(copy_data=False, start=len(HEAD))
+    rig.grow(insert(3), insert(4), insert(5))
+    rig.settle(5)
+    at = len(HEAD) + len(insert(3))
+    assert rig.numbers == [3]
+    assert f"position {at}, CRC" in rig.status["error"]
+    assert rig.status["positions"]["applied"] == at
+    assert 3 <= len(rig.wire.connections) <= 7
+    rig.stop()
+    run_sql(
+        rig.database, "ALTER TABLE t RENAME TO old", TABLE, "INSERT INTO t SELECT a FROM old", "DROP TABLE old"
+    )
+    rig.start()
+    rig.settle()
+    assert rig.numbers == [3, 4, 5]
+    assert rig.status["error"] is None
+
+
+def test_the_error_of_a_record_stays_until_that_record_is_applied(rig: Rig) -> None:
+    run_sql(rig.database, TABLE)
+    rig.start(copy_data=False, start=len(HEAD))
+    rig.grow(insert(3), BAD, insert(4))
+    for _ in range(20):
+        rig.settle(1)
+        assert "table t has 1 columns" in rig.status["error"]
+    assert rig.service.state in (SubscriberState.WAITING, SubscriberState.STREAMING)
+
+
+def test_with_on_error_skip_it_goes_on(rig: Rig) -> None:
+    run_sql(rig.database, TABLE)
+    rig.start(copy_data=False, start=len(HEAD), keep_refused=True)
+    rig.grow(insert(3), BAD, insert(4))
+    rig.settle()
+    assert rig.numbers == [3, 4]
+    assert (rig.status["skipped"], rig.status["error"]) == (1, None)
+
+
+def test_a_row_that_somebody_else_moves_ends_the_subscription(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    run_sql(rig.database, "UPDATE spgrepl_subscriber SET position = position - 1")
+    rig.grow(insert(3))
+    rig.settle(2)
+    assert isinstance(ended(rig), DatabaseLocked)
+    assert rig.numbers == [1, 2]
+
+
+# -- connections and batches ------------------------------------------------------------------------------------
+
+
+def test_a_new_connection_asks_from_where_the_batch_in_flight_ends(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    rig.worker.hold()
+    rig.grow(insert(3), insert(4))
+    rig.settle()
+    assert rig.numbers == [1, 2]
+    rig.wire.last.cut()
+    rig.settle(2)
+    # The next connection is there, and says nothing before that batch is done.
+    assert rig.wire.last.peer.protocol.status()["state"] == "hello"
+    rig.worker.release()
+    rig.grow(insert(5))
+    rig.settle()
+    assert rig.numbers == [1, 2, 3, 4, 5]
+    assert rig.status["statements"] == 3
+
+
+def test_nothing_more_is_read_while_the_target_is_behind(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spgrepl.replica.subscribing.queue.ApplyQueue.high_water", 4000)
+    monkeypatch.setattr("spgrepl.replica.subscribing.queue.ApplyQueue.low_water", 1000)
+    rig.start()
+    rig.settle()
+    rig.worker.hold()
+    rig.grow(*(insert(number) for number in range(3, 1000)))
+    rig.settle(size=200)
+    assert rig.wire.last.paused
+    assert len(rig.wire.last.waiting) > 20_000
+    assert rig.status["positions"]["received"] - rig.status["positions"]["applied"] < 9000
+    rig.settle(60, size=200)
+    rig.worker.release()
+    rig.settle(size=200)
+    assert rig.numbers == list(range(1, 1000))
+    assert rig.status["error"] is None
+
+
+def test_one_process_runs_a_subscription(rig: Rig) -> None:
+    lock = LockFile(rig.folder / "target.db.s.lock", "somebody else")
+    lock.acquire()
+    rig.start()
+    assert isinstance(ended(rig), DatabaseLocked)
+    assert "somebody else" in rig.status["error"]
+    lock.release()
+    rig.start()
+    rig.settle()
+    assert rig.numbers == [1, 2]
+
+
+def test_two_subscriptions_share_a_database(rig: Rig) -> None:
+    """Each has a lock, a snapshot file and a row of its own, whatever its name is."""
+    rig.start()
+    rig.settle()
+    other = SubscriberService(
+        rig.clock,
+        rig.wire,
+        CountingTarget(rig.folder / "counted.db"),
+        Subscription("../s/2", ("p",)),
+        OURS,
+        rig.database,
+    )
+    assert other._snapshot is not None
+    assert other._snapshot.parent == rig.folder
+    assert other._snapshot.name == "target.db...%2Fs%2F2.incoming"
+
+
+def test_a_target_that_cannot_be_used_ends_it_before_a_connection_is_made(rig: Rig) -> None:
+    rig.database.write_bytes(b"no database" * 100)
+    rig.start()
+    rig.settle()
+    assert isinstance(ended(rig), LocalFilesDamaged)
+    assert rig.wire.connections == []
+    assert not list(rig.folder.glob("*.lock"))
+
+
+def test_a_database_that_is_moved_away_is_noticed_at_once(rig: Rig, logged: list[str]) -> None:
+    """Without a role around the service too, and although nothing comes that would have to be written."""
+    rig.start()
+    rig.settle(1)
+    assert rig.service.status()["error"] is None
+    rig.database.rename(rig.folder / "elsewhere.db")
+    rig.settle(1)
+    assert f"{rig.database} was moved away" in rig.service.status()["error"]
+    assert any("was moved away" in text for text in logged)
+
+
+@pytest.mark.parametrize("role", ["primary", "follower"])
+def test_a_database_that_is_somebody_elses_is_left_alone(rig: Rig, role: str) -> None:
+    make_snapshot(rig.database, TABLE)
+    run_sql(rig.database, f"UPDATE spgrepl_replay SET role = '{role}'")
+    before = rig.database.read_bytes()
+    rig.start()
+    rig.settle()
+    assert isinstance(ended(rig), ConfigurationError)
+    assert rig.database.read_bytes() == before
+
+
+# -- waiting, stopping ------------------------------------------------------------------------------------------
+
+
+def test_waiters_are_told_when_it_is_applied(rig: Rig) -> None:
+    service = rig.start()
+    waiting = service.when_applied(len(HEAD) + len(insert(3)))
+    rig.settle()
+    assert not waiting.called
+    rig.grow(insert(3))
+    rig.settle()
+    assert result(waiting) == rig.master.log.length
+    assert result(service.when_applied(1)) == rig.master.log.length
+    late = service.when_applied(10**9, 3)
+    rig.settle(4)
+    assert isinstance(result(late), WaitTimeout)
+
+
+def test_waiters_are_told_at_once_where_it_was_applied_before_the_start(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    rig.stop()
+    rig.wire.reachable = False
+    assert result(rig.start().when_applied(5)) == len(HEAD)
+
+
+MOMENTS: dict[str, Callable[[Rig], Any]] = {
+    "opening": lambda rig: None,
+    "unreachable": lambda rig: rig.settle(1),
+    "handshake": lambda rig: rig.turn(0.001, 3),
+    "copying": lambda rig: rig.turn() and rig.turn(0.05, 100),
+    "rows being put in place": lambda rig: (rig.turn(), rig.worker.hold(), rig.settle()),
+    "streaming": lambda rig: rig.settle(),
+    "a batch in flight": lambda rig: (rig.settle(), rig.worker.hold(), rig.grow(insert(3)), rig.settle()),
+    "waiting": lambda rig: (rig.settle(), rig.wire.last.cut()),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_it_stops_at_any_moment(rig: Rig, moment: str) -> None:
+    rig.wire.reachable = moment != "unreachable"
+    service = rig.start()
+    if moment == "opening":
+        rig.worker.hold()
+    MOMENTS[moment](rig)
+    waiting = service.when_applied(10**9)
+    first, second = service.stopService(), service.stopService()
+    rig.worker.release()
+    rig.turn()
+    assert (result(first), result(second), ended(rig)) == (None, None, None)
+    assert isinstance(result(waiting), ServiceStopped)
+    assert service.state is SubscriberState.STOPPED
+    assert all(one.ended for one in rig.wire.connections)
+    assert not rig.worker.running
+    connections = len(rig.wire.connections)
+    rig.settle(70)
+    assert len(rig.wire.connections) == connections
+    lock = LockFile(rig.folder / "target.db.s.lock", "test")
+    lock.acquire()
+    lock.release()
+    # What was in flight is whole: the next start goes on from there.
+    rig.wire.reachable = True
+    rig.start()
+    rig.settle()
+    assert rig.numbers == ([1, 2, 3] if moment == "a batch in flight" else [1, 2])
+
+
+# -- on sockets, with threads -----------------------------------------------------------------------------------
+
+
+class SocketsTest(TestCase):
+    """A master of this package over a database that really is one, a subscription, and a socket between them."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.addCleanup(lambda: task.deferLater(reactor, 0))  # type: ignore[arg-type]
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.patch(backoff, "FIRST_DELAY", 0.02)
+        self.wal = self.folder / "master.wal"
+        self.wal.write_bytes(HEAD)
+        self.target = self.folder / "target.db"
+
+    @defer.inlineCallbacks
+    def serve(self, snapshot_position: int) -> Any:
+        path = make_snapshot(
+            self.folder / "master.db", TABLE, *ROWS, control=("CREATE PUBLICATION p FOR TABLE t",)
+        )
+        run_sql(path, f"UPDATE spgrepl_replay SET position = {snapshot_position}")
+        tailer = WalTailer(self.reactor, self.wal)
+        tailer.start()
+        self.addCleanup(tailer.stop)
+        in_thread = Threads()
+        master = MasterService(
+            self.reactor,
+            endpoints.TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1"),
+            tailer,
+            SqliteSnapshotSource(path),
+            spool_folder=self.folder,
+            publisher=PublisherSettings(
+                SqliteCatalogSource(path, in_thread), lambda: CLUSTER_ID, WalLevel("logical")
+            ),
+        )
+        master.startService()
+        self.addCleanup(master.stopService)
+        port = yield master.listening
+        return endpoints.TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
+
+    def subscribe(self, endpoint: Any, **more: Any) -> SubscriberService:
+        service = SubscriberService(
+            self.reactor,
+            endpoint,
+            SqliteTarget(self.target, "s"),
+            Subscription("s", ("p",), **more),
+            OURS,
+            self.target,
+        )
+        service.finished.addErrback(lambda _: None)
+        service.startService()
+        self.addCleanup(lambda: service.stopService() if service.running else None)
+        return service
+
+    def append(self, *records: bytes) -> int:
+        with self.wal.open("ab") as file:
+            file.write(b"".join(records))
+        return self.wal.stat().st_size
+
+    def numbers(self) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(self.target)) as connection:
+            return [row[0] for row in connection.execute("SELECT a FROM t ORDER BY a")]
+
+    @defer.inlineCallbacks
+    def test_rows_arrive_and_go_on_arriving(self) -> Any:
+        endpoint = yield self.serve(len(HEAD))
+        service = self.subscribe(endpoint)
+        yield service.when_applied(self.append(insert(3), insert(4, "u")), 30)
+        assert self.numbers() == [1, 2, 3]
+        yield service.stopService()
+        end = self.append(encode_v2(b"BEGIN"), encode_v2(b"INSERT INTO t VALUES (5)"), encode_v2(b"COMMIT"))
+        yield self.subscribe(endpoint).when_applied(end, 30)
+        assert self.numbers() == [1, 2, 3, 5]
+
+    @defer.inlineCallbacks
+    def test_a_long_transaction_and_a_stop_in_the_flood(self) -> Any:
+        endpoint = yield self.serve(len(HEAD))
+        rows = [encode_v2(b"INSERT INTO t VALUES (%d)" % number) for number in range(3, 30_000)]
+        service = self.subscribe(endpoint)
+        yield service.when_applied(len(HEAD), 30)
+        end = self.append(encode_v2(b"BEGIN"), *rows, encode_v2(b"COMMIT"))
+        yield task.deferLater(self.reactor, 0.05)
+        yield service.stopService()
+        yield self.subscribe(endpoint).when_applied(end, 30)
+        assert self.numbers() == list(range(1, 30_000))
+
+
+def test_the_kit_sends_what_a_master_sends(rig: Rig) -> None:
+    """What the tests above stand on: the bytes of a stream go through the master that they name."""
+    peer = rig.master.subscribe(len(HEAD), "p")
+    rig.master.threads.release()
+    rig.master.log.grow(insert(3))
+    assert peer.take().endswith(status(len(HEAD) + length_of(insert(3))))
+
+
+def test_a_table_that_is_changed_while_it_runs_ends_the_subscription(rig: Rig) -> None:
+    rig.start()
+    rig.settle()
+    run_sql(rig.database, "DROP TABLE t", "CREATE TABLE t (a TEXT PRIMARY KEY)")
+    rig.grow(insert(3))
+    rig.settle()
+    assert isinstance(ended(rig), TableMismatch)
+    assert "the table t in" in str(ended(rig))
+    # Nothing came after the change, so that all can go on when it is changed back.
+    run_sql(rig.database, "DROP TABLE t", "CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    rig.start()
+    rig.settle()
+    assert rig.numbers == [3]
