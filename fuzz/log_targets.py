@@ -10,10 +10,10 @@ from zlib import crc32
 
 from fuzz.promises import Broken, equal, ways_to_cut
 from spgrepl.errors import CompressionError, PeerError, RecordError
-from spgrepl.wal.lzss import compress, decompress
-from spgrepl.wal.parser import RecordParser
-from spgrepl.wal.reader import Damage, scan_log
-from spgrepl.wal.records import Record, decode_record, stated_length
+from spgrepl.log.format.lzss import compress, decompress
+from spgrepl.log.format.parser import RecordParser
+from spgrepl.log.format.records import Record, decode_record, stated_length
+from spgrepl.log.reader import Damage, scan_log
 
 MAX_RECORD = 4096
 MAX_EXPANDED = 1 << 16

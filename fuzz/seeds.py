@@ -7,10 +7,14 @@ import struct
 from pathlib import Path
 from zlib import crc32
 
-from spgrepl.wal import records as r
-from spgrepl.wal.lzss import compress
+from spgrepl.log.format import records as r
+from spgrepl.log.format.lzss import compress
 
 VECTORS = Path(__file__).parent.parent / "tests" / "vectors"
+
+_STORAGE = VECTORS / "storage"
+_TYPES = (_STORAGE / "types_v100.catalog").read_bytes()
+_MOST_SEED = 12_000
 
 _SQL = (
     b"INSERT INTO t VALUES (1, 'one''s'); -- and\n UPDATE \"t\" SET a = x'00' WHERE [b] = `c`;",
@@ -24,6 +28,7 @@ DICTIONARY = (
     *b"BEGIN START TRANSACTION COMMIT END ROLLBACK TO SAVEPOINT RELEASE ABORT".split(),
     *b"CREATE TEMP TRIGGER EXPLAIN DROP SHOW SET PUBLICATION SUBSCRIPTION \xef\xbb\xbf".split(),
     *(b"effective_wal_level", b"WAIT FOR WAL", b"INSERT INTO t", b"/*", b"*/", b"--", b"\n", b"''", b"x'", b"->>"),
+    *(b"SPGENV01", b"SPGDB001", b"SPGSEG\x01\0", b"SPGSEG\x02\0", b"BRIN", b"\xff\xff\xff\xff"),
     *(b"SPGREPL\x01", b"SPGREPL\x02", b"SPGSUB\x01\0", b"SPGMAN01\x0a"),
     *(bytes((0, 0, flag)) for flag in (0x80, 0xA0, 0xC0, 0xE0)),
     *(bytes((5, 0, 0, flag)) for flag in (0, 0x80, 0xC0)),
@@ -99,12 +104,35 @@ def seeds(target: str) -> list[bytes]:
         ],
         "hello": hellos,
         "reply": [*replies, b"\x02" + bytes(16)],
+        "follower_connection": [
+            *replies,
+            b"\x03" + struct.pack("<Q", 0) + struct.pack("<BI", 0, 64) + bytes(range(64)) + stream,
+            b"\x05" + struct.pack("<Q", 3) + b"abc" + struct.pack("<Q", 500) + stream,
+        ],
+        "subscriber_connection": [
+            b"\x07" + struct.pack("<QQ", 40, 9) + status + skip + _framed(r.encode_statement(_SQL[0])) + status,
+        ],
         "manifest": [_manifest(), _manifest()[:-1]],
         "sqltext": list(_SQL),
         "record_frames": [
             b"\x03" + b"".join(_framed(record) for record in _recorded_records()) + status + skip,
             b"\x1f" + skip + status + _framed(r.encode_statement(_SQL[0] * 9)) + _framed(r.encode_checkpoint(3)),
             b"\x00" + struct.pack("<BI", 0, 5000),
+        ],
+        "spg_sql": [
+            b"INSERT INTO t (id, b, tags) VALUES (3, '\\x00ff'::bytea, ARRAY['a', NULL])",
+            b"INSERT INTO public.t VALUES (3, E'a\\n', 2.345) ON CONFLICT (id) DO UPDATE SET x = excluded.x",
+            b"UPDATE t SET n = n * 2 + 1, x = CASE WHEN ok THEN 'y' ELSE x || 'z' END WHERE n > 1.0 OR x LIKE 'o'",
+            b"DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT 1) OR at < '2024-01-02 03:04+02'",
+            b"CREATE TABLE u (id SERIAL, v VECTOR(3) USING HALF DEFAULT '[1,2,3]', CHECK (id > 0))",
+            b"ALTER TABLE t ADD COLUMN q DATE DEFAULT '2024-02-30', DROP COLUMN x",
+            b'merge into `t` values ("x")',
+            b"SET TIME ZONE 'Europe/Berlin'",
+        ],
+        "shown": [
+            b"CREATE USER bob PASSWORD $$x$$",
+            b"SET a = 'postgres://u:p@h'",
+            b"INSERT INTO t VALUES ('password')",
         ],
         "owners": [
             *_SQL,
@@ -123,7 +151,17 @@ def seeds(target: str) -> list[bytes]:
             b"DROP PUBLICATION IF EXISTS p",
         ],
         "envelope": [b"\x02\0\x01\0a\0\x01\0b\x01\x02\0\x01\0t\x02\0uu", b"\0\0"],
+        "snapshot": [path.read_bytes() for path in sorted(_STORAGE.glob("*.catalog"))],
+        "segment": [
+            data for path in sorted(_STORAGE.glob("*.seg")) if len(data := path.read_bytes()) < _MOST_SEED
+        ],
+        "payload": [b"\x05\x04\x01\x0a" + _TYPES[at : at + 60] for at in range(0, len(_TYPES), 40)],
+        "lzss_stream": [b"\x03" + compress(sql * 4) for sql in _SQL],
         "walk": [bytes((size, *range(8), 0, 7, 3, 7, 5, 1)) for size in (0, 2, 7)],
         "transactions": [*_SQL, b"-- a\n/* b */;START TRANSACTION", b"SET effective_wal_level = 'logical'"],
     }
+    found["core_owners"] = [b"\n" + b"\n".join(found["owners"] + list(_SQL))]
+    found["core_frames"] = found["record_frames"]
+    found["core_lzss"] = found["lzss"] + found["lzss_stream"]
+    found["core_rows"] = [b"1,'a')\n-2.5e-07,NULL)\nx'0a','it''s') /* origin 0123456789abcdef */\n1,2"]
     return found.get(target, logs)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fuzz.promises import Broken, cut, equal, ways_to_cut
-from spgrepl.errors import LocalFilesDamaged, PeerError
-from spgrepl.publications.envelope import decode_publications
-from spgrepl.publications.owner import CONTROL_OWNER, DDL_OWNER, OwnerJudge, OwnerKind
-from spgrepl.publications.statements import ControlSyntaxError, is_control, parse_control
-from spgrepl.wal.parser import cut_records
-from spgrepl.wal.records import RecordType, encode_statement, encode_v2
-from spgrepl.wal.transaction_walk import TransactionWalk
+from spgrepl.catalogue.owners.owner import CONTROL_OWNER, DDL_OWNER, OwnerJudge, OwnerKind
+from spgrepl.catalogue.statements import ControlSyntaxError, is_control, parse_control
+from spgrepl.errors import PeerError
+from spgrepl.log.format.parser import cut_records
+from spgrepl.log.format.records import RecordType, encode_statement, encode_v2
+from spgrepl.log.transactions.walk import TransactionWalk
 from spgrepl.wire.record_frames import RecordFrameParser
 
 MAX_FRAME = 4096
@@ -72,16 +69,6 @@ def control(data: bytes) -> None:
                 raise Broken(f"no reason against {sql!r}") from error
         else:
             equal("recognised", is_control(sql), True)
-
-
-def envelope(data: bytes) -> None:
-    """Decode any bytes as the publications of an SPG snapshot."""
-    try:
-        found = decode_publications(data, Path("snapshot"))
-    except LocalFilesDamaged:
-        return
-    for name, publication in found.by_name.items():
-        equal("name", publication.name, name)
 
 
 _STEPS = (

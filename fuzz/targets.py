@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fuzz.connection_targets import follower_connection, subscriber_connection
+from fuzz.core_targets import core_frames, core_lzss, core_owners, core_records, core_rows
 from fuzz.log_targets import lzss, reader, records, repaired_records
-from fuzz.subscription_targets import control, envelope, owners, record_frames, walk
+from fuzz.spg_sql_targets import shown, spg_sql
+from fuzz.spg_targets import envelope, lzss_stream, payload, segment, snapshot
+from fuzz.subscription_targets import control, owners, record_frames, walk
 from fuzz.text_targets import manifest, sqltext
 from fuzz.transaction_targets import transactions, units
 from fuzz.wire_targets import frames, hello, reply
@@ -35,7 +39,20 @@ TARGETS: dict[str, Target] = {
         owners,
         control,
         envelope,
+        snapshot,
+        segment,
+        payload,
+        lzss_stream,
         walk,
+        spg_sql,
+        shown,
+        follower_connection,
+        subscriber_connection,
+        core_lzss,
+        core_records,
+        core_owners,
+        core_frames,
+        core_rows,
     )
 }
 """All targets by name."""

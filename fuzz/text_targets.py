@@ -8,8 +8,8 @@ from zlib import crc32
 
 from fuzz.promises import Broken, equal
 from spgrepl.errors import ManifestError
-from spgrepl.manifest import decode_manifest, encode_manifest
-from spgrepl.sqltext import split_statements, tokenize
+from spgrepl.segments.manifest import decode_manifest, encode_manifest
+from spgrepl.text.sqltext import split_statements, tokenize
 
 
 def manifest(data: bytes) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from fuzz.promises import Broken, equal
-from spgrepl.sqltext import TokenKind, significant_tokens
-from spgrepl.wal.parser import RecordBatch, RecordParser
-from spgrepl.wal.records import (
+from spgrepl.log.format.parser import RecordBatch, RecordParser
+from spgrepl.log.format.records import (
     RecordType,
     encode_checkpoint,
     encode_mysql,
@@ -14,14 +15,18 @@ from spgrepl.wal.records import (
     encode_v1,
     encode_v2,
 )
-from spgrepl.wal.transactions import StatementKind, may_hide_transaction, statement_kind
-from spgrepl.wal.units import MixedTransaction, Section, UnitCutter
+from spgrepl.log.transactions.held import held_work
+from spgrepl.log.transactions.units import UnitCutter
+from spgrepl.log.transactions.words import StatementKind, may_hide_transaction, statement_kind
+from spgrepl.log.transactions.work import Control, MixedTransaction, Section, Work
+from spgrepl.text.sqltext import TokenKind, significant_tokens
 
 _INSERT = b"INSERT INTO t VALUES (1)"
 _WORDS = (
     encode_statement(_INSERT),
     encode_v2(_INSERT),
     encode_v2(b"BEGIN"),
+    encode_v2(b"COMMIT AND CHAIN"),
     encode_v2(b"COMMIT"),
     encode_v2(b"ROLLBACK"),
     encode_v1(b"-- as a comment says\n begin;"),
@@ -52,27 +57,31 @@ def units(data: bytes) -> None:
 
 def committed(log: list[bytes], size: int) -> tuple[list[bytes], int | None]:
     """What an engine holds after a log in batches of some records, and the record at which replay stops."""
-    copy, cutter = _Copy(), UnitCutter()
+    copy, cutter = _Copy(log), UnitCutter()
     for first in range(0, len(log), size):
         records = log[first : first + size]
         try:
-            copy.take(cutter.cut(_batch(records), len(records)), first)
+            copy.take(cutter.cut(_batch(log, first, first + size), len(records)), first)
         except MixedTransaction as mixed:
             # As replay does: it reads the log again from where it stands, up to the record that it refuses.
             refused, again = first + mixed.index, UnitCutter()
-            records = log[copy.position : refused]
-            if records:
+            if copy.opened_by is not None:
+                again.reset(copy.opened_by)
+                opened = copy.starts.index(copy.opened_by)
+                again.skim(_batch(log, opened, copy.position))
+            if refused > copy.position:
                 copy.pending.clear()
-                copy.take(again.cut(_batch(records), len(records)), copy.position)
+                rest = _batch(log, copy.position, refused)
+                copy.take(again.cut(rest, len(rest)), copy.position)
             return copy.committed, refused
-        if cutter.open != (copy.position < first + len(records)):
-            raise Broken(f"open: {cutter.open}, at {copy.position} of {first + len(records)}")
+        if cutter.streams != (copy.position < first + len(records)):
+            raise Broken(f"streams: {cutter.streams}, at {copy.position} of {first + len(records)}")
     return copy.committed, None
 
 
-def _batch(log: list[bytes]) -> RecordBatch:
-    parser = RecordParser()
-    parser.feed(b"".join(log))
+def _batch(log: list[bytes], first: int, stop: int) -> RecordBatch:
+    parser = RecordParser(sum(map(len, log[:first])))
+    parser.feed(b"".join(log[first:stop]))
     batch = parser.next_batch()
     assert batch is not None
     return batch
@@ -81,10 +90,13 @@ def _batch(log: list[bytes]) -> RecordBatch:
 class _Copy:
     """An engine that holds statements instead of rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: list[bytes]) -> None:
         self.committed: list[bytes] = []
         self.pending: list[bytes] = []
         self.position = 0
+        self.opened_by: int | None = None
+        self.starts = [0, *accumulate(map(len, log))]
+        self._log = log
 
     def take(self, sections: list[Section], first: int) -> None:
         done = 0
@@ -92,16 +104,25 @@ class _Copy:
             if section.stop <= done:
                 raise Broken(f"a section ends at {section.stop}, behind one that ends at {done}")
             done = section.stop
-            if section.rolled_back:
+            if section.undo:
                 self.pending = []
-            work, taken = section.work, 0
-            for control in work.controls:
-                self.pending += [*work.statements[taken : control.before], control.sql]
-                taken = control.before
-            self.pending += work.statements[taken:]
+            self._run(section.work, first)
             if section.complete:
                 self.committed += self.pending
-                self.pending, self.position = [], first + done
+                self.pending, self.position, self.opened_by = [], first + done, section.opened_by
+
+    def _run(self, work: Work, first: int) -> None:
+        taken = 0
+        for event in sorted([*work.controls, *work.settled], key=lambda one: (one.before, one.record)):
+            self.pending += work.statements[taken : event.before]
+            taken = event.before
+            if isinstance(event, Control):
+                self.pending.append(event.sql)
+                continue
+            opened = self.starts.index(event.group.opened_by)
+            for index in range(opened, first + event.record + 1):
+                self._run(held_work(_batch(self._log, index, index + 1), event.group.begin, event.revoked), index)
+        self.pending += work.statements[taken:]
 
 
 def transactions(data: bytes) -> None:

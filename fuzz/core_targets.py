@@ -1,0 +1,140 @@
+"""Targets that compare the compiled core with the reference. Without a core they hold for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fuzz.log_targets import repair_log
+from fuzz.promises import equal, ways_to_cut
+from spgrepl.catalogue.owners.owner import OwnerJudge
+from spgrepl.compiled.core import CORE, Core
+from spgrepl.compiled.texts import ending_with, part_of, with_semicolon
+from spgrepl.engines.statement_digest import python_digest
+from spgrepl.errors import CompressionError, PeerError
+from spgrepl.log.format.lzss import python_compress, python_decompress
+from spgrepl.log.format.lzss_stream import LzssExpander
+from spgrepl.log.format.parser import RecordBatch, cut_records
+from spgrepl.log.format.records import encode_statement, encode_v2, python_encode_v2_all
+from spgrepl.rows.bulk import python_texts
+from spgrepl.rows.recognise import Recogniser
+from spgrepl.rows.values import value_text
+from spgrepl.wire.frames import encode_wal_header
+from spgrepl.wire.record_frames import RecordFrameParser
+
+MAX_EXPANDED = 1 << 16
+MAX_RECORD = 4096
+
+
+def core_lzss(data: bytes) -> None:
+    """Compress and expand any bytes, whole and in pieces."""
+    if CORE is None:
+        return
+    equal("compressed", CORE.lzss_compress(data), python_compress(data))
+    try:
+        expected: bytes | None = python_decompress(data, MAX_EXPANDED)
+    except CompressionError:
+        expected = None
+    equal("expanded", CORE.lzss_decompress(data, MAX_EXPANDED), expected)
+    length = int.from_bytes(data[1:5], "little")
+    if length <= MAX_EXPANDED:
+        for pieces in ways_to_cut(data)[1]:
+            equal("in pieces", _in_pieces(length, pieces, CORE), _in_pieces(length, pieces, None))
+
+
+def _in_pieces(length: int, pieces: Iterable[bytes], core: Core | None) -> tuple[list[bytes], str]:
+    expander = LzssExpander(length, core)
+    out: list[bytes] = []
+    try:
+        out += map(expander.feed, pieces)
+        out.append(expander.finish())
+    except CompressionError as error:
+        return out, str(error)
+    return out, ""
+
+
+def core_records(data: bytes) -> None:
+    """Cut any bytes as a log, as they are and with all checksums put right."""
+    if CORE is None:
+        return
+    for log in (data, repair_log(data)):
+        compiled, error = cut_records(log, 7, MAX_RECORD, CORE)
+        plain, why = cut_records(log, 7, MAX_RECORD, None)
+        equal("fault", (type(error), str(error)), (type(why), str(why)))
+        equal("columns", _columns(compiled), _columns(plain))
+        half = len(plain) // 2
+        equal(
+            "front", _columns(compiled.front(compiled.start_of(half))), _columns(plain.front(plain.start_of(half)))
+        )
+        equal("part", list(part_of(compiled.sql, half, len(plain))), plain.sql[half:])
+        equal("semicolons", with_semicolon(compiled.sql, half), with_semicolon(plain.sql, half))
+        equal("ends", ending_with(compiled.sql, b" */"), ending_with(plain.sql, b" */"))
+        texts = [text for text in plain.sql if text is not None]
+        equal("digest", CORE.digest_of(texts, half), python_digest(texts, half))
+        equal("encoded", CORE.encode_v2_all(texts), python_encode_v2_all(texts))
+
+
+def _columns(batch: RecordBatch) -> tuple[object, ...]:
+    return batch.position, batch.data, list(batch.ends), list(batch.sql), batch.special, batch.types
+
+
+_JUDGES = (OwnerJudge(), OwnerJudge())
+
+
+def core_owners(data: bytes) -> None:
+    """Judge any texts, which one byte divides: by judges that remember what they have seen before."""
+    if CORE is None:
+        return
+    texts = data[1:].split(data[:1] or b"\n")
+    log = b"".join(encode_v2(text) + encode_statement(text) for text in texts)
+    found = []
+    for judge, core in zip(_JUDGES, (CORE, None), strict=True):
+        batch, _ = cut_records(log, 0, core=core)
+        found.append([(owner.kind, owner.tables) for owner in judge.owners(batch)])
+    equal("owners", *found)
+
+
+def core_frames(data: bytes) -> None:
+    """Parse any bytes as a SUB stream in every cut, and any records as frames."""
+    if CORE is None:
+        return
+    stream, ways = ways_to_cut(data)
+    for pieces in ways:
+        equal("frames", _frames(pieces, CORE), _frames(pieces, None))
+    batch, _ = cut_records(repair_log(stream), 0, MAX_RECORD, CORE)
+    records = [batch.data[batch.start_of(index) : batch.start_of(index + 1)] for index in range(len(batch))]
+    framed = b"".join(encode_wal_header(len(record)) + record for record in records)
+    equal("framed", CORE.Statements(batch.data, batch.ends, {}).framed(0, len(batch)), framed)  # type: ignore[arg-type]
+    equal("framed again", _frames([framed], CORE), _frames([framed], None))
+
+
+def _frames(pieces: Iterable[bytes], core: Core | None) -> list[object]:
+    parser = RecordFrameParser(9, MAX_RECORD, MAX_RECORD, core=core)
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            frames = parser.feed(piece)
+            if frames is not None:
+                found.append((frames, parser.position, parser.passed_over))
+    except PeerError as error:
+        found.append((type(error), str(error)))
+    return found
+
+
+def core_rows(data: bytes) -> None:
+    """Read any text as the rows of INSERTs, and write any values as rows."""
+    if CORE is None:
+        return
+    head = b"INSERT INTO t(a,b)VALUES("
+    pieces = data.split(b"\n")
+    statements = [head + piece for piece in pieces]
+    runs = [Recogniser(core).read_run(statements, 0) for core in (CORE, None)]
+    equal("run", *(None if run is None else (run.count, run.rows) for run in runs))
+    texts = [piece.decode("utf-8", "replace") for piece in pieces]
+    columns: list[Sequence[object]] = [
+        texts,
+        pieces,
+        [int.from_bytes(piece[:8], "big", signed=True) for piece in pieces],
+    ]
+    named = ["a=", ",b=", ",c="]
+    expected = python_texts(named, columns, len(pieces), ")")  # type: ignore[arg-type]
+    equal("texts", CORE.row_texts([one.encode() for one in named], columns, b")", value_text), expected)
