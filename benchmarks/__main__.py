@@ -13,7 +13,19 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import catchup, fanout, latency, memory, owner, segments, subscribers
+from benchmarks import (
+    catchup,
+    fanout,
+    latency,
+    lzss,
+    memory,
+    owner,
+    postgresql,
+    segments,
+    spg_snapshots,
+    subscribers,
+    writes,
+)
 from benchmarks.figures import Figure, machine, table
 from spgrepl.errors import EXIT_USAGE
 
@@ -27,11 +39,15 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "catchup-counting": catchup.measure_counting,
     "latency": latency.measure,
     "memory": memory.measure,
+    "lzss": lzss.measure,
     "segments": segments.measure,
     "segments-latency": segments.measure_latency,
     "fanout": _fanout,
     "owner": owner.measure,
+    "postgresql": postgresql.measure,
     "subscribers": subscribers.measure,
+    "spg-snapshots": spg_snapshots.measure,
+    "writes": writes.measure,
 }
 """All benchmarks by name."""
 

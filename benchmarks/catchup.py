@@ -24,8 +24,9 @@ def measure_sqlite() -> list[Figure]:
             engine="sqlite",
             yardstick=f"bare sqlite3 loop, transactions of {bare.BATCH:,}",
             bare_seconds=lambda log, folder: bare.run("sqlite", log, folder)[0],
-            target=">= 0.8",
-            note="From the append of all records to the master's log until the follower tells that the last one "
+            target=">= 2.5",
+            note="The log holds rows as a primary writes them, one record each, and says so at its beginning. "
+            "From the append of all records to the master's log until the follower tells that the last one "
             "is applied. Both with journal_mode WAL and synchronous FULL; a follower also fsyncs its own log.",
         )
     ]
@@ -38,8 +39,8 @@ def measure_counting() -> list[Figure]:
             engine="counting",
             yardstick="bare parsing loop: CRC checked, SQL decoded",
             bare_seconds=lambda log, _: bare.run("parse", log)[0],
-            target=">= 0.467",
-            note="As catch-up into SQLite; the target is 700,000 records/s where the bare loop does 1,500,000.",
+            target=">= 1.5",
+            note="As catch-up into SQLite.",
         )
     ]
 
@@ -81,7 +82,7 @@ def _follow(folder: Path, engine: str, records: bytes) -> float:
         follower.wait_applied(end)
         seconds = time.perf_counter() - began
         status = follower.status()
-        # One more than the rows: the table was made by the first record.
-        if status is None or status["statements"] != RECORDS + 1 or status["positions"]["applied"] != end:
+        # Two more than the rows: the log begins by saying that it holds rows, and by making the table.
+        if status is None or status["statements"] != RECORDS + 2 or status["positions"]["applied"] != end:
             raise BenchmarkFailed(f"not all records were applied once: {status}")
         return seconds

@@ -21,13 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spgrepl.engines.interfaces import ReplayState
-from spgrepl.engines.sqlite_state import ROLE_PRIMARY, ensure_table, write_state
-from spgrepl.wal.records import encode_statement
+from spgrepl.interfaces.engine import ReplayState
+from spgrepl.log.format.records import encode_statement
+from spgrepl.sqlite.state import ROLE_PRIMARY, ensure_table, write_state
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
 
 MIB = 1024 * 1024
 PIECE = 64 * 1024
+MANY = 3000
 ROUNDS = 7
 TARGET_THROUGHPUT = 0.7
 TARGET_IDLE = 0.05
@@ -45,6 +46,7 @@ def measure() -> list[dict[str, Any]]:
             _throughput(Path(folder), 1, 1024),
             _throughput(Path(folder), 200, 8),
             _idle(Path(folder), 200),
+            _idle(Path(folder), MANY, 0.12),
             _snapshot_memory(Path(folder), 1024),
         ]
 
@@ -74,7 +76,7 @@ def _throughput(folder: Path, connections: int, mebibytes: int) -> dict[str, Any
     }
 
 
-def _idle(folder: Path, connections: int, seconds: float = 5.0) -> dict[str, Any]:
+def _idle(folder: Path, connections: int, most: float = TARGET_IDLE, seconds: float = 5.0) -> dict[str, Any]:
     """The processor time that V2 connections take which get nothing but STATUS."""
     log = _make_log(folder / "idle.wal", MIB)
     with _process("master", log) as master, _process("sink", log, str(master.port), str(connections)):
@@ -82,13 +84,13 @@ def _idle(folder: Path, connections: int, seconds: float = 5.0) -> dict[str, Any
     with _process("ticker", log) as ticker, _process("sink", log, str(ticker.port), str(connections)):
         bare = _busy_share(ticker, seconds)
     return {
-        "name": f"{connections} idle V2 connections",
+        "name": f"{connections:,} idle V2 connections",
         "value": round(share * 100, 2),
         "unit": "% of a core",
         "yardstick": "bare loop sending as many bytes as often",
         "yardstick_value": round(bare * 100, 2),
         "ratio": round(share / bare, 3),
-        "target": f"< {TARGET_IDLE * 100:g} % of a core",
+        "target": f"< {most * 100:g} % of a core",
     }
 
 
@@ -320,9 +322,10 @@ def _serve_master(log: Path, database: Path | None = None) -> None:
     from twisted.internet import reactor
     from twisted.internet.endpoints import TCP4ServerEndpoint
 
+    from spgrepl.log.tailer import WalTailer
     from spgrepl.master.service import MasterService
-    from spgrepl.master.sources import SqliteSnapshotSource
-    from spgrepl.wal.tailer import WalTailer
+    from spgrepl.master.shared.limits import MasterLimits
+    from spgrepl.master.snapshots.sources import SqliteSnapshotSource
 
     runner: Any = reactor
     tailer = WalTailer(runner, log)
@@ -333,6 +336,7 @@ def _serve_master(log: Path, database: Path | None = None) -> None:
         tailer,
         SqliteSnapshotSource(database or log),
         spool_folder=log.parent,
+        limits=MasterLimits(connections=2 * MANY, of_one_address=2 * MANY, handshakes=2 * MANY),
     )
     service.listening.addCallback(lambda port: print(port.getHost().port, flush=True))
     service.startService()

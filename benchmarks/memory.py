@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.servers import free_port, server
-from spgrepl.engines.interfaces import ReplayState
-from spgrepl.engines.sqlite_state import ROLE_PRIMARY, ensure_table, write_state
+from spgrepl.interfaces.engine import ReplayState
+from spgrepl.sqlite.state import ROLE_PRIMARY, ensure_table, write_state
 
 MEBIBYTES = 1024
 LIMIT = 64.0

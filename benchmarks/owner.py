@@ -11,9 +11,9 @@ from benchmarks import bare
 from benchmarks.figures import Figure
 from benchmarks.logs import create_table, inserts
 from benchmarks.servers import BenchmarkFailed
-from spgrepl.publications.owner import OwnerJudge
-from spgrepl.wal.parser import RecordBatch, RecordParser
-from spgrepl.wal.records import encode_statement
+from spgrepl.catalogue.owners.owner import OwnerJudge
+from spgrepl.log.format.parser import RecordBatch, RecordParser
+from spgrepl.log.format.records import encode_statement
 
 RECORDS = 300_000
 ROUNDS = 9

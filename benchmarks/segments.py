@@ -18,7 +18,7 @@ from zlib import crc32
 from benchmarks import latency
 from benchmarks.figures import Figure
 from benchmarks.servers import BenchmarkFailed, Server, free_port, pair, server
-from spgrepl.manifest import read_manifest
+from spgrepl.segments.manifest import read_manifest
 
 MEBIBYTES = 1024
 ROUNDS = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.logs import append, create_table
-from spgrepl.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 START_SECONDS = 30.0

@@ -27,10 +27,10 @@ from benchmarks import bare
 from benchmarks.figures import Figure
 from benchmarks.logs import append, create_table, inserts
 from benchmarks.servers import BenchmarkFailed, Server, free_port, server
-from spgrepl.master.pieces import Piece
-from spgrepl.master.record_feed import RecordFeed
-from spgrepl.publications.definitions import TableFilter
-from spgrepl.wal.source import ILogListener, ILogSource
+from spgrepl.catalogue.definitions import TableFilter
+from spgrepl.log.source import ILogListener, ILogSource
+from spgrepl.master.judged.judged_feed import RecordFeed
+from spgrepl.master.judged.pieces import Piece
 from spgrepl.wire.frames import HEADER_SIZE
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
 from spgrepl.wire.subscription import SubscriberHello
@@ -42,6 +42,7 @@ FANOUT_RECORDS = 130_000
 FANOUT_ROUNDS = 5
 PUBLICATION = "bench"
 _MIB = 1024 * 1024
+_ROOM = ("--max-connections", "4000", "--max-connections-per-address", "4000", "--max-handshakes", "4000")
 _OTHER_TABLES = TableFilter(frozenset({"orders", "customers"}))
 
 
@@ -67,7 +68,7 @@ def measure_filter() -> Figure:
         f"filter without a match over {RECORDS:,} INSERTs",
         ours,
         theirs,
-        ">= 0.5",
+        ">= 4",
         "RecordFeed and Piece.sift in a process of their own, from the file, as a master does it once for all "
         "its subscribers.",
     )
@@ -89,7 +90,7 @@ def sift(log: Path) -> float:
         records += len(piece.batch)
         position = piece.end
     seconds = time.perf_counter() - began
-    if records != RECORDS + 1 or passed != log.stat().st_size:
+    if records != RECORDS + 2 or passed != log.stat().st_size:
         raise BenchmarkFailed(f"{records} records were looked at, and {passed} bytes passed over")
     return seconds
 
@@ -97,6 +98,8 @@ def sift(log: Path) -> float:
 @implementer(ILogSource)
 class _FileLog:
     """A log file that does not grow."""
+
+    known = True
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDONLY)
@@ -138,9 +141,9 @@ def measure_counting() -> Figure:
         f"{RECORDS:,} INSERTs forwarded to a counting subscriber",
         ours,
         theirs,
-        ">= 0.467",
+        ">= 1.5",
         "From the append of all records to the master's log until the subscriber tells that the last one is "
-        "applied; the target is 700,000 records/s where the bare loop does 1,500,000.",
+        "applied.",
     )
 
 
@@ -173,7 +176,7 @@ def publishing(folder: Path) -> Iterator[tuple[Server, int, Path]]:
     published = (f"CREATE PUBLICATION {PUBLICATION} FOR TABLE t",)
     command = [sys.executable, "-m", "spgrepl", "exec", "--db", str(database), *made, *published]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    listens = ("--listen", f"tcp:{port}:interface=127.0.0.1", "--max-connections", str(CONNECTIONS + 50))
+    listens = ("--listen", f"tcp:{port}:interface=127.0.0.1", *_ROOM)
     with server(folder, "master", *listens, "--db", str(database), "--wal-level", "logical") as master:
         master.wait_until(lambda status: status["state"] == "serving")
         yield master, port, folder / "master.wal"
@@ -204,7 +207,7 @@ def measure_fanout() -> Figure:
         yardstick="the same bytes to as many V2 followers",
         yardstick_value=round(yard, 3),
         ratio=round(value / yard, 3),
-        target="<= 2",
+        target="<= 1.2",
         samples=[round(sample, 3) for sample in ours],
         yardstick_samples=[round(sample, 3) for sample in theirs],
         note=f"User and system time of one master; {FANOUT_RECORDS:,} INSERTs of one published table. A frame for "
