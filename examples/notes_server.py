@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
-from twisted.application.service import Application, MultiService
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.application.service import Application, IServiceCollection, MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from spgrepl import DatabasePaths, MasterRole, MasterSettings, Primary
+from spgrepl import DatabasePaths, MasterRole, MasterSettings, Primary, PrimaryService
+
+TABLE = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
 
 
 class NotesResource(Resource):
@@ -34,18 +36,22 @@ class NotesResource(Resource):
     _log = Logger()
 
     def __init__(self, primary: Primary) -> None:
-        super().__init__()
+        Resource.__init__(self)
         self._primary = primary
 
     def render_GET(self, request: Request) -> int:
         """List the notes."""
-        found = self._primary.query("SELECT id, text FROM notes ORDER BY id")
+        ready = self._primary.when_ready()
+        found = ready.addCallback(lambda _: self._primary.query("SELECT id, text FROM notes ORDER BY id"))
         return self._answer(request, found.addCallback(lambda result: [list(row) for row in result.rows]))
 
     def render_POST(self, request: Request) -> int:
         """Add a note."""
-        text = request.content.read().decode("utf-8", "replace").replace("'", "''")
-        return self._answer(request, self._primary.execute(f"INSERT INTO notes (text) VALUES ('{text}')"))
+        assert request.content is not None  # twisted.web has read it
+        text = request.content.read().decode("utf-8", "replace")
+        added = self._primary.when_ready()
+        added.addCallback(lambda _: self._primary.execute("INSERT INTO notes (text) VALUES (?)", (text,)))
+        return self._answer(request, added)
 
     def _answer(self, request: Request, answer: Deferred[Any]) -> int:
         gone: list[Failure] = []
@@ -65,7 +71,7 @@ class NotesResource(Resource):
 
 
 class NotesService(MultiService):
-    """The database, its master, and the web server, in the order in which they depend on each other.
+    """The database, its master, and the web server.
 
     Args:
         reactor: The reactor.
@@ -80,42 +86,32 @@ class NotesService(MultiService):
         super().__init__()
         paths = DatabasePaths.of(folder / "notes.db")
         self.primary = Primary(reactor, paths)
-        self.master = MasterRole(reactor, MasterSettings(paths, serverFromString(reactor, listen)))
+        self.master = MasterRole(reactor, MasterSettings(paths, serverFromString(reactor, listen)), self.primary)
         site = Site(NotesResource(self.primary), reactor=reactor)
         self.web = StreamServerEndpointService(serverFromString(reactor, web), site)
+        for service in (PrimaryService(self.primary), self.master, self.web):
+            service.setServiceParent(self)
 
     def startService(self) -> None:
-        """Open the database, then let others in."""
+        """Start everything. Followers and whoever brings notes wait until the database is open."""
         super().startService()
-        self._open().addErrback(lambda failure: self._log.failure("the notes cannot be served", failure))
-
-    @inlineCallbacks
-    def _open(self) -> Any:
-        yield self.primary.open()
-        yield self.primary.execute("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
-        self.master.setServiceParent(self)
-        self.master.finished.addErrback(lambda failure: self._log.failure("nobody can follow", failure))
-        self.web.setServiceParent(self)
-
-    @inlineCallbacks
-    def stopService(self) -> Any:
-        """Let everybody go, then close the database."""
-        yield super().stopService()
-        yield self.primary.close()
+        ready = self.primary.when_ready()
+        ready.addCallback(lambda _: self.primary.execute(TABLE))
+        ready.addErrback(lambda failure: self._log.failure("the notes cannot be served", failure))
 
 
-def make_application() -> Application:
+def make_application() -> Any:
     """What twistd runs."""
     from twisted.internet import reactor
 
-    folder = Path(os.environ.get("NOTES_FOLDER", "."))
-    application = Application("notes")
-    NotesService(
+    application: Any = Application("notes")
+    service = NotesService(
         reactor,
-        folder,
+        Path(os.environ.get("NOTES_FOLDER", ".")),
         os.environ.get("NOTES_WEB", "tcp:8080:interface=127.0.0.1"),
         os.environ.get("NOTES_LISTEN", "tcp:7433:interface=127.0.0.1"),
-    ).setServiceParent(application)
+    )
+    IServiceCollection(application).addService(service)
     return application
 
 

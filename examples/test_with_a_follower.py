@@ -28,14 +28,14 @@ class Pair:
 
 @pytest_twisted.async_yield_fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    """A primary, a master on a UNIX socket, and a follower; all are stopped behind the test."""
+    """A primary, a master on a UNIX socket, and a follower; all are stopped after the test."""
     from twisted.internet import reactor
 
     source, copy = DatabasePaths.of(tmp_path / "source.db"), DatabasePaths.of(tmp_path / "copy.db")
     socket = f"unix:{tmp_path}/socket"
     primary = Primary(reactor, source)
     await primary.open()
-    master = MasterRole(reactor, MasterSettings(source, serverFromString(reactor, socket)))
+    master = MasterRole(reactor, MasterSettings(source, serverFromString(reactor, socket)), primary)
     follower = FollowerRole(reactor, FollowerSettings(copy, clientFromString(reactor, socket)))
     for role in (master, follower):
         role.startService()
@@ -50,7 +50,8 @@ async def test_a_row_reaches_the_copy(pair: Pair) -> None:
     """What is written at the primary can be read from the copy, once its position is applied."""
     await pair.primary.execute("CREATE TABLE parts (name TEXT PRIMARY KEY, pieces INTEGER NOT NULL)")
     position = await pair.primary.transaction(
-        ["INSERT INTO parts VALUES ('bolt', 12)", "UPDATE parts SET pieces = pieces - 1 WHERE name = 'bolt'"]
+        ["INSERT INTO parts VALUES (?, ?)", "UPDATE parts SET pieces = pieces - ? WHERE name = ?"],
+        [("bolt", 12), (1, "bolt")],
     )
     assert await pair.follower.when_applied(position, timeout=30) >= position
     with closing(sqlite3.connect(pair.copy)) as connection:
