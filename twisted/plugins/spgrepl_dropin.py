@@ -3,5 +3,8 @@
 from twisted.application.service import ServiceMaker
 
 spgrepl = ServiceMaker(
-    "spgrepl", "spgrepl.tap", "SPG replication: a master of a database's log, or a follower of one.", "spgrepl"
+    "spgrepl",
+    "spgrepl.process.tap",
+    "SPG replication: a master of a database's log, or a follower of one.",
+    "spgrepl",
 )
