@@ -13,6 +13,7 @@ import pytest
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.process.tap import FollowerOptions, MasterOptions, SubscriberOptions
+from tests.test_site import generated
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -49,25 +50,17 @@ def test_no_option_is_explained_that_is_not_there() -> None:
     assert explained == set().union(*map(option_names, ROLES.values()))
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/operating.md",
-        "docs/monitoring.md",
-        "docs/processes.md",
-        "docs/design.md",
-        "docs/publications.md",
-        "docs/feed.md",
-        "docs/architecture.md",
-        "docs/questions.md",
-        "docs/network.md",
-    ],
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    if path.with_suffix("") not in {ROOT / "docs" / name for name in generated.PAGES}
 )
+
+
+@pytest.mark.parametrize("document", PAGES)
 def test_links_lead_to_files(document: str) -> None:
     path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):
         assert "://" in target or (path.parent / target).exists(), target
 
 

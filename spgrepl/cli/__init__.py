@@ -36,7 +36,7 @@ EXIT_IO = 74
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-_COMMANDS = {
+COMMANDS = {
     "demo": "run a master, a follower and a subscriber, kill both once, and compare the copies",
     "exec": "run SQL on a primary: applied, logged, made durable",
     "wal": "check a log, or print it",
@@ -135,7 +135,7 @@ def _run(words: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = next((word for word in words if not word.startswith("-")), None)
     run: Callable[[argparse.Namespace], int] | None = None
-    for name, summary in _COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == named:
             module = importlib.import_module(f"spgrepl.cli.{name.replace('-', '_')}")
