@@ -223,7 +223,9 @@ def _campaign(names: list[str], arguments: argparse.Namespace) -> int:
         count = len(result.findings)
         print(f"{name:<18}{seconds:>8}{result.executions:>12,}{result.covered:>9}{count:>10}", flush=True)
         if not result.passed:
-            print(result.output[-4000:])
+            kept = findings / f"{name}-output.txt"
+            kept.write_text(result.output)
+            print(f"{result.output[-4000:]}\nall of it: {kept}")
             for path in result.findings:
                 print(f"see it again with: python -m fuzz {name} --replay {path}")
     if not any(findings.iterdir()):

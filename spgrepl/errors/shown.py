@@ -7,6 +7,7 @@ is told of it is not.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
@@ -24,6 +25,24 @@ _STRING = re.compile(
     r"|\"(?:[^\"\\]|\"\"|\\.)*+(?:\"|\Z)",
     re.DOTALL,
 )
+_OF_TABLES = re.compile(
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:(?:insert|update|delete|replace|with|select|merge|truncate|copy)\b"
+    r"|(?:create|alter|drop)\s+(?:(?:or\s+replace|temp|temporary|unlogged|global|local|unique|virtual|materialized"
+    r"|recursive|constraint)\s+)*(?:table|index|view|trigger)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ANOTHER = re.compile(r";\s*[^\s;]")
+_COMMENT = r"(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|"
+_BACKSLASH = r"|\\."
+_ESCAPED = r"(?<![A-Za-z0-9_])[eE]'(?:[^'\\]|''|\\.)*+(?:'|\Z)|"
+# Whether a backslash escapes depends on the server, and a quote in a comment opens nothing: what one of these
+# takes for a secret is one.
+_READINGS = (
+    re.compile(_COMMENT + _ESCAPED + _STRING.pattern.replace(_BACKSLASH, "").replace(r"\\", ""), re.DOTALL),
+    re.compile(_COMMENT + _STRING.pattern, re.DOTALL),
+    _STRING,
+)
+_DEEPEST = 5
 _KEYS = r"password|passwd|pwd|sslpassword|oauth_client_secret|scram_client_key|scram_server_key|passphrase|secret"
 _PAIR = re.compile(
     rf"(?P<key>\b(?:{_KEYS})\s*=\s*)(?:'(?:[^'\\]|\\.|'')*+(?:'|\Z)|\"[^\"]*+(?:\"|\Z)|[^\s&'\";]*+)",
@@ -50,35 +69,104 @@ def shown_sql(sql: str) -> str:
         return sql
     if _ROWS.match(sql) is not None and _NOT_ROWS.search(sql) is None:
         return sql
-    word = _outside_strings(sql)
-    start = len(sql) if word is None else word
-    return _STRING.sub(_looked_into, sql[:start]) + _STRING.sub(_hidden, sql[start:])
+    return _without_secrets(sql, _DEEPEST, {})
 
 
-def _outside_strings(sql: str) -> int | None:
-    """Where the first word stands after which strings may be secrets; one in a string says nothing."""
+def handed_sql(sql: str) -> str:
+    """A statement as a program gets it that goes by its text: without passwords of users, the rest as it is.
+
+    What `shown_sql` leaves out of a table's definition, such as the default of a column ``password``, is no
+    secret of the server, and a table that is made without it would be another one.
+
+    Args:
+        sql: A statement of a log.
+    """
+    found = shown_sql(sql)
+    if found == sql or (_OF_TABLES.match(sql) is not None and not _may_be_several(sql)):
+        return sql
+    return found
+
+
+def _may_be_several(sql: str) -> bool:
+    """Whether there may be another statement behind the first, however strings are read."""
+    return any(_ANOTHER.search(pattern.sub(" ", sql)) is not None for pattern in _READINGS[:2])
+
+
+def _without_secrets(sql: str, depth: int, known: dict[str, str]) -> str:
+    """A text without secrets; `known` has the strings that were looked into already."""
+    parts: list[str] = []
     at = 0
-    while (word := _SECRET_WORD.search(sql, at)) is not None:
-        inside = next((one for one in _STRING.finditer(sql) if one.start() < word.start() < one.end()), None)
-        if inside is None:
+    edits = sorted(edit for strings in _READINGS for edit in _edits(sql, strings, depth, known))
+    for start, end, text in _merged(edits):
+        parts += (sql[at:start], text)
+        at = end
+    return "".join(parts) + sql[at:]
+
+
+def _merged(edits: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """What several readings leave out; where they overlap and differ, all of it."""
+    found: list[tuple[int, int, str]] = []
+    for edit in edits:
+        start, end, _ = edit
+        if found and start < found[-1][1]:
+            if edit != found[-1]:
+                found[-1] = (found[-1][0], max(end, found[-1][1]), f"'{HIDDEN}'")
+        else:
+            found.append(edit)
+    return found
+
+
+def _edits(
+    sql: str, strings: re.Pattern[str], depth: int, known: dict[str, str]
+) -> Iterator[tuple[int, int, str]]:
+    """What to leave out when strings are read in one way: the place, and what stands there instead."""
+    secret = _first_word(sql, strings)
+    for found in strings.finditer(sql):
+        text = found[0]
+        if strings is not _STRING and found["comment"] is not None:
+            continue
+        if found.start() >= secret:
+            shown = _hidden(text)
+        elif (shown := known.get(text, "")) == "":
+            shown = known[text] = _looked_into(text, depth, known)
+        if shown != text:
+            yield found.start(), found.end(), shown
+
+
+def _first_word(sql: str, strings: re.Pattern[str]) -> int:
+    """Where the first word ends after which strings may be secrets; one in a string says nothing."""
+    quoted = iter(strings.finditer(sql))
+    inside = next(quoted, None)
+    for word in _SECRET_WORD.finditer(sql):
+        while inside is not None and inside.end() <= word.start():
+            inside = next(quoted, None)
+        if inside is None or word.start() < inside.start() or _is_comment(inside):
             return word.end()
-        at = inside.end()
-    return None
+    return len(sql)
 
 
-def _hidden(found: re.Match[str]) -> str:
-    mark = '"' if found[0][0] == '"' else "'"
+def _is_comment(found: re.Match[str]) -> bool:
+    return found[0].startswith(("--", "/*"))
+
+
+def _hidden(text: str) -> str:
+    mark = '"' if text[0] == '"' else "'"
     return f"{mark}{HIDDEN}{mark}"
 
 
-def _looked_into(found: re.Match[str]) -> str:
+def _looked_into(text: str, depth: int, known: dict[str, str]) -> str:
     """A string in which there may be a connection string, or a statement."""
-    text = found[0]
+    if _WORTH_A_LOOK.search(text) is None:
+        return text
+    if depth == 0:
+        return _hidden(text)
     if text[0] == "$":
-        size = len(found["tag"]) + 2
-        return text[:size] + shown_sql(text[size:])
+        size = text.index("$", 1) + 1
+        return text[:size] + _without_secrets(text[size:], depth - 1, known)
+    if text[0] in "eE":
+        return text[0] + _looked_into(text[1:], depth, known)
     inner = text[1:].replace(text[0] * 2, text[0])
-    shown = shown_connection(shown_sql(inner))
+    shown = shown_connection(_without_secrets(inner, depth - 1, known))
     return text if shown == inner else text[0] + shown.replace(text[0], text[0] * 2) + text[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spgrepl.errors.shown import handed_sql
 from spgrepl.feed.keys import TableKeys
 from spgrepl.feed.units import Content, is_mark
 from spgrepl.feed.values import Change, FeedKind
@@ -64,7 +65,7 @@ class ChangeDecoder:
         sql = content.sql
         found = self._recogniser.read(sql) if self.rows and not content.mysql else None
         if found is None:
-            text = sql.decode("utf-8", "surrogateescape")
+            text = handed_sql(sql.decode("utf-8", "surrogateescape"))
             # In a log of statements a comment is whatever a client wrote.
             origin = origin_of(sql) if self.rows else None
             return Change(FeedKind.STATEMENT, statement=text, origin=origin, mysql=content.mysql)

@@ -51,7 +51,8 @@ class Change:
             the lowest number. Any of them will do, since the number is not replicated.
         origin: The id of the cluster from which the row came by a subscription; None for the log's own.
         statement: The text of a statement; "" for rows. Bytes that are not UTF-8 become lone
-            surrogates, as the error handler ``surrogateescape`` makes them.
+            surrogates, as the error handler ``surrogateescape`` makes them. Passwords of users and of connections
+            are ``***`` in it; see `spgrepl.errors.shown.handed_sql`.
         mysql: Whether a statement is written in the MySQL dialect.
     """
 

@@ -79,6 +79,14 @@ def test_statements_are_told_by_their_text(tmp_path: Path) -> None:
     assert (first.start, second.start, second.position.position) == (0, first.position.position, log.end)
 
 
+def test_passwords_are_not_told(tmp_path: Path) -> None:
+    table = "CREATE TABLE users (name TEXT, password TEXT DEFAULT 'none')"
+    log = log_with(tmp_path / "log", "CREATE USER bob PASSWORD 's3cr3t'", table)
+    user, users = log.read()
+    assert user.changes == (Change(FeedKind.STATEMENT, statement="CREATE USER bob PASSWORD '***'"),)
+    assert users.changes == (Change(FeedKind.STATEMENT, statement=table),)
+
+
 def test_rows_are_told_by_their_values(tmp_path: Path) -> None:
     log = log_with(
         tmp_path / "log",
