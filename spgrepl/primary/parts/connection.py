@@ -47,7 +47,7 @@ def changed_by_others(database: Path) -> str:
         f"another program has changed {database}: what it wrote is not in the log, and copies do not have it: "
         f"give them a fresh snapshot, and write through spgrepl only"
     )
-    _log.warn("{warning}", warning=warning)
+    _log.warn("{what}", what=warning)
     return warning
 
 

@@ -320,7 +320,7 @@ class Replay:
                 raise Refused(mixed.index, mixed.ambiguous) from mixed
             raise Refused.record(batch, mixed.index, str(mixed)) from mixed
         for warning in self._cutter.warnings:
-            self._log.warn("{database}: {warning}", database=self._paths.database, warning=warning)
+            self._log.warn("{database}: {what}", database=self._paths.database, what=warning)
         self._cutter.warnings.clear()
         done = 0
         for section in sections:
