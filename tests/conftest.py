@@ -87,9 +87,9 @@ def trial_waits_in_the_running_reactor(twisted_greenlet: object) -> Iterator[Non
     def wait(case: TestCase, waited_for: Deferred[object]) -> None:
         if not waited_for.called or waited_for.paused:
             pytest_twisted.blockon(waited_for)
-            # What ended the wait may be a call from a thread, of a batch that the reactor has begun and trial's
-            # own turns of the reactor would begin again. Behind a timer the batch is done.
-            pytest_twisted.blockon(deferLater(reactor, 0))
+        # What ended this wait, or one of the test before, may be a call from a thread, of a batch that the reactor
+        # has begun and trial's own turns of the reactor would begin again. Behind a timer the batch is done.
+        pytest_twisted.blockon(deferLater(reactor, 0))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestCase, "_wait", wait)
