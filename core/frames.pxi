@@ -18,7 +18,8 @@ cdef Py_ssize_t framed_end(const uint8_t *data, Py_ssize_t at, Py_ssize_t size, 
     end = common_end(data, at, at + <Py_ssize_t>length, longest, KIND_SQL)
     if end == at + <Py_ssize_t>length:
         return end
-    if end == 0 and data[at + 3] >> 5 == FORM_V3:
+    # A frame may hold less than the word that says the form.
+    if end == 0 and length >= 4 and data[at + 3] >> 5 == FORM_V3:
         end = common_end(data, at, at + <Py_ssize_t>length, longest, KIND_COMPRESSED)
         if end == at + <Py_ssize_t>length:
             return -end

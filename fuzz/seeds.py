@@ -161,7 +161,8 @@ def seeds(target: str) -> list[bytes]:
         "transactions": [*_SQL, b"-- a\n/* b */;START TRANSACTION", b"SET effective_wal_level = 'logical'"],
     }
     found["core_owners"] = [b"\n" + b"\n".join(found["owners"] + list(_SQL))]
-    found["core_frames"] = found["record_frames"]
+    # The last: a frame that ends before the word of its record does, at the end of what was received.
+    found["core_frames"] = [*found["record_frames"], b"\x1f\x00\x01\x00\x00\x00a"]
     found["core_lzss"] = found["lzss"] + found["lzss_stream"]
     found["core_rows"] = [b"1,'a')\n-2.5e-07,NULL)\nx'0a','it''s') /* origin 0123456789abcdef */\n1,2"]
     return found.get(target, logs)
