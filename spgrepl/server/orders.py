@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from spgrepl.base.observers import OneShot
@@ -120,16 +121,6 @@ class Promotable(Role):
         settings = self._settings
         if settings.listen is None:
             return None
-        return MasterSettings(
-            settings.paths,
-            settings.listen,
-            limits=settings.limits,
-            http=settings.http,
-            max_record=settings.max_record,
-            segment_chunk=settings.segment_chunk,
-            wal_level=settings.wal_level,
-            strict_publications=settings.strict_publications,
-            peers=settings.peers,
-            watch=settings.watch,
-            access=settings.access,
-        )
+        # Whatever both have is the same: nothing is forgotten that is added to them.
+        both = [name for name in attrs.fields_dict(MasterSettings) if hasattr(settings, name)]
+        return MasterSettings(**{name: getattr(settings, name) for name in both})

@@ -139,12 +139,16 @@ def make_engine(settings: FollowerSettings) -> IEngine:
     """The engine that settings name, or are."""
     if not isinstance(settings.engine, str):
         return settings.engine
+    database = settings.paths.database
     engine: IEngine
     if is_address(settings.engine):
         engine = PostgresqlEngine(ServerAddress.parse(settings.engine))
     elif settings.engine == SqliteEngine.name:
-        engine = SqliteEngine(settings.paths.database, nondeterministic=settings.nondeterministic)
+        engine = SqliteEngine(
+            database,
+            nondeterministic=settings.nondeterministic,
+            statement_seconds=settings.replica.statement_seconds,
+        )
     else:
-        more = {"statement_seconds": settings.replica.statement_seconds} if settings.engine == "sqlite" else {}
-        engine = FOLLOWER_ENGINES[settings.engine](settings.paths.database, **more)
+        engine = FOLLOWER_ENGINES[settings.engine](database)
     return engine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import apsw
 from twisted.logger import Logger
@@ -13,29 +12,6 @@ from spgrepl.errors import LocalFilesDamaged, WritesRefused
 from spgrepl.sqlite.session import Patience, prepare_session
 
 _log = Logger()
-
-STORAGE_FAULTS = frozenset(
-    {
-        apsw.SQLITE_FULL,
-        apsw.SQLITE_IOERR,
-        apsw.SQLITE_CORRUPT,
-        apsw.SQLITE_NOTADB,
-        apsw.SQLITE_BUSY,
-        apsw.SQLITE_LOCKED,
-        apsw.SQLITE_NOMEM,
-        apsw.SQLITE_READONLY,
-        apsw.SQLITE_CANTOPEN,
-        apsw.SQLITE_PROTOCOL,
-    }
-)
-"""What says nothing about a statement, but that the disk, the memory or another program stands in the way."""
-
-
-def result_code(error: BaseException) -> int:
-    """SQLite's primary result code of an error; 0 where it is not one of SQLite's."""
-    code: Any = getattr(error, "result", 0)
-    return int(code) & 0xFF
-
 
 Setup = Callable[[apsw.Connection], None]
 """Registers functions, collations or modules of the embedding program on a connection."""

@@ -19,10 +19,10 @@ from spgrepl.catalogue.statements import (
     parse_control,
 )
 from spgrepl.errors import EngineFailed, SpgReplError, StatementFailed
-from spgrepl.primary.parts.connection import Setup, open_database, result_code, unfit_values
+from spgrepl.primary.parts.connection import Setup, open_database, unfit_values
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.parts.statements import READING_PRAGMAS
-from spgrepl.sqlite.session import Patience
+from spgrepl.sqlite.session import Patience, result_code
 from spgrepl.text.sqltext import split_statements
 
 _ASK_EVERY = 100_000

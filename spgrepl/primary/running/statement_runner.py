@@ -20,11 +20,12 @@ from spgrepl.primary.changes.recording import Mark, Recording
 from spgrepl.primary.changes.schema_changes import SchemaChanges
 from spgrepl.primary.changes.sequences import LAST_NUMBER, Counted
 from spgrepl.primary.changes.sequences import TABLE as SEQUENCES
-from spgrepl.primary.parts.connection import STORAGE_FAULTS, result_code, unfit_values
+from spgrepl.primary.parts.connection import unfit_values
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.parts.settings import store_setting, use_settings
 from spgrepl.primary.parts.statements import DEFERRING, Effect, Savepoint, SavepointAction, Statement
 from spgrepl.primary.parts.together import FailedTogether
+from spgrepl.sqlite.session import STORAGE_FAULTS, result_code
 from spgrepl.sqlite.state import OWN_PREFIX
 
 _ASK_EVERY = 100_000
@@ -371,7 +372,7 @@ class StatementRunner:
                 f"in sqlite_sequence, or name the numbers of new rows",
                 text,
             )
-        if code in STORAGE_FAULTS:
+        if code in STORAGE_FAULTS and code != apsw.SQLITE_INTERRUPT:
             return self.failed(error)
         if isinstance(error, UnicodeDecodeError):
             return StatementFailed(
