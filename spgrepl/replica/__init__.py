@@ -5,7 +5,8 @@ What comes in: a master's bytes. What goes out: progress of a copy, and what is 
 - `connection`: bytes in, events, bytes and a deadline out, without I/O. `link` is the one shell of Twisted around
   it, and owns socket and timer; `gate` is the only one that pauses it.
 - `pump` owns what waits for the thread that applies; `snapshot_receiver` the file that a snapshot comes into.
-- `service` is what both kinds do alike, in `phases`: open, connect (`connecting`), end, and again (`retry`).
+- `service` is what both kinds do alike, in `phases`: open, connect (`connecting`), end, and again (`retry`);
+  `second_look` says when a different history is believed.
 - `freshness` says as of when a copy is; `copy_queries` reads it as of a position. `options` are what both are told
   of limits.
 - `following` and `subscribing` are the two kinds of copies.

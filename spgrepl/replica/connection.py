@@ -54,6 +54,7 @@ class Connection(ABC, Generic[_State]):
         deadline: When something must have come, by the clock that the calls name; None while nothing need.
         heard: Whether the master has sent any byte at all.
         paused: Whether nothing is read from the master for now, so that its silence means nothing.
+        applied: Up to where the log is applied, and durable; its owner says so as it goes on.
     """
 
     read_size: ClassVar[int]
@@ -74,6 +75,7 @@ class Connection(ABC, Generic[_State]):
         self.deadline: float | None = None
         self.heard = False
         self.paused = False
+        self.applied = 0
         self._timeout: float | None = None
         self._now = 0.0
         self._events: list[Event] = []
@@ -206,10 +208,18 @@ class Connection(ABC, Generic[_State]):
             position: What this side holds, or had received in front of that STATUS.
 
         Raises:
-            LogTruncated: It ends before.
+            LogTruncated: It ends before what is applied.
+            PeerError: It ends before what has come, and not before what is applied.
         """
         if status.length >= position:
             self._doubt = None
+        elif self._doubt is not None and status.length >= self.applied:
+            # What came without being a part of the log, such as a STATUS taken for one, counts for nothing.
+            raise PeerError(
+                f"the master's log ends at {status.length}, and up to position {position} has come of it: what "
+                f"was sent was damaged, or the log was truncated. It is asked for again from position "
+                f"{self.applied}, which is applied"
+            )
         elif self._doubt is None:
             # A master may have measured its log before it sent the bytes that came last: a second STATUS in a
             # row makes it sure, or the end of a connection on which nothing of the log came.

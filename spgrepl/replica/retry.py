@@ -82,6 +82,11 @@ class RetryPlan:
         self._next = self._divergences if self._divergences.failures else None
         self._divergences.failed()
 
+    def doubted(self) -> None:
+        """A history that looks different is to be looked at once more."""
+        self._since = None
+        self._next = self._divergences if self._divergences.failures else None
+
     def at_once(self) -> None:
         """The connection was closed to make another one, which is to follow at once."""
         self._since = None

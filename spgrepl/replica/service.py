@@ -25,6 +25,7 @@ from spgrepl.replica.link import MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.pump import Pump
 from spgrepl.replica.retry import RetryPlan
+from spgrepl.replica.second_look import SecondLook
 from spgrepl.watch.reports import Reports
 from spgrepl.watch.troubles import Troubled, described_error
 from spgrepl.wire.frames import Status
@@ -73,6 +74,7 @@ class ReplicaService(Troubled, LivingService):
             endpoint, self._build_link, self._connect_failed, self._retry_delay, self._clock
         )
         self._retries = RetryPlan(self._reactor)
+        self._second_look = SecondLook()
         self._fresh = Freshness(self._clock, self._worker, applied_to)
         self._guard = FileGuard(self._reactor, watch, lambda error: self._apply_failed(Failure(error)))
         self._link: MasterLink[Any] | None = None
@@ -188,9 +190,7 @@ class ReplicaService(Troubled, LivingService):
 
     def _connect_failed(self, failure: Failure) -> None:
         if not self._life.ending:
-            error = self._unreachable(failure)
-            self.reports.failed(error, self._fresh.position)
-            self._failed_with(error)
+            self._failed_with(self._unreachable(failure))
 
     def link_closed(self, link: MasterLink[Any], reason: SpgReplError | None) -> None:
         """See `ILinkOwner`."""
@@ -201,12 +201,23 @@ class ReplicaService(Troubled, LivingService):
             return
         error = self._judge_end(link, reason)
         if error is not None:
-            self.reports.failed(error, self._fresh.position)
             self._failed_with(error)
 
     def _failed_with(self, error: SpgReplError) -> None:
-        self._error = error
-        self._plan(error)
+        doubt = self._second_look.doubt(error)
+        self._error = error = doubt or error
+        self.reports.failed(error, self._fresh.position)
+        if doubt is None:
+            self._plan(error)
+        else:
+            self._retries.doubted()
+
+    def _reached(self, position: int) -> None:
+        """More is applied, up to a position."""
+        if self._link is not None:
+            self._link.connection.applied = position
+            if self._link.connection.heard:  # Else it came over the connection that is doubted.
+                self._second_look.moved()
 
     def _drop(self, failure: Failure) -> None:
         """End the connection: this side cannot go on with it."""

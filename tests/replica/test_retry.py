@@ -46,6 +46,16 @@ def test_another_version_is_tried_at_once_and_only_once() -> None:
     assert retries.delay() == 0.5
 
 
+def test_a_second_look_comes_at_once_until_histories_have_differed() -> None:
+    retries, _ = plan()
+    retries.doubted()
+    assert retries.delay() == 0.0
+    retries.diverged()
+    assert retries.delay() == 0.0
+    retries.doubted()
+    assert retries.delay() == 0.5
+
+
 def test_progress_forgets_failures() -> None:
     retries, _ = plan()
     for _ in range(5):

@@ -131,7 +131,7 @@ class FollowerConnection(Connection[LinkState]):
         if prepared is not None:
             self._fence = FenceCheck(prepared)
             start = self._fence.start
-            self._position = prepared.position
+            self._position = self.applied = prepared.position
         self._bootstrapping = start == 0
         self._reply = ReplyParser(start)
         self._enter(LinkState.SNAPSHOT_LENGTH, self._timeouts.reply if start else self._timeouts.snapshot)
@@ -187,7 +187,7 @@ class FollowerConnection(Connection[LinkState]):
     def _install(self, end: SnapshotEnd, rest: bytes) -> None:
         self._early = rest
         self._enter(LinkState.INSTALLING, None)
-        self._position = end.position
+        self._position = self.applied = end.position
         self._events.append(end)
 
     def _go_on(self, answer: None) -> None:

@@ -162,7 +162,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         self._frames = RecordFrameParser(self._start, self._max_frame, self._max_record, self._tolerated)
         assert self._hello is not None
         self._fence = FenceComparison(answer, self._hello.publications)
-        self._applied = answer.position
+        self._applied = self.applied = answer.position
         self._enter(
             SubscriptionLinkState.STREAMING if self._fence.passed else SubscriptionLinkState.FENCE,
             self._timeouts.silence,

@@ -285,6 +285,7 @@ class SubscriberService(ReplicaService):
 
     def _progressed(self, state: SubscriptionState) -> None:
         self._retries.progressed()
+        self._reached(state.position)
         self._stopped_at.reached(state.position)
         self.troubles.applied(state.position, moved=True)
         self._waiters.stands(state.position, state)
