@@ -134,6 +134,12 @@ def promote_copy(paths: DatabasePaths, *, forced: bool = False, max_record: int 
 
 
 def _refuse(paths: DatabasePaths, engine: SqliteEngine, state: ReplayState, forced: bool) -> None:
+    if state.alone_to > state.position:
+        raise PromotionRefused(
+            f"{paths.database} holds rows up to position {state.alone_to}, and has read its master's log up to "
+            f"{state.position} only: its snapshot was taken inside of open transactions. Promote another copy, or "
+            f"let it follow up to there first"
+        )
     if engine.cold_rows_pending():
         raise PromotionRefused(
             f"{paths.database} lacks rows whose cold segments have not come: it is not a whole database"

@@ -55,6 +55,9 @@ class TransactionNotes:
         merged: Groups of transactions whose ends differ, and which took effect as a whole.
         drops: How many groups of transactions were taken for dead.
         met: Records that the snapshot held already.
+        alone_to: Up to where the copy holds already what records did that were committed by themselves: its
+            snapshot was taken inside of open transactions, and its log begins where these do. None behind that
+            position.
     """
 
     opened_by: int | None = None
@@ -65,6 +68,7 @@ class TransactionNotes:
     merged: int = 0
     drops: int = 0
     met: int = 0
+    alone_to: int | None = None
 
 
 NO_NOTES = TransactionNotes()
@@ -97,6 +101,16 @@ class ReplayState:
     diverged: str | None = None
     histories: tuple[History, ...] = ()
     notes: TransactionNotes = NO_NOTES
+
+    @property
+    def resumes_at(self) -> int:
+        """The position from which on a copy of the copy reads the log: where what is open begins."""
+        return self.position if self.notes.opened_by is None else self.notes.opened_by
+
+    @property
+    def alone_to(self) -> int:
+        """The position up to which the copy holds what records did that were committed by themselves."""
+        return max(self.position, self.notes.alone_to or 0)
 
 
 class IEngine(Interface):

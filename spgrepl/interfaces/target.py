@@ -40,6 +40,8 @@ class SubscriptionState:
             answered since the copy.
         diverged: Why the master's history is known to be a different one; None where nothing is known against it.
         histories: Whose positions the master's are, as far as that is known; see `spgrepl.base.histories`.
+        alone_to: Up to where the copied rows hold already what records did that were committed by themselves; see
+            `spgrepl.interfaces.engine.TransactionNotes`. None behind that position.
     """
 
     publications: tuple[str, ...]
@@ -49,6 +51,7 @@ class SubscriptionState:
     master: int | None = None
     diverged: str | None = None
     histories: tuple[History, ...] = ()
+    alone_to: int | None = None
 
     @property
     def quiet_bytes(self) -> int:

@@ -136,10 +136,12 @@ def save_database(database: Path, path: Path, patience: Patience | None = None) 
         patience: Waits for locks, and ends the copying when it is stopped.
 
     Returns:
-        The position in the database's own log that the copy stands at, read from the copy itself.
+        The position in the database's own log from which on it has to be read, from the copy itself: where it
+        stands, or where the transactions begin that are open there. `spgrepl.sqlite.snapshot_histories` says what
+        the copy holds beyond that.
 
     Raises:
-        SnapshotError: The database has no state row, or cannot be read, or stands inside of open transactions.
+        SnapshotError: The database has no state row, or cannot be read.
     """
     make_private(path)
     try:
@@ -159,11 +161,4 @@ def save_database(database: Path, path: Path, patience: Patience | None = None) 
         raise SnapshotError(f"{database} cannot be copied: {error}") from error
     if stored is None:
         raise SnapshotError(f"{database} has no replication state; run `spgrepl exec --db {database}` once")
-    opened_by = stored.replay.notes.opened_by
-    if opened_by is not None:
-        raise SnapshotError(
-            f"{database} can give no snapshot now: transactions of its master are open since position "
-            f"{opened_by}, whose statements only its log holds. Try again when they have ended "
-            f"(--open-transactions drop-after takes those for dead that do not), or take that of its master"
-        )
-    return stored.replay.position - stored.replay.base
+    return stored.replay.resumes_at - stored.replay.base

@@ -1,4 +1,4 @@
-"""Whose positions a snapshot brings along."""
+"""What a snapshot of a copy brings along beside its rows: whose positions, and what is open."""
 
 from __future__ import annotations
 
@@ -9,9 +9,29 @@ import apsw
 
 from spgrepl.base.histories import History, shifted
 from spgrepl.errors import LocalFilesDamaged
+from spgrepl.interfaces.engine import NO_NOTES, TransactionNotes
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import SQLITE_MAGIC
 from spgrepl.sqlite.session import plain_connection
+
+
+def notes_in(snapshot: Path, position: int) -> TransactionNotes:
+    """Read what a snapshot says of transactions that were open when it was taken. Blocking.
+
+    Args:
+        snapshot: The file.
+        position: The position that its master states of it, where these transactions begin.
+
+    Returns:
+        What there is to know for a copy that begins with it, as the positions count there.
+    """
+    stored = _stored(snapshot)
+    if stored is None:
+        return NO_NOTES
+    replay = stored.replay
+    beyond = replay.alone_to - replay.resumes_at
+    opened_by = None if replay.notes.opened_by is None else position
+    return TransactionNotes(opened_by, alone_to=position + beyond if beyond > 0 else None)
 
 
 def histories_in(snapshot: Path, position: int) -> tuple[History, ...]:
@@ -26,14 +46,22 @@ def histories_in(snapshot: Path, position: int) -> tuple[History, ...]:
         The histories, as they count for whoever gets this master's log from there; none where it is another kind
         of snapshot, or its row cannot be read: then nothing is known.
     """
+    stored = _stored(snapshot)
+    try:
+        if stored is None:
+            return ()
+        return shifted(stored.served, stored.replay.resumes_at - stored.replay.base - position)
+    except (TypeError, OverflowError):
+        return ()
+
+
+def _stored(snapshot: Path) -> sqlite_state.StoredState | None:
+    """The state row of a snapshot; None where it is another kind of snapshot, or its row cannot be read."""
     try:
         with open(snapshot, "rb") as file:
             if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
-                return ()
+                return None
         with contextlib.closing(plain_connection(snapshot, immutable=True)) as connection:
-            stored = sqlite_state.read_state(connection)
-        if stored is None:
-            return ()
-        return shifted(stored.served, stored.replay.position - stored.replay.base - position)
+            return sqlite_state.read_state(connection)
     except (OSError, apsw.Error, LocalFilesDamaged, TypeError, OverflowError):
-        return ()
+        return None

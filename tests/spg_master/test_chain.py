@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
+import pytest
 from twisted.internet import defer, endpoints
 
 from spgrepl.catalogue import sources
 from spgrepl.disk.files import DatabasePaths
+from spgrepl.errors import PromotionRefused
+from spgrepl.failover.promotion import promote_copy
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.replica.subscribing.service import Subscription
@@ -164,6 +168,120 @@ class ChainTest(ChainCase):
         yield self.has("b", 2)
         self.target = first
         yield self.has("a", 1)
+
+
+class OpenTransactionsTest(ChainCase):
+    """B gives copies of its own away while transactions of A are open."""
+
+    @defer.inlineCallbacks
+    def opened(self) -> Any:
+        """A transaction is open at A, and rows went by it; fires with B, its endpoint, and the open client."""
+        self.database.publish("p")
+        role, endpoint = yield self.middle()
+        self.database.client().insert("b", 100)
+        slow = self.database.client()
+        slow.begin()
+        slow.insert("a", 1)
+        for key in range(10, 20):
+            self.database.execute(f"INSERT INTO a (id, name) VALUES ({key}, 'alone')")
+        self.database.execute("UPDATE a SET name = name || '!' WHERE id = 12")
+        slow.insert("b", 1)
+        yield self.caught_up(role.follower)
+        assert [key for key, _ in self.pairs("a")] == list(range(10, 20))
+        return role, endpoint, slow
+
+    @defer.inlineCallbacks
+    def third(self, endpoint: Any, name: str = "c.db", **more: Any) -> Any:
+        """C, a follower of B; fires when it has what B has."""
+        settings = FollowerSettings(
+            DatabasePaths.of(self.folder / name),
+            endpoint,
+            listen=self.local(),
+            wal_level=WalLevel("logical"),
+            **more,
+        )
+        role = FollowerRole(self.reactor, settings)
+        port = yield self.started(role)
+        return role, port
+
+    def same(self, name: str = "c.db") -> None:
+        for table in ("a", "b"):
+            assert self.pairs(table, DatabasePaths.of(self.folder / name)) == self.database.rows(table)
+
+    @defer.inlineCallbacks
+    def test_a_follower_of_a_follower(self) -> Any:
+        """C has what was applied, once, and the open transaction when it is committed; restarts change nothing."""
+        middle, endpoint, slow = yield self.opened()
+        role, _ = yield self.third(endpoint)
+        base = middle.follower.log.base
+        yield self.applied(role.follower, self.database.position - base)
+        copy = DatabasePaths.of(self.folder / "c.db")
+        assert self.pairs("a", copy) == self.pairs("a")
+        yield role.stopService()
+        again, port = yield self.third(endpoint)
+        self.database.execute("INSERT INTO a (id, name) VALUES (30, 'late')")
+        slow.insert("a", 2)
+        yield self.applied(again.follower, self.database.position - base)
+        assert self.pairs("a", copy) == self.pairs("a")
+        # A copy of a copy.
+        last, _ = yield self.third(port, "d.db")
+        slow.commit()
+        self.database.execute("UPDATE a SET name = name || '!' WHERE id = 13")
+        yield again.follower.when_applied(self.database.position - base, 30)
+        self.same()
+        yield last.follower.when_applied(self.database.position - base - again.follower.log.base, 30)
+        self.same("d.db")
+
+    @defer.inlineCallbacks
+    def test_it_is_rolled_back(self) -> Any:
+        middle, endpoint, slow = yield self.opened()
+        role, _ = yield self.third(endpoint)
+        slow.rollback()
+        self.database.execute("INSERT INTO b (id, name) VALUES (7, 'x')")
+        yield role.follower.when_applied(self.database.position - middle.follower.log.base, 30)
+        self.same()
+
+    @defer.inlineCallbacks
+    def test_a_log_that_is_cut_before_what_the_copy_holds(self) -> Any:
+        """C is stopped again and again on its way from the open transaction's BEGIN to where B stood."""
+        middle, endpoint, slow = yield self.opened()
+        base = middle.follower.log.base
+        role, _ = yield self.third(endpoint)
+        yield self.until(lambda: role.follower.log.base > 0)
+        copy = DatabasePaths.of(self.folder / "c.db")
+        for _ in range(3):
+            yield role.stopService()
+            self.judge_promotion(copy)
+            role, _ = yield self.third(endpoint)
+        slow.commit()
+        yield role.follower.when_applied(self.database.position - base, 30)
+        assert self.pairs("a", copy) == self.database.rows("a")
+
+    def judge_promotion(self, copy: DatabasePaths) -> None:
+        """A copy whose rows go beyond what it has read is not promoted."""
+        with contextlib.closing(sql.connect(copy.database)) as connection:
+            position, notes = connection.execute("SELECT position, transactions FROM spgrepl_replay").fetchone()
+        ahead = json.loads(notes).get("alone_to", 0)
+        if ahead > position:
+            with pytest.raises(PromotionRefused, match=f"holds rows up to position {ahead}"):
+                promote_copy(copy)
+
+    @defer.inlineCallbacks
+    def test_a_subscriber_of_a_follower(self) -> Any:
+        """Its initial copy has what was applied; what is open comes when it has ended, and nothing twice."""
+        _, endpoint, slow = yield self.opened()
+        subscriber = self.subscribe(endpoint, "p")
+        yield self.has("a", *range(10, 20))
+        self.database.execute("INSERT INTO a (id, name) VALUES (30, 'late')")
+        yield subscriber.stopService()
+        self.subscribe(endpoint, "p")
+        slow.insert("a", 2)
+        slow.commit()
+        yield self.has("a", 1, 2, *range(10, 20), 30)
+        assert self.rows_of("SELECT id FROM b ORDER BY id") == [1, 100]
+        assert self.rows_of("SELECT name FROM a WHERE id = 12") == ["alone!"]
+        self.database.execute("DELETE FROM a WHERE id < 20")
+        yield self.has("a", 30)
 
 
 class SubscriberTest(ChainCase):

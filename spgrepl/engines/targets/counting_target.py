@@ -14,7 +14,7 @@ from spgrepl.engines.targets.stored_state import history_of, history_values, pub
 from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
-from spgrepl.sqlite.snapshot_histories import histories_in
+from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 
 
 def subscription_path(path: Path) -> Path:
@@ -78,8 +78,8 @@ class CountingTarget:
         self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
     ) -> SubscriptionState:
         """See `ITarget`. No row is counted: the subscription begins where the snapshot stands."""
-        known = histories_in(path, position)
-        state = SubscriptionState(tuple(publications), position, position, histories=known)
+        known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
+        state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
         self.start(state)
         return state
 

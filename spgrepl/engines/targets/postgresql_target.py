@@ -37,7 +37,7 @@ from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
-from spgrepl.sqlite.snapshot_histories import histories_in
+from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 
 _NOTHING: Mapping[int, RecordType] = {}
 _NO_COPY = "begin without the rows that are there, with --no-copy-data"
@@ -192,8 +192,8 @@ class PostgresqlTarget:
         stored_state.check_position(position)
         if not convert_if_spg(path, _NO_COPY, segments):
             inspect_snapshot(path, _NO_COPY)
-        known = histories_in(path, position)
-        state = SubscriptionState(tuple(publications), position, position, histories=known)
+        known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
+        state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
         plan = plan_copy(path, publications)
         self._judge_cold_rows(plan)
         self._prepare_schema()

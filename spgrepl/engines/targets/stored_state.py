@@ -111,24 +111,32 @@ def fence_values(state: SubscriptionState) -> list[list[int]]:
 
 def history_values(state: SubscriptionState) -> dict[str, Any]:
     """What a state knows of its master's history, as it stands in JSON."""
-    values = {"fence": fence_values(state), "master": state.master, "diverged": state.diverged}
-    return {**values, "histories": histories_values(state.histories)} if state.histories else values
+    values: dict[str, Any] = {"fence": fence_values(state), "master": state.master, "diverged": state.diverged}
+    if state.histories:
+        values["histories"] = histories_values(state.histories)
+    if state.alone_to is not None:
+        values["alone_to"] = state.alone_to
+    return values
 
 
-def history_of(values: Any) -> tuple[tuple[FenceRecord, ...], int | None, str | None, tuple[History, ...]]:
+def history_of(
+    values: Any,
+) -> tuple[tuple[FenceRecord, ...], int | None, str | None, tuple[History, ...], int | None]:
     """Read what a state knows of its master's history; earlier versions knew a fence alone.
 
     Returns:
-        Fence, cluster id, divergence and histories.
+        Fence, cluster id, divergence, histories, and up to where records that stand alone have taken effect.
 
     Raises:
         TypeError, ValueError, KeyError: It is something else.
     """
     if isinstance(values, list):
-        return fence_of(values), None, None, ()
+        return fence_of(values), None, None, (), None
     master, diverged = values["master"], values["diverged"]
     known = histories_of(values.get("histories", ()))
-    return fence_of(values["fence"]), None if master is None else int(master), diverged, known
+    alone_to = values.get("alone_to")
+    master, alone_to = (None if one is None else int(one) for one in (master, alone_to))
+    return fence_of(values["fence"]), master, diverged, known, alone_to
 
 
 def begin_subscription(connection: SqlConnection, name: str, state: SubscriptionState) -> None:

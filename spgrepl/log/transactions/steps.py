@@ -123,6 +123,11 @@ def stands_alone(batch: RecordBatch, index: int) -> bool:
     return batch.data[start + 3] >= _V3 and batch.data[start + 8] in _ALONE
 
 
+def is_alone(record: bytes) -> bool:
+    """Whether a record, as it stands in a log, takes effect where it does, whatever is open."""
+    return len(record) > 8 and record[3] >= _V3 and record[8] in _ALONE
+
+
 def all_alone(batch: RecordBatch, first: int, stop: int) -> list[int]:
     """The indices of the records of a run that take effect where they stand, whatever is open."""
     if first >= stop:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 import attrs
@@ -85,6 +85,25 @@ class Work:
         """The index in the batch of the record that a statement comes from."""
         first, record = self.runs[bisect_right(self.runs, statement, key=itemgetter(0)) - 1]
         return record + statement - first
+
+    def leave_out(self, unwanted: Callable[[int], bool]) -> None:
+        """Take away the statements of some records.
+
+        Args:
+            unwanted: Says whether the record of an index is one of them.
+        """
+        origins = [self.origin(index) for index in range(len(self.statements))]
+        kept = [index for index, record in enumerate(origins) if not unwanted(record)]
+        numbers = {index: number for number, index in enumerate(kept)}
+        self.statements[:] = [self.statements[index] for index in kept]
+        self.types = {numbers[index]: kind for index, kind in self.types.items() if index in numbers}
+        self.runs = [(number, origins[index]) for number, index in enumerate(kept)]
+        self.controls[:] = [
+            attrs.evolve(one, before=bisect_left(kept, one.before))
+            for one in self.controls
+            if not unwanted(one.record)
+        ]
+        self.settled[:] = [attrs.evolve(one, before=bisect_left(kept, one.before)) for one in self.settled]
 
     def split(self, statement: int, control: int) -> Work:
         """Cut off and return what stands from a statement's and a control's index on: nothing is settled there."""

@@ -12,6 +12,7 @@ from spgrepl.errors.shown import shown_bytes
 from spgrepl.interfaces.engine import IClocked, IEngine, IOwnRows
 from spgrepl.log.format.parser import RecordBatch
 from spgrepl.log.transactions.held import held_work
+from spgrepl.log.transactions.steps import stands_alone
 from spgrepl.log.transactions.work import Control, Settled, Work
 from spgrepl.text.log_words import sql_for_log
 
@@ -55,6 +56,8 @@ class Execution:
 
     Attributes:
         base: The position of the snapshot that the copy began with.
+        alone_to: The position before which records that were committed by themselves have taken effect in the
+            snapshot; None where there are none.
         master_time: The master's clock at its last STATUS, in microseconds since the epoch; None before the first.
     """
 
@@ -64,6 +67,7 @@ class Execution:
         self._skip = skip
         self._own_rows = engine if IOwnRows.providedBy(engine) else None
         self.base = 0
+        self.alone_to: int | None = None
         self._clocked: IClocked | None = IClocked(engine, None)
         self.master_time: int | None = None
 
@@ -90,6 +94,8 @@ class Execution:
             Refused: The engine refuses a record.
             EngineFailed: The disk refuses.
         """
+        if self.alone_to is not None and batch.position < self.alone_to:
+            work.leave_out(lambda record: self._is_held(batch, record))
         if self._own_rows is not None:
             self._own_rows.expect_own_rows(batch.position - self.base < OWN_ROWS_WITHIN)
         done = 0
@@ -120,6 +126,11 @@ class Execution:
                 self.run(batch, work)
             except Refused as refused:
                 raise Refused(settled.record, refused.error) from refused
+
+    def _is_held(self, batch: RecordBatch, index: int) -> bool:
+        """Whether the snapshot holds what a record did."""
+        assert self.alone_to is not None
+        return batch.start_of(index) < self.alone_to and stands_alone(batch, index)
 
     def _control(self, batch: RecordBatch, control: Control) -> None:
         try:

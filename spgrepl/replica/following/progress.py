@@ -71,9 +71,17 @@ def check_stated(length: int, position: int) -> None:
         )
 
 
-def counted(notes: TransactionNotes, section: Section, met: int = 0) -> TransactionNotes:
-    """What there is to know of transactions after a section; the snapshot held some statements already."""
+def counted(notes: TransactionNotes, section: Section, position: int, met: int = 0) -> TransactionNotes:
+    """What there is to know of transactions after a section.
+
+    Args:
+        notes: What there was to know before it.
+        section: The section.
+        position: The position behind it.
+        met: How many of its statements the snapshot held already.
+    """
     tally = section.tally
+    alone_to = notes.alone_to if notes.alone_to is not None and notes.alone_to > position else None
     return attrs.evolve(
         notes,
         opened_by=section.opened_by,
@@ -82,6 +90,7 @@ def counted(notes: TransactionNotes, section: Section, met: int = 0) -> Transact
         rollbacks=notes.rollbacks + tally.rollbacks,
         merged=notes.merged + tally.merged,
         met=notes.met + met,
+        alone_to=alone_to,
     )
 
 

@@ -29,7 +29,7 @@ from spgrepl.pairs.turns import PendingTurns
 from spgrepl.replica.following.executing import Execution, Refused
 from spgrepl.replica.following.local_files import LocalFiles, reopened
 from spgrepl.replica.following.progress import Progress, SkipRequest, check_stated, counted, dropped_text
-from spgrepl.sqlite.snapshot_histories import histories_in
+from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 
 SYNC_BESIDE_FROM = 128 * 1024
 """Appends of this many bytes are fsynced in a thread of their own; for fewer, the hand-over would cost more."""
@@ -206,8 +206,8 @@ class Replay:
         try:
             if length:
                 self._engine.check_snapshot(self.snapshot_path)
-            known = histories_in(self.snapshot_path, position)
-            state = ReplayState(position, position, fence, self.files.pair, marks, histories=known)
+            known, notes = histories_in(self.snapshot_path, position), notes_in(self.snapshot_path, position)
+            state = ReplayState(position, position, fence, self.files.pair, marks, histories=known, notes=notes)
             with self.files.replacing():
                 self._engine.install_snapshot(self.snapshot_path, state)
                 # From here on the engine is the truth: a crash before the next lines leaves a log that `open`
@@ -308,6 +308,7 @@ class Replay:
         notes = NO_NOTES if state is None else state.notes
         self._cutter.reset(notes.opened_by, notes.dropped)
         self.execution.base = self.progress().base
+        self.execution.alone_to = notes.alone_to
         if state is not None and notes.opened_by is not None:
             for batch in self.files.read_log(state.base, notes.opened_by, state.position):
                 self._cutter.skim(batch)
@@ -340,7 +341,7 @@ class Replay:
         self._fences.note([batch.start_of(index) for index in range(first, section.stop)], position)
         if section.complete:
             assert self._state is not None
-            self._commit(position, counted(self._state.notes, section, self.execution.take_met()))
+            self._commit(position, counted(self._state.notes, section, position, self.execution.take_met()))
 
     def _commit(self, position: int, notes: TransactionNotes) -> None:
         assert self._state is not None

@@ -17,6 +17,7 @@ from spgrepl.errors.shown import shown_bytes, shown_sql
 from spgrepl.interfaces.engine import IClocked
 from spgrepl.interfaces.target import IRemoteTarget, ITarget, SubscriptionState
 from spgrepl.log.format.records import decode_record
+from spgrepl.log.transactions.steps import is_alone
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.subscribing.fence import fence_behind_all
 from spgrepl.replica.subscribing.origins import OriginFilter
@@ -201,6 +202,7 @@ class Applier:
     def _apply_once(self, portions: list[Portion]) -> list[Portion]:
         """Apply all, or what stands before a record that is at fault; returns what is left to do."""
         self._leave_skipped_out(portions)
+        self._leave_copied_out(portions)
         done = 0
         try:
             self._target.begin()
@@ -267,7 +269,8 @@ class Applier:
             state = attrs.evolve(state, publications=self._publications, effective_start=state.position, fence=())
         fence = fence_behind_all(state.fence, [(one.frames, one.first, one.stop) for one in portions])
         end = portions[-1].end if portions else state.position
-        moved = attrs.evolve(state, position=end, fence=fence)
+        alone_to = state.alone_to if state.alone_to is not None and state.alone_to > end else None
+        moved = attrs.evolve(state, position=end, fence=fence, alone_to=alone_to)
         self.commit_seconds.time(self._target.commit, moved)
         self._state = moved
         self._note_quiet(moved)
@@ -335,6 +338,18 @@ class Applier:
             at = self._index_to_skip(portion, wanted)
             if at is not None:
                 portion.frames.sql[at] = b""
+
+    def _leave_copied_out(self, portions: Sequence[Portion]) -> None:
+        """Take the SQL away from records whose effect was copied: they stand inside of what was open then."""
+        assert self._state is not None
+        alone_to = self._state.alone_to
+        if alone_to is None:
+            return
+        for portion in portions:
+            frames = portion.frames
+            for index in range(portion.first, portion.stop):
+                if frames.start_of(index) < alone_to and is_alone(frames.record(index)):
+                    frames.sql[index] = b""
 
     def _index_to_skip(self, portion: Portion, wanted: SkipRequest) -> int | None:
         frames = portion.frames
