@@ -8,7 +8,7 @@ setup(
         Extension(
             "spgrepl._core",
             ["core/_core.pyx"],
-            depends=["core/lzss.pxi", "core/records.pxi", "core/owners.pxi", "core/frames.pxi", "core/rows.pxi"],
+            depends=[f"core/{name}.pxi" for name in ("lzss", "records", "owners", "frames", "rows", "changes")],
             extra_compile_args=["-O3"],
             optional=True,
         )

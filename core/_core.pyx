@@ -22,9 +22,9 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
-INTERFACE = 4
+INTERFACE = 5
 # Which functions there are, and what they take: `spgrepl.compiled.core` refuses a module made from others.
 
 # From so many bytes on a loop gives up the lock. Whoever gives it up may have to wait for it for 5 ms.
@@ -36,3 +36,4 @@ include "records.pxi"
 include "owners.pxi"
 include "frames.pxi"
 include "rows.pxi"
+include "changes.pxi"

@@ -163,6 +163,12 @@ cdef class Room:
         self.bytes, self.size = <uint8_t *>grown, size
         return 0
 
+    cdef bytes part(self, Py_ssize_t first, Py_ssize_t stop):
+        """Some of them, as long as there are so many."""
+        if first < 0 or stop < first or stop > self.used:
+            raise ValueError("no such bytes")
+        return PyBytes_FromStringAndSize(<const char *>self.bytes + first, stop - first)
+
     cdef int add(self, const void *data, Py_ssize_t size) except -1:
         self.need(size)
         memcpy(self.bytes + self.used, data, size)
@@ -220,6 +226,7 @@ cdef int add_value(Room room, object value, object otherwise) except -1:
     """A value as canonical text; those that are rare, or no values at all, are the reference's."""
     cdef int overflow = 0
     cdef long long number
+    cdef double decimal
     cdef const char *text
     cdef Py_ssize_t size = 0
     if type(value) is int:
@@ -232,6 +239,10 @@ cdef int add_value(Room room, object value, object otherwise) except -1:
             return add_text(room, <const uint8_t *>text, size)
     elif value is None:
         return room.add(b"NULL", 4)
+    elif type(value) is float:
+        decimal = value
+        if decimal - decimal == 0:  # neither infinite nor NaN
+            return add_float(room, decimal)
     elif type(value) is bytes:
         return add_blob(room, <const uint8_t *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
     written = otherwise(value)

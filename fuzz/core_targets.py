@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import apsw
+
 from fuzz.log_targets import repair_log
 from fuzz.promises import equal, ways_to_cut
+from fuzz.row_changes import (
+    LAYOUTS,
+    Change,
+    group_of_core,
+    group_of_reference,
+    run_of_core,
+    run_of_reference,
+)
 from spgrepl.catalogue.owners.owner import OwnerJudge
 from spgrepl.compiled.core import CORE, Core
 from spgrepl.compiled.texts import ending_with, part_of, with_semicolon
@@ -17,7 +27,7 @@ from spgrepl.log.format.parser import RecordBatch, cut_records
 from spgrepl.log.format.records import encode_statement, encode_v2, python_encode_v2_all
 from spgrepl.rows.bulk import python_texts
 from spgrepl.rows.recognise import Recogniser
-from spgrepl.rows.values import value_text
+from spgrepl.rows.values import NotCanonical, RowValue, value_of, value_text
 from spgrepl.wire.frames import encode_wal_header
 from spgrepl.wire.record_frames import RecordFrameParser
 
@@ -138,3 +148,34 @@ def core_rows(data: bytes) -> None:
     named = ["a=", ",b=", ",c="]
     expected = python_texts(named, columns, len(pieces), ")")  # type: ignore[arg-type]
     equal("texts", CORE.row_texts([one.encode() for one in named], columns, b")", value_text), expected)
+
+
+_OPERATIONS = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
+
+
+def core_changes(data: bytes) -> None:
+    """Write down changes whose values are any: those of one statement, and those of a group."""
+    if CORE is None:
+        return
+    kind, *cells = data.split(b"\n")
+    first = kind[0] if kind else 0
+    layout, operation = LAYOUTS[first % len(LAYOUTS)], _OPERATIONS[first // 16 % 3]
+    read = [_value(cell) for cell in cells]
+    changes = []
+    for number, (one, other, third) in enumerate(zip(read[::3], read[1::3], read[2::3], strict=False)):
+        key: RowValue = number if layout.number_is_key else third
+        moved = number + (first > 127 and not layout.number_is_key)
+        changes.append(Change(layout.name, operation, (key, one), (key, other), number, moved))
+    equal("run", run_of_core(CORE, layout, changes), run_of_reference(layout, changes))
+    statements = [changes[at : at + first % 3] for at in range(0, len(changes), 3)] or [[]]
+    found = group_of_core(CORE, layout, statements)
+    if found is not None:
+        equal("group", found, group_of_reference(layout, statements))
+
+
+def _value(cell: bytes) -> RowValue:
+    """The value that a text states, or else the text."""
+    try:
+        return value_of(cell)
+    except (NotCanonical, ValueError, IndexError):
+        return cell.decode("utf-8", "replace")

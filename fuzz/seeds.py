@@ -165,4 +165,7 @@ def seeds(target: str) -> list[bytes]:
     found["core_frames"] = [*found["record_frames"], b"\x1f\x00\x01\x00\x00\x00a"]
     found["core_lzss"] = found["lzss"] + found["lzss_stream"]
     found["core_rows"] = [b"1,'a')\n-2.5e-07,NULL)\nx'0a','it''s') /* origin 0123456789abcdef */\n1,2"]
+    found["core_changes"] = [
+        bytes((first,)) + b"\n1\n'it''s'\nNULL\n-2.5e-07\n1.0\n1\nx'0a'\n9e999\n'a'" for first in range(48)
+    ]
     return found.get(target, logs)

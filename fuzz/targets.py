@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fuzz.connection_targets import follower_connection, subscriber_connection
-from fuzz.core_targets import core_frames, core_lzss, core_owners, core_records, core_rows
+from fuzz.core_targets import core_changes, core_frames, core_lzss, core_owners, core_records, core_rows
 from fuzz.log_targets import lzss, reader, records, repaired_records
 from fuzz.spg_sql_targets import shown, spg_sql
 from fuzz.spg_targets import envelope, lzss_stream, payload, segment, snapshot
@@ -53,6 +53,7 @@ TARGETS: dict[str, Target] = {
         core_owners,
         core_frames,
         core_rows,
+        core_changes,
     )
 }
 """All targets by name."""

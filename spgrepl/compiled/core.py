@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 VARIABLE = "SPGREPL_PURE_PYTHON"
 """The environment variable that forces the Python code."""
 
-_INTERFACE = 4
+_INTERFACE = 5
 """Raised together with that of the core when a function of it changes: an older build may still lie around."""
 
 
@@ -38,6 +38,38 @@ class CompiledTexts(Sequence[bytes | None]):
     def ending(self, end: bytes, /) -> list[int]:
         """The indices of those that end so."""
         raise NotImplementedError
+
+
+class CompiledRowTaker(Protocol):
+    """The preupdate hook of the core; see `spgrepl.primary.changes.row_taker`."""
+
+    @property
+    def unfit(self) -> bool:
+        """Whether something of a group has to be written down in another way."""
+
+    def take(self, change: Any, /) -> None:
+        """SQLite is about to change a row."""
+
+    def begin(self, plan: object, operation: int, /) -> None:
+        """Take the changes of one table by one operation."""
+
+    def drop(self) -> None:
+        """Take nothing any more, and forget what was taken."""
+
+    def taken(self) -> tuple[bytes, int, int, dict[str, int]]:
+        """What was taken since the last call: the records, how many, the longest's size, highest numbers."""
+
+    def begin_group(self, plans: dict[str, object], /) -> None:
+        """Take what the statements of a group insert or update, of tables with plans."""
+
+    def next(self, *_: object) -> bool:
+        """A statement of the group begins; returns whether it may."""
+
+    def refuse(self) -> None:
+        """Something of the group has to be written down in another way."""
+
+    def end_group(self) -> tuple[bytes, list[int], int, dict[str, int]]:
+        """The group's records, where those of each statement end, the longest's size, highest numbers."""
 
 
 class Core(Protocol):
@@ -88,6 +120,14 @@ class Core(Protocol):
         self, pieces: list[bytes], columns: list[Any], end: bytes, otherwise: Callable[[Any], str], /
     ) -> list[bytes]:
         """Write statements that have the same pieces before each of their values."""
+
+    @property
+    def RowPlan(self) -> Callable[..., object]:
+        """The class of how the rows of a table are written; see `spgrepl.primary.changes.row_taker`."""
+
+    @property
+    def RowTaker(self) -> Callable[..., CompiledRowTaker]:
+        """The class of the hook that writes changes down."""
 
     def encode_v2_all(self, statements: list[bytes], /) -> bytes | None:
         """See `spgrepl.log.format.records.encode_v2_all`; None where one is longer than a record can be."""

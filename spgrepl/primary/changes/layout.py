@@ -35,6 +35,7 @@ class TableLayout:
         row_number: What the row number is called in SQL; None where it cannot be named, or there is none.
         has_row_numbers: Whether there are row numbers, that is, whether the table is not WITHOUT ROWID.
         exact_key: Whether a key without NULL names one row for certain.
+        number_is_key: Whether the key is the row number, under a name of its own.
         computed: Whether the table has generated columns that are not stored; SQLite's report of a change cannot
             be read for such a table.
         has_gaps: Whether the table has columns that are not written down.
@@ -55,6 +56,7 @@ class TableLayout:
     row_number: str | None
     has_row_numbers: bool
     exact_key: bool = True
+    number_is_key: bool = False
     computed: bool = False
     has_gaps: bool = False
     counts_up: bool = False
@@ -78,6 +80,16 @@ class TableLayout:
     @delete_pieces.default
     def _delete(self) -> tuple[str, ...]:
         return delete_pieces(self.name, self.named_by)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but its number, or a key without NULL, is needed to name a row."""
+        return self.exact_key or not self.key
+
+    @property
+    def is_named_by_number(self) -> bool:
+        """Whether its rows are named by their numbers, whatever these are called."""
+        return self.number_is_key or not self.key
 
     def sure_key(self, row: tuple[RowValue, ...]) -> list[RowValue] | None:
         """The values of the key, where they name one row for certain; else None."""
@@ -158,7 +170,7 @@ def read_layout(connection: apsw.Connection, table: str) -> TableLayout:
     row_number = None
     if has_row_numbers:
         row_number = next((word for word in _ROW_NUMBERS if word not in taken), None)
-    exact, counts_up = _judge_key(connection, table, key)
+    exact, counts_up, number_is_key = _judge_key(connection, table, key)
     numbered = fold_ascii(table) in numbered_tables(connection)
     if numbered and row_number is None:
         raise Unwritable(
@@ -180,6 +192,7 @@ def read_layout(connection: apsw.Connection, table: str) -> TableLayout:
         row_number,
         has_row_numbers,
         exact_key=exact,
+        number_is_key=number_is_key,
         computed=any(row[6] == _VIRTUAL for row in found),
         has_gaps=len(stored) < len(found),
         counts_up=counts_up,
@@ -217,17 +230,17 @@ def _without_row_numbers(connection: apsw.Connection, table: str) -> bool:
     return any(row[4] for row in rows if row[0] == "main" and row[1].lower() == table.lower())
 
 
-def _judge_key(connection: apsw.Connection, table: str, key: tuple[str, ...]) -> tuple[bool, bool]:
-    """Whether a key without NULL names one row for certain, and whether it is AUTOINCREMENT."""
+def _judge_key(connection: apsw.Connection, table: str, key: tuple[str, ...]) -> tuple[bool, bool, bool]:
+    """Whether a key without NULL names one row for certain, is AUTOINCREMENT, and is the row number."""
     indexes = _rows(connection, f"PRAGMA main.index_list({quote_name(table)})")
     own = next((row[1] for row in indexes if row[3] == "pk"), None)
     if own is None:
-        return True, bool(key) and bool(connection.column_metadata("main", table, key[0])[4])
+        return True, bool(key) and bool(connection.column_metadata("main", table, key[0])[4]), bool(key)
     # A comparison goes by the column's collation, the index by its own, which may tell more values apart.
     for row in _rows(connection, f"PRAGMA main.index_xinfo({quote_name(own)})"):
         _, place, column, _, collation, is_key = row
         if is_key and place >= 0:
             _, of_column, *_ = connection.column_metadata("main", table, column)
             if of_column.upper() != collation.upper():
-                return False, False
-    return True, False
+                return False, False, False
+    return True, False, False

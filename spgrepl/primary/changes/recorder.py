@@ -11,23 +11,15 @@ from collections.abc import Callable
 import apsw
 import attrs
 
-from spgrepl.catalogue.stored import read_publications
 from spgrepl.primary.changes.guard import ObjectGuard
 from spgrepl.primary.changes.layout import TableLayout, Unwritable, read_layout
-from spgrepl.primary.changes.recording import Mark, Recording
+from spgrepl.primary.changes.recording import Recording
 from spgrepl.primary.changes.row_reader import RowReader
 from spgrepl.primary.changes.row_run import Row, RowRun, Unfit
-from spgrepl.primary.changes.row_values import refuse_bytes
+from spgrepl.primary.changes.row_taker import row_taker
+from spgrepl.primary.changes.row_writer import RowWriter
 from spgrepl.primary.changes.sequences import TABLE as SEQUENCE_TABLE
-from spgrepl.primary.changes.sequences import SequenceTracker
-from spgrepl.primary.parts.settings import SUBSCRIBERS, read_settings
-from spgrepl.rows.changes import ChangeKind, RowChange
-from spgrepl.rows.render import join_pieces, render, render_delete, render_update, render_values
-from spgrepl.rows.values import same_value
-from spgrepl.text.sqltext import fold_ascii, quote_name
-
-_MANY_ROWS = 100
-"""A table that a statement empties of so many rows is written down as emptied."""
+from spgrepl.text.sqltext import fold_ascii
 
 _OTHER_TABLES = "SELECT count(*) FROM pragma_database_list WHERE name <> 'main'"
 _VIRTUAL_TABLES = "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND rootpage = 0"
@@ -41,15 +33,6 @@ class _Unread:
     old: Row | None
     old_number: int
     number: int
-
-
-@attrs.define
-class _Deleting:
-    """Rows that a statement deletes from one table and nothing else happens in between."""
-
-    table: str
-    start: Mark
-    count: int = 0
 
 
 class RowRecorder:
@@ -66,7 +49,6 @@ class RowRecorder:
     Attributes:
         seen: Whether anything has changed since `start`, written down or not.
         sequences: Follows the counters of AUTOINCREMENT tables.
-        origin: The id of the cluster that the rows come from; None for rows of this primary.
     """
 
     def __init__(
@@ -80,9 +62,8 @@ class RowRecorder:
         self._connection = connection
         self._rows = RowReader(connection, guard)
         self._recording = recording
-        self._max_record = max_record
         self._guard = guard
-        self._each_row = each_row
+        self._writer = RowWriter(connection, recording, self._rows, max_record, each_row)
         self._ignored = ""
         self._active = False
         self.seen = False
@@ -93,16 +74,26 @@ class RowRecorder:
         self._names_suffice: bool | None = None
         self._last: tuple[str, int] | None = None
         self._run = RowRun()
-        self._deleting: _Deleting | None = None
-        self._alone = True
+        self._taker = row_taker(self._changing, self._run_is_full)
         self._failure: Exception | None = None
-        self.sequences = SequenceTracker(connection)
-        self.origin: int | None = None
+        self.sequences = self._writer.sequences
+
+    @property
+    def origin(self) -> int | None:
+        """The id of the cluster that the rows come from; None for rows of this primary."""
+        return self._writer.origin
+
+    @origin.setter
+    def origin(self, origin: int | None) -> None:
+        self._writer.origin = origin
 
     def forget_layouts(self) -> None:
         """The schema may have changed."""
         self._layouts.clear()
         self._run.drop()
+        if self._taker is not None:
+            self._taker.drop()
+            self._taker.forget()
         self._has_virtual_tables = self._names_suffice = None
 
     # -- statements -------------------------------------------------------------------------------------------
@@ -114,9 +105,11 @@ class RowRecorder:
             ignored: A table whose rows are not written down.
         """
         self._ignored = fold_ascii(ignored) if ignored else ""
-        self._unread = self._deleting = self._failure = self._last = None
-        self._alone = True
+        self._unread = self._failure = self._last = None
+        self._writer.start_statement()
         self._run.drop()
+        if self._taker is not None:
+            self._taker.drop()
         self.sequences.start()
         self._active = True
         self.seen = False
@@ -124,10 +117,63 @@ class RowRecorder:
     def stop(self) -> None:
         """Write down no more."""
         self._active = False
+        if self._taker is not None:
+            self._taker.drop()
+
+    # -- groups -----------------------------------------------------------------------------------------------
+
+    def start_group(self) -> bool:
+        """Write down, from now on, what each of many statements inserts or updates, as a request of its own.
+
+        Returns:
+            Whether that can be; `start` has to be called otherwise.
+        """
+        if self._taker is None or self._writer.origin is not None or self._rows.codec is not None:
+            return False
+        self.start()
+        return self._taker.begin_group()
+
+    def began(self, *_: object) -> bool:
+        """A statement of the group begins, and the one before has ended; returns whether it may."""
+        return self._taker is not None and self._taker.began()
+
+    def finish_group(self) -> list[int] | None:
+        """The last statement of the group has ended: write all down.
+
+        Returns:
+            Where in the recording the first begins and each ends; None where it has to be written down
+            otherwise, after all was undone.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        assert self._taker is not None
+        found = self._taker.end_group()
+        if found is None:
+            return None
+        records, stops, longest, highest = found
+        if self._writer.is_too_long(longest):
+            return None
+        for table, number in highest.items():
+            self.sequences.inserted(table, number)
+        return self._recording.add_requests(records, stops)
+
+    def _take_of_group(self, change: apsw.PreUpdate) -> None:
+        """A change of a table that the core does not know yet, or that it has left alone."""
+        assert self._taker is not None
+        try:
+            layout = self._layout(change.table_name) if change.database_name == "main" else None
+            if layout is not None and layout.is_plain and self._may_run(layout):
+                self._taker.take_of_group(layout, change)
+                return
+        except Unwritable:
+            pass  # who writes it down alone finds the same
+        self._taker.refuse()
 
     def install(self, on: bool = True) -> None:
         """Let SQLite report changes, or no longer: where nobody listens it is faster."""
-        self._connection.preupdate_hook(self._changing if on else None)
+        hook = self._changing if self._taker is None else self._taker.hook
+        self._connection.preupdate_hook(hook if on else None)
         self._rows.look_at_encoding()
 
     def holds_back(self) -> bool:
@@ -167,20 +213,7 @@ class RowRecorder:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        run = self._deleting
-        if run is None or not self._alone or run.count < _MANY_ROWS or self._is_for_subscribers():
-            return
-        if self._is_empty(run.table):
-            self._recording.cut(run.start)
-            self._add(render(RowChange(ChangeKind.CLEAR, run.table, origin=self.origin)))
-
-    def _is_for_subscribers(self) -> bool:
-        if self._each_row() or read_settings(self._connection).get(SUBSCRIBERS):
-            return True
-        return bool(read_publications(self._connection).by_name)
-
-    def _is_empty(self, table: str) -> bool:
-        return self._connection.execute(f"SELECT 1 FROM main.{quote_name(table)} LIMIT 1").fetchone() is None
+        self._writer.end_statement()
 
     # -- changes ----------------------------------------------------------------------------------------------
 
@@ -191,6 +224,9 @@ class RowRecorder:
         self.seen = True
         run = self._run
         try:
+            if self._taker is not None and self._taker.grouped:
+                self._take_of_group(change)
+                return
             if change.table_name == run.table and change.opcode == run.operation:
                 # Nearly all rows of statements that change many come this way.
                 try:
@@ -212,12 +248,9 @@ class RowRecorder:
         table = change.table_name
         if self._ignored and fold_ascii(table) == self._ignored:
             return
-        layout = self._layouts.get(table)
+        layout = self._layout(table)
         if layout is None:
-            if table.lower().startswith("sqlite_stat"):
-                return
-            with self._guard.looking_away():
-                layout = self._layouts[table] = read_layout(self._connection, table)
+            return
         operation = change.opcode
         last, self._last = self._last, (table, operation)
         if operation == apsw.SQLITE_DELETE and change.blob_write >= 0:
@@ -234,9 +267,21 @@ class RowRecorder:
         if layout.places_of is not None:
             old = old and layout.places_of(old)
             new = new and layout.places_of(new)
-        self._changed(layout, old, new, change.rowid, change.rowid_new)
+        self._writer.changed(layout, old, new, change.rowid, change.rowid_new)
         if self._last == last and self._may_run(layout):
-            self._run.begin(layout, operation)
+            # What stands alone, and the first of several, have forms of their own.
+            if self._taker is not None and layout.is_plain and self._recording.changes > 1:
+                self._taker.begin(layout, operation)
+            else:
+                self._run.begin(layout, operation)
+
+    def _layout(self, table: str) -> TableLayout | None:
+        """A table's layout; None for one whose rows are not written down."""
+        layout = self._layouts.get(table)
+        if layout is None and not table.lower().startswith("sqlite_stat"):
+            with self._guard.looking_away():
+                layout = self._layouts[table] = read_layout(self._connection, table)
+        return layout
 
     # -- changes of one kind, one after the other --------------------------------------------------------------
 
@@ -246,7 +291,7 @@ class RowRecorder:
             layout.computed
             or layout.numbered
             or layout.name == SEQUENCE_TABLE
-            or self.origin is not None
+            or self._writer.origin is not None
             or self._rows.codec is not None
         ):
             return False
@@ -256,9 +301,28 @@ class RowRecorder:
         return self._names_suffice and not self._ignored
 
     def _end_run(self) -> None:
+        if self._taker is not None and self._taker.running:
+            self._write_taken()
+            self._taker.drop()
         if self._run.table is not None:
             self._write_run()
             self._run.drop()
+
+    def _run_is_full(self) -> None:
+        try:
+            self._write_taken()
+        except Exception as error:  # noqa: BLE001 - as in `_changing`
+            self._failure, self._active = error, False
+
+    def _write_taken(self) -> None:
+        """Write down what the compiled core has taken of a run."""
+        assert self._taker is not None
+        records, count, longest, highest = self._taker.taken()
+        self._writer.check_length(longest)
+        self._writer.counted(count)
+        for table, number in highest.items():
+            self.sequences.inserted(table, number)
+        self._recording.add_records(records, count)
 
     def _write_run(self) -> None:
         """Write down what the run has taken."""
@@ -266,91 +330,16 @@ class RowRecorder:
         texts = run.texts()
         if texts is None:
             for old, new, number in run.rows():
-                self._changed(layout, old, new, number, number)
+                self._writer.changed(layout, old, new, number, number)
             run.clear()
             return
         sizes = list(map(len, texts))
-        self._check_length(max(sizes, default=0))
-        if run.operation == apsw.SQLITE_DELETE and self._deleting is not None:
-            self._deleting.count += len(texts)
+        self._writer.check_length(max(sizes, default=0))
+        self._writer.counted(len(texts))
         if layout.counts_up and run.operation == apsw.SQLITE_INSERT and texts:
             self.sequences.inserted(layout.name, run.highest_number)
         self._recording.add_all(texts)
         run.clear(sum(sizes))
-
-    def _changed(
-        self, layout: TableLayout, old: Row | None, new: Row | None, number: int, new_number: int
-    ) -> None:
-        if layout.name == SEQUENCE_TABLE:
-            self.sequences.changed(old, new, self._recording.add)
-        if self._rows.codec is not None:
-            refuse_bytes(layout.name, *(old or ()), *(new or ()))
-        if old is None:
-            assert new is not None
-            self._inserted(layout, new, new_number)
-        elif new is None:
-            self._deleted(layout, old, number)
-        else:
-            self._updated(layout, old, new, number, new_number)
-
-    def _inserted(self, layout: TableLayout, new: Row, number: int) -> None:
-        self._deleting, self._alone = None, False
-        if layout.counts_up:
-            self.sequences.inserted(layout.name, number)
-        sql = render_values(layout.insert_head, new if layout.key else (number, *new), self.origin)
-        self._add(layout.with_number(sql, number))
-
-    def _deleted(self, layout: TableLayout, old: Row, number: int) -> None:
-        run = self._deleting
-        if run is None or run.table != layout.name:
-            self._alone = self._alone and run is None
-            run = self._deleting = _Deleting(layout.name, self._recording.mark())
-        run.count += 1
-        keys = layout.sure_key(old)
-        if keys is not None and self.origin is None:
-            self._add(join_pieces(layout.delete_pieces, keys))
-            return
-        key, values, one_of = layout.name_of(old, number)
-        self._add(render_delete(layout.name, key, values, one_of=one_of, origin=self.origin))
-
-    def _updated(self, layout: TableLayout, old: Row, new: Row, number: int, new_number: int) -> None:
-        self._deleting, self._alone = None, False
-        changed = tuple(
-            [
-                place
-                for place, (before, value) in enumerate(zip(old, new, strict=True))
-                if before is not value and (before != value or not same_value(before, value))
-            ]
-        )
-        keys = layout.sure_key(old)
-        moved = layout.numbered and number != new_number
-        if keys is not None and changed and self.origin is None and not moved:
-            self._add(join_pieces(layout.update_pieces(changed), [*[new[place] for place in changed], *keys]))
-            return
-        columns = [layout.columns[place] for place in changed]
-        values = [new[place] for place in changed]
-        if not layout.key and number != new_number:
-            assert layout.row_number is not None
-            columns.append(layout.row_number)
-            values.append(new_number)
-        if moved and not columns:
-            columns, values = [layout.columns[0]], [new[0]]  # a statement that states nothing but the number
-        if not columns:
-            return
-        key, key_values, one_of = layout.name_of(old, number)
-        sql = render_update(layout.name, columns, values, key, key_values, one_of=one_of, origin=self.origin)
-        self._add(layout.with_number(sql, new_number) if moved else sql)
-
-    def _add(self, sql: bytes) -> None:
-        self._check_length(len(sql))
-        self._recording.add(sql)
-
-    def _check_length(self, length: int) -> None:
-        if length > self._max_record:
-            raise Unwritable(
-                f"a row that it changes takes {length} bytes in the log, a record may have {self._max_record}; "
-                f"write shorter values, or give all nodes a higher --max-record"
-            )
 
     # -- rows that SQLite's report does not give --------------------------------------------------------------
 
@@ -364,7 +353,7 @@ class RowRecorder:
         operation = change.opcode
         old = None if operation == apsw.SQLITE_INSERT else self._rows.row(layout, change.rowid)
         if operation == apsw.SQLITE_DELETE:
-            self._changed(layout, old, None, change.rowid, change.rowid)
+            self._writer.changed(layout, old, None, change.rowid, change.rowid)
         else:
             self._unread = _Unread(layout, old, change.rowid, change.rowid_new)
 
@@ -372,26 +361,12 @@ class RowRecorder:
         unread, self._unread = self._unread, None
         assert unread is not None
         new = self._rows.row(unread.layout, unread.number)
-        self._changed(unread.layout, unread.old, new, unread.old_number, unread.number)
+        self._writer.changed(unread.layout, unread.old, new, unread.old_number, unread.number)
 
     def number_rows(self, table: str) -> None:
-        """Write down all rows of a table once more, with their numbers: copies may have given them others.
-
-        Raises:
-            Unwritable: A row cannot be written down.
-        """
-        layout = read_layout(self._connection, table)
-        for row, number in self._rows.all_rows(layout):
-            self._deleted(layout, row, number)
-        self._deleting = None
-        self.add_all_rows(table)
+        """Write down all rows of a table once more; see `RowWriter.number_rows`."""
+        self._writer.number_rows(table)
 
     def add_all_rows(self, table: str) -> None:
-        """Write down all rows of a table as inserted, in the order of their numbers.
-
-        Raises:
-            Unwritable: A row cannot be written down.
-        """
-        layout = read_layout(self._connection, table)
-        for row, number in self._rows.all_rows(layout):
-            self._changed(layout, None, row, number, number)
+        """Write down all rows of a table as inserted; see `RowWriter.add_all_rows`."""
+        self._writer.add_all_rows(table)

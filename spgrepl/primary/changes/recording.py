@@ -114,6 +114,36 @@ class Recording:
             self._append(encode_v2_all(rest))
             self._statements += len(rest)
 
+    def add_records(self, records: bytes, count: int) -> None:
+        """Record further statements of the request, whose records are made; at least two stand before them.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        if count:
+            assert self._statements > 1
+            self._append(records)
+            self._statements += count
+
+    def add_requests(self, records: bytes, stops: Sequence[int]) -> list[int]:
+        """Record whole requests, whose records are made.
+
+        Args:
+            records: The records of all.
+            stops: Where in them those of each request end.
+
+        Returns:
+            Where the first begins, and where each ends.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        start = self.length
+        if records:
+            self._append(records)
+        self._statements = 0
+        return [start, *[start + stop for stop in stops]]
+
     def end(self) -> None:
         """End the request: one statement stands alone, several ones are a transaction of the log.
 

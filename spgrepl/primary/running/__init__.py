@@ -3,7 +3,7 @@
 What comes in: requests of a group, rows of a subscription. What goes out: results, records, marks.
 
 - `session` owns the connection; `statement_runner` runs the statements of users, `replayer` those of the log.
-- `group` and `plain_requests` run many; each request stands in a savepoint of its own.
+- `group`, `plain_requests` and `together_runner` run many; each request stands in a savepoint of its own.
 - `subscription_target`, `subscribed`, `logged_marks`: rows that a subscription brings.
 
 Imports: `errors`, `text`, `base`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `dialect`,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from spgrepl.errors import SpgReplError
+from spgrepl.primary.changes.sequences import Counted
 from spgrepl.primary.parts.requests import Applied
 from spgrepl.primary.running.session import WriterSession
 
@@ -32,6 +33,12 @@ def apply_plain(session: WriterSession, texts: Sequence[str]) -> list[Applied]:
         return []
     counted = runner.recorder.sequences.save()
     session.storage(f"SAVEPOINT {_SAVEPOINT}")
+    # Rows that are to be there when a request ends are looked for after each.
+    if not runner.keeps_foreign_keys:
+        places = _run_group(session, texts, counted)
+        if places is not None:
+            session.storage(f"RELEASE {_SAVEPOINT}")
+            return [Applied(begin, end, ()) for begin, end in pairwise(places)]
     recording.begin()
     start = recording.mark()
     stops = [start.length]
@@ -43,12 +50,29 @@ def apply_plain(session: WriterSession, texts: Sequence[str]) -> list[Applied]:
         recording.begin()
 
     try:
-        runner.run_together(texts, end_one)
+        runner.together.run(texts, end_one)
     except (SpgReplError, OSError) as error:
         recording.undo_to(start)
-        runner.recorder.sequences.restore(counted)
-        session.may_put_together = False
-        session.back_to(_SAVEPOINT)
-        raise session.told(error) from error
+        raise _undone(session, counted, error) from error
     session.storage(f"RELEASE {_SAVEPOINT}")
     return [Applied(begin, end, ()) for begin, end in pairwise(stops)]
+
+
+def _run_group(session: WriterSession, texts: Sequence[str], counted: Counted | None) -> list[int] | None:
+    """Run all in the compiled core; None where that cannot be, and nothing of it is left."""
+    try:
+        places = session.runner.together.run_group(texts)
+    except (SpgReplError, OSError) as error:
+        raise _undone(session, counted, error) from error
+    if places is None:
+        session.runner.recorder.sequences.restore(counted)
+        session.storage(f"ROLLBACK TO {_SAVEPOINT}")
+    return places
+
+
+def _undone(session: WriterSession, counted: Counted | None, error: SpgReplError | OSError) -> SpgReplError:
+    """Undo what was run together; return what the caller is told."""
+    session.runner.recorder.sequences.restore(counted)
+    session.may_put_together = False
+    session.back_to(_SAVEPOINT)
+    return session.told(error)

@@ -217,7 +217,7 @@ class WriterSession:
         try:
             for number, texts in steps_of(request, self.may_put_together):
                 if len(texts) > 1:
-                    self.runner.run_together(texts)
+                    self.runner.together.run(texts)
                     continue
                 (sql,) = texts
                 parameters = request.parameters[number - 1] if request.parameters else None

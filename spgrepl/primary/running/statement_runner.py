@@ -24,7 +24,7 @@ from spgrepl.primary.parts.connection import unfit_values
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.parts.settings import store_setting, use_settings
 from spgrepl.primary.parts.statements import DEFERRING, Effect, Savepoint, SavepointAction, Statement
-from spgrepl.primary.parts.together import FailedTogether
+from spgrepl.primary.running.together_runner import TogetherRunner
 from spgrepl.sqlite.session import STORAGE_FAULTS, result_code
 from spgrepl.sqlite.state import OWN_PREFIX
 
@@ -66,6 +66,7 @@ class StatementRunner:
 
     Attributes:
         recorder: Records the rows that change.
+        together: Runs statements together.
         settings: The settings that were changed since they were last cleared.
         keeps_foreign_keys: Whether foreign keys are kept.
     """
@@ -85,6 +86,7 @@ class StatementRunner:
         self._control = control or Control()
         self._savepoints: list[tuple[str, Mark, Counted | None]] = []
         self.recorder = RowRecorder(connection, recording, max_record, self._guard, self._each_row)
+        self.together = TogetherRunner(connection, self._guard, self.recorder, self._interruption, self.refusal)
         self._schema = SchemaChanges(connection, recording, self.recorder)
         self.settings: list[tuple[str, bool]] = []
         self._used: dict[str, bool] = {}
@@ -99,6 +101,9 @@ class StatementRunner:
 
     def _each_row(self) -> bool:
         return self._control.each_row()
+
+    def _interruption(self) -> SpgReplError | None:
+        return None if self._control.interruption is None else self._control.interruption()
 
     def _ask(self) -> bool:
         """Whether the statement that runs is to end early."""
@@ -143,61 +148,6 @@ class StatementRunner:
         except Exception as error:
             # Functions of users run inside SQLite, and what they raise comes out here.
             raise self.refusal(error, statement.text) from error
-
-    def run_together(self, texts: Sequence[str], ended: Callable[[], None] | None = None) -> None:
-        """Run statements that `spgrepl.primary.parts.together` has put together, and record what they did.
-
-        Args:
-            texts: The statements.
-            ended: Called after each of them, when what it did was recorded; None where that does not matter.
-
-        Raises:
-            FailedTogether: One is refused.
-            EngineFailed: The disk refuses.
-        """
-        if self._control.interruption is not None:
-            raise self._control.interruption()
-        self._guard.take()
-        cursor = self._connection.cursor()
-        try:
-            self.recorder.start()
-            if ended is not None:
-                cursor.exec_trace = self._between(ended)
-            self._guard.watching = True
-            cursor.execute(";".join(texts), can_cache=False)
-            self._guard.watching = False
-            self.recorder.finish()
-            if ended is not None:
-                ended()
-        except OSError:
-            raise
-        except Exception as error:
-            refusal = self.refusal(error, texts[0])
-            if isinstance(refusal, StatementFailed):
-                raise FailedTogether(str(refusal), texts[0]) from error
-            raise refusal from error
-        finally:
-            self._guard.watching = False
-            self.recorder.stop()
-            cursor.close(True)
-
-    def _between(self, ended: Callable[[], None]) -> Callable[[apsw.Cursor, str, object], bool]:
-        """What is to be called before each statement: ends the one before."""
-        recorder, guard = self.recorder, self._guard
-        first = True
-
-        def began(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            nonlocal first
-            if not first:
-                guard.watching = False
-                recorder.finish()
-                ended()
-                recorder.start()
-                guard.watching = True
-            first = False
-            return True
-
-        return began
 
     def require_rows_of_keys(self, text: str, number: int = 1) -> None:
         """See that each foreign key has its row when a request ends: those that are DEFERRED are due then.

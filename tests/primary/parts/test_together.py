@@ -96,7 +96,7 @@ def test_a_failure_names_its_statement(tmp_path: Path, bad: str) -> None:
     rows = [f"INSERT INTO t (a, b) VALUES ({number}, 'row')" for number in range(10)]
     more = [f"INSERT INTO t (b) VALUES ('more {number}')" for number in range(10)]
     with opened(tmp_path, TABLE) as writer:
-        writer._session().runner.recorder._max_record = 1000
+        writer._session().runner.recorder._writer._max_record = 1000
         answers = writer.run(
             [
                 Request(tuple(rows), transaction=True),
