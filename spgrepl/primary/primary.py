@@ -118,7 +118,7 @@ class Primary(PrimaryTold):
         self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
         self._readers = ReaderPool(reactor, paths.database, READERS, setup)
         limits = QueueLimits(max_pending, max_pending_size)
-        self._queue = RequestQueue(self._writer, self._in_writers_thread, limits, self._answered)
+        self._queue = RequestQueue(reactor, self._writer, self._in_writers_thread, limits, self._answered)
         self._queue.refusal = self._not_open
         self._ready: OneShot[int] = OneShot()
         self._closed: OneShot[None] = OneShot()

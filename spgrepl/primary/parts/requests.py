@@ -15,6 +15,9 @@ Parameters = Sequence[SqlValue] | Mapping[str, SqlValue]
 """Values for the parameters of a statement, by place or by name."""
 
 
+_NO_PARAMETERS = (None,)
+
+
 @attrs.frozen
 class Request:
     """What a caller wants done, all or nothing.
@@ -46,8 +49,10 @@ class Request:
     @property
     def size(self) -> int:
         """About how many bytes the statements and their values take."""
-        values = [one for one in (*self.parameters, *(self.rows or ())) if one]
-        return sum(map(len, self.statements)) + sum(map(_size_of, values))
+        size = sum(map(len, self.statements))
+        if self.rows is not None or (self.parameters and self.parameters != _NO_PARAMETERS):
+            size += sum(_size_of(one) for one in (*self.parameters, *(self.rows or ())) if one)
+        return size
 
 
 def _size_of(values: Parameters) -> int:
@@ -81,7 +86,7 @@ class Applied:
 
 def are_texts(statements: Sequence[object]) -> bool:
     """Whether statements are texts, as they are to be."""
-    return all(isinstance(sql, str) for sql in statements)
+    return {str}.issuperset(map(type, statements)) or all(isinstance(sql, str) for sql in statements)
 
 
 @attrs.frozen

@@ -45,12 +45,15 @@ class Control:
             has made; None for nobody.
         each_row: Whether a statement that empties a table is to be recorded row by row, because there may be
             subscribers, whatever the catalogue says.
+        logging: Called, in the thread in which statements run, when those of a group have run and its records go
+            to the disk.
         settings: Settings of the primary that hold as long as it is open, whatever is stored; see `SETTINGS`.
     """
 
     interruption: Callable[[], SpgReplError] | None = None
     watcher: Callable[[int], None] | None = None
     each_row: Callable[[], bool] = bool
+    logging: Callable[[], None] = lambda: None
     settings: dict[str, bool] = attrs.Factory(dict)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.observers import Barrier
 from spgrepl.base.results import Position
+from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import Overloaded, SpgReplError
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.writing.writer import DatabaseWriter
@@ -24,23 +26,26 @@ GROUP_REQUESTS = 500
 GROUP_SIZE = 4 * 1024 * 1024
 """A group takes no further request beyond so many characters of SQL."""
 
+HELD_SECONDS = 0.005
+"""An answer is not held for the next group longer than so."""
+
 Call = Callable[..., Deferred[Any]]
 """Runs a function with arguments in the writer's thread."""
 
 
-@attrs.define(eq=False)
-class _Waiting:
-    """A request that was not answered yet."""
+class _Waiting(Deferred[Position]):
+    """A request that was not answered yet, and its answer: one thing, as there is one for each."""
 
-    request: Request
-    cancelled: bool = False
-    deferred: Deferred[Position] = attrs.field(init=False)
+    def __init__(self, request: Request, size: int) -> None:
+        super().__init__(_cancel)
+        self.request = request
+        self.size = size
+        self.cancelled = False
 
-    def __attrs_post_init__(self) -> None:
-        self.deferred = Deferred(self._cancel)
 
-    def _cancel(self, _: Deferred[Position]) -> None:
-        self.cancelled = True
+def _cancel(waiting: Deferred[Any]) -> None:
+    assert isinstance(waiting, _Waiting)
+    waiting.cancelled = True
 
 
 @attrs.define(eq=False)
@@ -73,7 +78,11 @@ class QueueLimits:
 class RequestQueue:
     """Hands requests to the writer, in the order in which they come.
 
+    The answers of a group are given while the disk is busy with the next one, if there is a next one: until then
+    the writer's thread has all of the processor, as the two cannot run Python at the same time.
+
     Args:
+        reactor: The reactor.
         writer: Carries them out.
         call: Runs it in its thread.
         limits: How much may wait.
@@ -88,18 +97,24 @@ class RequestQueue:
 
     def __init__(
         self,
+        reactor: Any,
         writer: DatabaseWriter,
         call: Call,
         limits: QueueLimits,
         answered: Callable[[Sequence[Request]], None],
     ) -> None:
+        self._reactor = reactor
         self._writer = writer
+        writer.control.logging = self._is_logging
         self.call = call
         self._limits = limits
         self._answered = answered
         self._waiting: deque[_Waiting | _Turn] = deque()
         self._size = 0
         self._in_flight: list[_Waiting] = []
+        # Groups that are done, and were not answered yet.
+        self._held: deque[tuple[list[_Waiting], Sequence[Answer | Failure]]] = deque()
+        self._patience: IDelayedCall | None = None
         self._turn: _Turn | None = None
         self._turn_began = 0.0
         self._when_idle: Barrier[None] = Barrier()
@@ -107,7 +122,8 @@ class RequestQueue:
 
     def __len__(self) -> int:
         """How many requests have not been answered; whoever has the writer alone counts as one."""
-        return len(self._waiting) + len(self._in_flight) + (self._turn is not None)
+        held = sum(len(group) for group, _ in self._held)
+        return len(self._waiting) + len(self._in_flight) + held + (self._turn is not None)
 
     @property
     def turn_seconds(self) -> float | None:
@@ -135,11 +151,12 @@ class RequestQueue:
             return fail(self._overloaded(f"{self._limits.requests} requests"))
         if self._waiting and self._size + size > self._limits.size:
             return fail(self._overloaded(f"requests with {self._size} characters of SQL"))
-        waiting = _Waiting(request)
+        waiting = _Waiting(request, size)
         self._waiting.append(waiting)
         self._size += size
-        self._go_on()
-        return waiting.deferred
+        if not self._in_flight:
+            self._go_on()
+        return waiting
 
     def take_turn(self) -> Deferred[None]:
         """Wait for the writer, to have it alone until `end_turn`.
@@ -183,7 +200,7 @@ class RequestQueue:
         dropped, self._waiting, self._size = self._waiting, deque(), 0
         for waiting in dropped:
             if not waiting.cancelled:
-                waiting.deferred.errback(reason)
+                (waiting.deferred if isinstance(waiting, _Turn) else waiting).errback(reason)
         self._tell_idle()
 
     def _overloaded(self, what: str) -> Overloaded:
@@ -210,37 +227,57 @@ class RequestQueue:
             if isinstance(waiting, _Turn):
                 break
             self._waiting.popleft()
-            taken = waiting.request.size
-            self._size -= taken
+            self._size -= waiting.size
             if not waiting.cancelled:
                 self._in_flight.append(waiting)
-                size += taken
+                size += waiting.size
         if self._in_flight:
             running = self.call(self._writer.run, [waiting.request for waiting in self._in_flight])
             running.addErrback(self._group_failed)
-            running.addCallback(self._answer)
+            running.addCallback(self._group_done)
 
     def _group_failed(self, failure: Failure) -> list[Answer | Failure]:
         """Nothing but a defect comes here; the writer has undone the group, or will catch up with the log."""
         self._log.failure("the writer failed", failure)
         return [failure for _ in self._in_flight]
 
-    def _answer(self, answers: Sequence[Answer | Failure]) -> None:
-        group, self._in_flight = self._in_flight, []
-        history = self._writer.histories.current
+    def _group_done(self, answers: Sequence[Answer | Failure]) -> None:
+        self._answer()  # those of the group before it, where it has logged nothing
+        self._held.append((self._in_flight, answers))
+        self._in_flight = []
         # First the next group, so that the disk is not idle while callers take their answers.
         self._go_on()
-        for waiting, answer in zip(group, answers, strict=True):
-            if waiting.cancelled:
-                continue
-            if isinstance(answer, Written):
-                position = Position(answer.position, answer.results, history)
-                waiting.deferred.callback(position)
-            else:
-                waiting.deferred.errback(answer)
-        self._answered([one.request for one in group])
-        self._tell_idle()
+        if not self._in_flight:
+            self._answer()
+        elif self._patience is None:
+            self._patience = steady_clock(self._reactor).callLater(HELD_SECONDS, self._answer_late)
+
+    def _is_logging(self) -> None:
+        """Called in the writer's thread: the disk is about to take a while."""
+        if self._held:
+            self._reactor.callFromThread(self._answer)
+
+    def _answer_late(self) -> None:
+        self._patience = None
+        self._answer()
+
+    def _answer(self) -> None:
+        while self._held:
+            group, answers = self._held.popleft()
+            history = self._writer.histories.current
+            for waiting, answer in zip(group, answers, strict=True):
+                if waiting.cancelled:
+                    continue
+                if isinstance(answer, Written):
+                    waiting.callback(Position(answer.position, answer.results, history))
+                else:
+                    waiting.errback(answer)
+            self._answered([one.request for one in group])
+            self._tell_idle()
 
     def _tell_idle(self) -> None:
         if not len(self):
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
             self._when_idle.open(None)

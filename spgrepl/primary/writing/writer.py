@@ -328,6 +328,7 @@ class DatabaseWriter:
     def _append(self, records: Recording) -> None:
         """Append to the log, make it durable and let it be served, or put a mark in its place."""
         start = self._log.length
+        self.control.logging()
         try:
             self._log.add(records.pieces())
         except OSError as error:
