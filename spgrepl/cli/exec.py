@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+import itertools
 from pathlib import Path
 
 import attrs
@@ -15,7 +14,7 @@ from spgrepl.catalogue.statements import (
     WaitForPosition,
 )
 from spgrepl.cli import argument
-from spgrepl.cli.parts.exec_plan import Step, plan
+from spgrepl.cli.parts.exec_plan import Step, Steps, plan, script_pieces
 from spgrepl.cli.parts.exec_report import (
     StepFailed,
     counted,
@@ -26,7 +25,7 @@ from spgrepl.cli.parts.exec_report import (
     say_warning,
     shared_fate,
 )
-from spgrepl.cli.parts.named_files import require_database, require_sql
+from spgrepl.cli.parts.named_files import require_database
 from spgrepl.cli.parts.progress import Progress
 from spgrepl.cli.parts.repair import repair_files
 from spgrepl.cli.parts.rows import print_table
@@ -46,7 +45,7 @@ from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.reading.reader import DatabaseReader
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.server.status.client import StatusAddress
-from spgrepl.text.sqltext import split_statements, tokenize
+from spgrepl.text.sqltext import split_pieces, tokenize
 
 _GROUP = 1000
 _GROUP_SIZE = 4 * 1024 * 1024
@@ -107,19 +106,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl exec``."""
-    texts = list(arguments.sql)
+    texts = [iter([text]) for text in arguments.sql]
     makes = arguments.create or arguments.new_log or arguments.rebuild
     if arguments.file is not None:
-        texts.append(_read(arguments.file))
+        texts.append(script_pieces(arguments.file))
     elif not texts and not makes and arguments.foreign_keys is None:
-        texts.append(_read(Path("-")))
+        texts.append(script_pieces(Path("-")))
     if arguments.http_token_file is not None:
         if arguments.http is None:
             raise UsageError("--http-token-file is for the server of --http, which is not named")
         arguments.http = attrs.evolve(arguments.http, token=arguments.http_token_file)
-    steps = list(plan([statement for text in texts for statement in split_statements(text)]))
+    steps = Steps(plan(itertools.chain.from_iterable(map(split_pieces, texts))))
     if arguments.db is None:
-        if arguments.http is None or not steps or any(step.server is None for step in steps):
+        if arguments.http is None or not steps or any(step.server is None for step in steps.ahead()):
             raise UsageError("--db is missing: only what --http can answer does without a database")
         return _Run(None, arguments.http).all(steps)
     paths = DatabasePaths.of(arguments.db, arguments.wal)
@@ -138,22 +137,22 @@ def run(arguments: argparse.Namespace) -> int:
     running = _Run(paths, arguments.http)
     if arguments.foreign_keys is not None:
         sql = f"PRAGMA foreign_keys = {arguments.foreign_keys}"
-        steps.insert(0, Step(0, sql, Request((sql,))))
-    # Reading needs no lock: a server may be writing meanwhile.
-    if not steps or makes or any(step.request for step in steps):
+        steps.put_first(Step(0, sql, Request((sql,))))
+    # Reading needs no lock: a server may be writing meanwhile. Who writes later on takes it then.
+    if not steps or makes or any(step.request for step in itertools.islice(steps.ahead(), _GROUP)):
         running.open_writer()
     return running.all(steps)
 
 
-def _is_refused(steps: Sequence[Step]) -> bool:
+def _is_refused(steps: Steps) -> bool:
     """Whether the first step that needs a database is not run."""
-    first = next((step for step in steps if step.server is None), None)
+    first = next((step for step in steps.ahead() if step.server is None), None)
     return first is not None and first.refusal is not None
 
 
-def _needs_database(steps: Sequence[Step]) -> bool:
+def _needs_database(steps: Steps) -> bool:
     """Whether there must be a database for what is to be done: all but what begins by making something."""
-    for step in steps:
+    for step in steps.ahead():
         if step.server is not None or step.setting is not None:
             continue
         for sql in () if step.request is None else step.request.statements:
@@ -164,17 +163,7 @@ def _needs_database(steps: Sequence[Step]) -> bool:
                 return True
         if step.request is None:
             return True
-    return not steps or steps[0].server is None
-
-
-def _read(path: Path) -> str:
-    # Undecodable bytes stay, as surrogates: the statement that holds them is refused by its number.
-    if str(path) == "-":
-        if sys.stdin is None:
-            raise UsageError("standard input is closed: give the SQL as an argument, or a file with -f")
-        return sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape")
-    require_sql(path)
-    return path.read_text("utf-8-sig", "surrogateescape")
+    return all(step.server is None for step in itertools.islice(steps.ahead(), 1))
 
 
 # -- doing it -------------------------------------------------------------------------------------------------
@@ -222,18 +211,24 @@ class _Run:
             if warning is not None:
                 say_warning(warning)
 
-    def all(self, steps: Sequence[Step]) -> int:
+    def all(self, steps: Steps) -> int:
         """Run the steps in order, up to one that fails, and close everything; return the exit code."""
         code = 0
+        nothing = not steps
+        taken: list[Step] = []
         try:
             for step in steps:
+                if not self._gathered:
+                    taken.clear()
+                taken.append(step)
                 self._take(step)
             self._write()
-            if not steps and self._writer is not None:
+            if nothing and self._writer is not None:
                 self._position = self._writer.position
         except StepFailed as failed:
             code = failed.exit_code
-            say_not_run([step for step in steps if step.number > failed.last.number])
+            later = (step for step in itertools.chain(taken, steps.ahead()) if step.number > failed.last.number)
+            say_not_run(list(itertools.islice(later, 2)))
         finally:
             if self._reader is not None:
                 self._reader.close()

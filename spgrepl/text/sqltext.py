@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "main_verb",
     "quote_name",
     "significant_tokens",
+    "split_pieces",
     "split_statements",
     "tokenize",
     "upper_ascii",
@@ -244,6 +245,36 @@ def split_statements(text: str) -> list[str]:
         The statements in order, without the semicolon and without blanks and comments around them. Pieces that
         hold nothing else are left out.
     """
+    return _cut(text, whole=True)[0]
+
+
+def split_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Cut SQL text that comes in pieces into its statements, as `split_statements` does.
+
+    Memory holds a piece, or a statement that is longer; the work is linear all the same.
+
+    Args:
+        pieces: The text, cut anywhere.
+    """
+    held: list[str] = []
+    size = wanted = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size < wanted:
+            continue
+        text = "".join(held)
+        found, at = _cut(text, whole=False)
+        held = [text[at:]]
+        size = len(text) - at
+        # What had no end yet is looked at again when there is as much again behind it.
+        wanted = 0 if found else 2 * size
+        yield from found
+    yield from split_statements("".join(held))
+
+
+def _cut(text: str, whole: bool) -> tuple[list[str], int]:
+    """The statements of a text, and where what follows them begins; of one that may go on, those that are over."""
     found = []
     at = 0
     while at < len(text):
@@ -252,10 +283,13 @@ def split_statements(text: str) -> list[str]:
             found.append(simple.group(1).rstrip(_BLANKS))
             at = simple.end()
             continue
-        first, last, at = _statement_end(text, at)
+        first, last, end = _statement_end(text, at)
+        if not whole and end >= len(text):
+            break  # it may have been found only as the text is at its end
         if first < last:
             found.append(text[first:last])
-    return found
+        at = end
+    return found, at
 
 
 def main_verb(tokens: list[Token]) -> str:

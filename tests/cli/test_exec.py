@@ -6,6 +6,7 @@ import io
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 
 from spgrepl.base.results import QueryResult
 from spgrepl.catalogue.statements import ShowWalLevel, WaitForPosition
+from spgrepl.cli import exec as command
 from spgrepl.cli import main
 from spgrepl.cli.exec import Step, plan
-from spgrepl.cli.parts import stored_position
+from spgrepl.cli.parts import exec_plan, stored_position
 from spgrepl.cli.parts.progress import Progress
 from spgrepl.cli.parts.rows import print_table
 from spgrepl.disk.files import DatabasePaths
@@ -558,3 +560,35 @@ def test_what_another_program_wrote_between_two_runs_is_told_once(shell: Shell) 
     assert f"spgrepl: warning: another program has changed {shell.paths.database}" in shell.err
     assert shell.run("INSERT INTO t VALUES (4)") == 0
     assert "warning" not in shell.err
+
+
+def test_a_script_is_read_as_it_is_run(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds a part of the file, not the file: what is behind a statement that fails is never read."""
+    shell.run("CREATE TABLE t (a)")
+    read: list[int] = []
+    pieces = exec_plan.script_pieces
+
+    def counting(path: Path) -> Iterator[str]:
+        for piece in pieces(path):
+            read.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(exec_plan, "_PIECE", 10_000)
+    monkeypatch.setattr(command, "script_pieces", counting)
+    script = tmp_path / "script.sql"
+    row = "BEGIN; INSERT INTO t VALUES (1); INSERT INTO t VALUES ('it''s; ä'); COMMIT;\n"
+    script.write_text(row * 10_000 + "INSERT INTO nowhere VALUES (1);\n" + row * 10_000)
+    assert shell.run("-f", str(script)) == 65
+    assert "statement 40001 failed: no such table: nowhere" in shell.err
+    assert "Not run: statement 40002 and those after it." in shell.err
+    assert shell.rows("SELECT count(*) FROM t") == [(20_000,)]
+    assert 0.5 < sum(read) / len(script.read_text()) < 0.7
+    assert shell.run("-f", "-", stdin=(row * 1000).encode()) == 0
+    assert shell.rows("SELECT count(*) FROM t") == [(22_000,)]
+
+
+def test_writes_behind_many_looks_take_the_lock_when_they_come(shell: Shell) -> None:
+    shell.run("CREATE TABLE t (a)")
+    script = b"SELECT count(*) FROM t;" * 1500 + b"INSERT INTO t VALUES (1); SELECT count(*) FROM t"
+    assert shell.run(stdin=script) == 0
+    assert shell.rows("SELECT count(*) FROM t") == [(1,)]

@@ -17,6 +17,7 @@ from spgrepl.text.sqltext import (
     main_verb,
     quote_name,
     significant_tokens,
+    split_pieces,
     split_statements,
     tokenize,
 )
@@ -274,3 +275,45 @@ def test_the_quick_way_finds_the_same_statements(text: str) -> None:
         if first < last:
             expected.append(text[first:last])
     assert split_statements(text) == expected
+
+
+@given(st.text("IiNS;'\"`[]-/*\n xT", max_size=60), st.integers(1, 20))
+def test_pieces_are_split_as_the_whole_is(text: str, size: int) -> None:
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert list(split_pieces(pieces)) == split_statements(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["CREATE TRIGGER t BEGIN ", "INSERT INTO t ", "SELECT 1", "; ", "END", "'it''s;'", "--;"])
+    ),
+    st.integers(1, 20),
+)
+def test_pieces_of_statements_are_split_as_the_whole_is(words: list[str], size: int) -> None:
+    text = "".join(words)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert list(split_pieces(pieces)) == split_statements(text)
+
+
+def test_a_statement_comes_before_the_piece_behind_it_is_read() -> None:
+    read: list[str] = []
+    pieces = (read.append(piece) or piece for piece in ("SELECT 1; SELECT 2; SEL", "ECT 3", ";"))  # type: ignore[func-returns-value]
+    statements = split_pieces(pieces)
+    assert next(statements) == "SELECT 1"
+    assert next(statements) == "SELECT 2"
+    assert len(read) == 1
+    assert list(statements) == ["SELECT 3"]
+
+
+def test_a_long_statement_in_small_pieces_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    cut = sqltext._cut
+
+    def counting(text: str, whole: bool) -> tuple[list[str], int]:
+        looked.append(len(text))
+        return cut(text, whole)
+
+    monkeypatch.setattr(sqltext, "_cut", counting)
+    text = "SELECT " + "1," * 5000
+    assert list(split_pieces(text)) == [text]
+    assert sum(looked) < 5 * len(text)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
+from pathlib import Path
 
 import attrs
 
 from spgrepl.catalogue.statements import CatalogChange, ControlSyntaxError, ServerStatement, parse_control
-from spgrepl.errors import StatementFailed
+from spgrepl.cli.parts.named_files import require_sql
+from spgrepl.errors import StatementFailed, UsageError
 from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.primary.parts.requests import Request
 from spgrepl.primary.parts.statements import PLAIN_STARTS, only_reads, prepare
 
 _ONLY_INSIDE = frozenset(StatementKind) - {StatementKind.PLAIN, StatementKind.BEGIN, StatementKind.CONTROL}
 _PRAGMA = re.compile(r"PRAGMA\b", re.IGNORECASE)
+
+_PIECE = 256 * 1024
+"""So many characters of a script are read at a time."""
 
 # What these tell is known to the connection that wrote.
 _OF_THE_WRITER = re.compile(r"\b(?:last_insert_rowid|changes|total_changes)\s*\(", re.IGNORECASE)
@@ -43,7 +53,75 @@ class Step:
     setting: tuple[str, bool] | None = None
 
 
-def plan(statements: Sequence[str]) -> Iterator[Step]:
+class Steps:
+    """Steps, each of which is made when it is wanted; those ahead can be looked at before.
+
+    Args:
+        steps: The steps.
+    """
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._rest = iter(steps)
+        self._seen: deque[Step] = deque()
+
+    def __iter__(self) -> Iterator[Step]:
+        """Take the steps, one after the other."""
+        while True:
+            if not self._seen:
+                self._seen.extend(itertools.islice(self._rest, 1))
+            if not self._seen:
+                return
+            yield self._seen.popleft()
+
+    def put_first(self, step: Step) -> None:
+        """Take a step before all others."""
+        self._seen.appendleft(step)
+
+    def ahead(self) -> Iterator[Step]:
+        """Look at the steps that are to come, and take none; nothing may be taken meanwhile."""
+        yield from tuple(self._seen)
+        for step in self._rest:
+            self._seen.append(step)
+            yield step
+
+    def __bool__(self) -> bool:
+        """Whether any is to come."""
+        return next(self.ahead(), None) is not None
+
+
+def script_pieces(path: Path) -> Iterator[str]:
+    """Read a script a part at a time; ``-`` is standard input.
+
+    Raises:
+        UsageError: It cannot be one, or standard input is closed.
+        OSError: It cannot be read.
+    """
+    # Undecodable bytes stay, as surrogates: the statement that holds them is refused by its number.
+    if str(path) == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed: give the SQL as an argument, or a file with -f")
+        return _pieces_of_input(TextIOWrapper(sys.stdin.buffer, "utf-8-sig", "surrogateescape", newline=""))
+    require_sql(path)
+    return _pieces_of(path)
+
+
+def _pieces_of(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _pieces_of_input(file: TextIOWrapper) -> Iterator[str]:
+    try:
+        while piece := file.read(_PIECE):
+            yield piece
+    finally:
+        # Standard input is not ours to close; it may have been closed by others.
+        with contextlib.suppress(ValueError):
+            file.detach()
+
+
+def plan(statements: Iterable[str]) -> Iterator[Step]:
     """Turn statements into steps: transactions into one each, all others as they are.
 
     Args:
