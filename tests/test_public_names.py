@@ -51,6 +51,9 @@ def test_other_names_are_no_attributes() -> None:
 CALLED_BY_CONNECTIONS = set(ILinkOwner.names())
 """Methods of the two services that only their connections call."""
 
+ASKED_BY_ROLES = {"describe", "away"}
+"""Methods that tell roles a part of their status, as values of `spgrepl.watch.status`; users read ``status()``."""
+
 MADE_BY_PRIMARY = {"Transaction", "RowStream"}
 """Nobody else calls these classes."""
 
@@ -61,7 +64,9 @@ def functions(public: Any) -> Iterator[Any]:
         yield public
         return
     for name, member in inspect.getmembers(public):
-        inner = name in CALLED_BY_CONNECTIONS or (name == "__init__" and public.__name__ in MADE_BY_PRIMARY)
+        inner = name in CALLED_BY_CONNECTIONS | ASKED_BY_ROLES or (
+            name == "__init__" and public.__name__ in MADE_BY_PRIMARY
+        )
         function = member.fget if isinstance(member, property) else member
         if inspect.isfunction(function) and not inner and (name == "__init__" or not name.startswith("_")):
             yield function

@@ -5,5 +5,5 @@ Twisted service, `protocol` one connection, `hub` tells all of them what happens
 connection, `shared` is what each stream needs, `judged` filters, `snapshots` makes snapshots.
 
 Imports: `errors`, `text`, `base`, `log`, `wire`, `access`, `segments`, `master.shared`, `master.judged`,
-`master.snapshots`, `master.streams`.
+`master.snapshots`, `master.streams`, `watch`.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from operator import methodcaller
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -17,6 +16,7 @@ from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.status_cadence import StatusCadence
 from spgrepl.master.streams.context import MasterContext
+from spgrepl.watch.status import Serving
 
 _GOODBYE_SECONDS = 2.0
 _SWEEPS_PER_DEADLINE = 10
@@ -134,26 +134,30 @@ class MasterHub:
 
     # -- the status -----------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
-        """What the status says of connections, snapshots and log; made of what JSON has."""
-        context = self.context
+    @property
+    def status_seconds(self) -> float:
+        """How long a STATUS to everybody takes."""
+        return round(self._cadence.seconds, 3)
+
+    def describe(self) -> Serving:
+        """What the status says of connections, snapshots and log."""
+        context, connections = self.context, self.context.connections
         path = getattr(context.log, "path", None)
-        peers = [connection.status() for connection in context.connections]
-        return {
-            "connections": len(context.connections),
-            "status_seconds": round(self._cadence.seconds, 3),
-            "accepted": context.connections.accepted,
-            "handshakes": context.admission.handshakes,
-            "log_lines_left_out": context.lines.left_out,
-            "refused": context.causes.status(refusals=True),
-            "dropped": context.causes.status(refusals=False),
-            "peers": peers + context.names.away(peers, context.clock.seconds()),
-            "sent": context.connections.sent.with_those(peers),
-            "snapshots": self.context.snapshots.status(),
-            "publishing": None if self.context.publisher is None else self.context.publisher.status(),
-            "segments_served": None if self.context.segments is None else self.context.segments.status(),
-            "wal": {"path": None if path is None else str(path), "length": self.context.feed.length},
-        }
+        peers = tuple(connection.describe() for connection in connections)
+        return Serving(
+            connections=len(connections),
+            accepted=connections.accepted,
+            handshakes=context.admission.handshakes,
+            log_lines_left_out=context.lines.left_out,
+            refused=context.causes.status(refusals=True),
+            dropped=context.causes.status(refusals=False),
+            peers=(*peers, *context.names.away(peers, context.clock.seconds())),
+            sent=connections.sent.with_those(peers),
+            snapshots=context.snapshots.status(),
+            publishing=None if context.publisher is None else context.publisher.status(),
+            segments_served=None if context.segments is None else context.segments.status(),
+            wal={"path": None if path is None else str(path), "length": context.feed.length},
+        )
 
 
 def _sweep_interval(limits: MasterLimits) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from operator import methodcaller
-from typing import Any
 
+import attrs
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -26,6 +26,7 @@ from spgrepl.master.streams.context import MasterContext
 from spgrepl.master.streams.logical import SubscriberStream
 from spgrepl.master.streams.physical import FollowerStream
 from spgrepl.text.shown import shown
+from spgrepl.watch.status import ConnectedPeer
 from spgrepl.wire.handshake import FollowerHello, HelloParser, StreamVersion
 from spgrepl.wire.subscription import SubscriberHello
 
@@ -274,27 +275,30 @@ class MasterProtocol(Protocol):
         """For how long bytes have waited of which the peer takes none; as of the last sweep of the deadlines."""
         return 0.0 if self._outlet.ready or self._ending is not None else max(0.0, now - self._moved)
 
-    def status(self) -> dict[str, Any]:
+    def describe(self) -> ConnectedPeer:
         """What the status says of this connection."""
-        stream = self._stream
-        position = None if stream is None else stream.position
+        stream, client = self._stream, self._client
         now = self._context.clock.seconds()
-        return {
-            "name": self._context.names.seen(self.address, now),
-            "address": self.address,
-            "certificate": None
-            if self._client is None or not self._client.names
-            else shown(self._client.names[0]),
-            "version": None if stream is None else stream.version,
-            "state": self.state.value,
-            "start": None if stream is None else stream.start,
-            "position": position,
-            "lag_bytes": None if position is None else max(0, self._context.feed.length - position),
-            "segments": None if stream is None else stream.segments,
-            "since": self._connected_at,
-            "stalled_seconds": 0.0 if stream is None else round(self._stalled(now), 3),
-            **({} if stream is None else stream.details),
-        }
+        peer = ConnectedPeer(
+            name=self._context.names.seen(self.address, now),
+            address=self.address,
+            certificate=shown(client.names[0]) if client is not None and client.names else None,
+            state=self.state.value,
+            since=self._connected_at,
+            subscriber=None if stream is None else stream.subscriber,
+        )
+        if stream is None:
+            return peer
+        position = stream.position
+        return attrs.evolve(
+            peer,
+            version=stream.version,
+            start=stream.start,
+            position=position,
+            lag_bytes=None if position is None else max(0, self._context.feed.length - position),
+            segments=stream.segments,
+            stalled_seconds=round(self._stalled(now), 3),
+        )
 
 
 class MasterFactory(Factory):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
@@ -31,6 +32,7 @@ from spgrepl.master.snapshots.sources import ISnapshotSource
 from spgrepl.master.snapshots.spool import SpoolFolder
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
+from spgrepl.watch.status import Fault, ServiceStatus, to_json
 
 DEFAULT_LIMITS = MasterLimits()
 THIS_MACHINE = Access()
@@ -164,28 +166,22 @@ class MasterService(Service):
         self._feed.reset()
         return gatherResults(ended, consumeErrors=True).addCallbacks(lambda _: None, self._not_stopped)
 
-    def status(self) -> dict[str, Any]:
-        """The master's status, made of what JSON has.
+    def describe(self) -> ServiceStatus:
+        """What the status says of this service."""
+        return ServiceStatus(
+            attrs.evolve(
+                self._hub.describe(),
+                listening=None if self.port is None else format_address(self.port.getHost()),
+                tls=None if self._tls is None else self._tls.status(),
+            ),
+            self._hub.status_seconds,
+            Fault(self._error, None if self._error is None else "listening"),
+        )
 
-        Returns:
-            ``listening`` (address or None), ``tls`` (None, or ``certificate_expires``, ``client_certificates``,
-            ``reloads`` and ``error``), ``error`` (why it does not listen, or None), ``connections``,
-            ``accepted``, ``refused`` and ``dropped`` (counts by cause), ``peers`` (one dict a connection, with
-            ``address``, ``version``, ``state``, ``start``, ``position``, ``lag_bytes``, ``segments`` and
-            ``since``, and a subscriber's ``publications``, ``unknown_publications``, ``forwarded`` (records) and
-            ``passed_over`` (bytes by reason)), ``snapshots`` (counts), ``publishing`` (None, or ``wal_level`` and
-            ``pieces``), ``segments_served`` (None, or ``folder``, ``count``, ``missing``
-            and ``error``) and ``wal`` (``path``, ``length``).
-        """
-        listening = None if self.port is None else format_address(self.port.getHost())
-        tls = None if self._tls is None else self._tls.status()
-        return {
-            "listening": listening,
-            "tls": tls,
-            "error": self._error,
-            "error_kind": "listening",
-            **self._hub.status(),
-        }
+    def status(self) -> dict[str, Any]:
+        """The same as plain values, for JSON; docs/operating.md explains each."""
+        told: dict[str, Any] = to_json(self.describe())
+        return told
 
     # -- listening ------------------------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from spgrepl.base.worker import EngineWorker
+from spgrepl.watch.status import Fresh, Lag, OpenTransactions
 from spgrepl.watch.troubles import Complaint
 from spgrepl.wire.frames import Status
 
@@ -155,7 +155,7 @@ class Freshness:
             )
         return None
 
-    def describe(self, source: Status | None, connected: bool) -> dict[str, Any]:
+    def describe(self, source: Status | None, connected: bool) -> Fresh:
         """What the status says of it.
 
         Args:
@@ -165,13 +165,13 @@ class Freshness:
         applied = self._applied
         waiting = max(0, source.length - applied) if source and applied is not None else None
         lag, opened = self.lag(connected), self._since(self._open)
-        return {
-            "lag": {"bytes": waiting, "seconds": None if lag is None else round(lag, 3)},
-            "heard_seconds": self._since(self._heard),
-            "status_seconds": self._since(self._status),
-            "applied_seconds": self._since(self._moved),
-            "open_transactions": None if opened is None else {"count": 1, "seconds": opened},
-        }
+        return Fresh(
+            Lag(waiting, None if lag is None else round(lag, 3)),
+            self._since(self._heard),
+            self._since(self._status),
+            self._since(self._moved),
+            None if opened is None else OpenTransactions(1, opened),
+        )
 
     def _since(self, moment: float | None) -> float | None:
         return None if moment is None else round(max(0.0, self._clock.seconds() - moment), 3)

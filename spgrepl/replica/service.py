@@ -27,6 +27,7 @@ from spgrepl.replica.pump import Pump
 from spgrepl.replica.retry import RetryPlan
 from spgrepl.replica.second_look import SecondLook
 from spgrepl.watch.reports import Reports
+from spgrepl.watch.status import CopyStatus, to_json
 from spgrepl.watch.troubles import Troubled, described_error
 from spgrepl.wire.frames import Status
 
@@ -251,15 +252,21 @@ class ReplicaService(Troubled, LivingService):
         """Wait until everything up to a position is applied; see `spgrepl.server.role.Role.when_applied`."""
         return self._waiters.wait(position, timeout)
 
-    def _freshness_status(self) -> dict[str, Any]:
-        """What the status says of how fresh the copy is."""
-        return self._fresh.describe(self._source, self._phase is Phase.STREAMING)
-
-    def _trouble_status(self) -> dict[str, Any]:
-        """What the status says of what is wrong, or was."""
-        complaint = self._fresh.complaint(self._phase is Phase.STREAMING)
+    def _describe_copy(self) -> dict[str, Any]:
+        """How fresh the copy is, and what is wrong or was, by field of `CopyStatus`."""
+        streams = self._phase is Phase.STREAMING
         return {
+            "fresh": self._fresh.describe(self._source, streams),
             "reconnects": self._retries.reconnects,
-            **described_error(self._guard.error, self._error, complaint),
-            **self.troubles.status(),
+            "fault": described_error(self._guard.error, self._error, self._fresh.complaint(streams)),
+            "errors": self.troubles.describe(),
         }
+
+    @abstractmethod
+    def describe(self) -> CopyStatus:
+        """What the status says of this copy, but for what its role knows."""
+
+    def status(self) -> dict[str, Any]:
+        """The same as plain values, for JSON; see `spgrepl.server.role.Role.status`."""
+        told: dict[str, Any] = to_json(self.describe())
+        return told

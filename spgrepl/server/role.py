@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -26,6 +27,7 @@ from spgrepl.watch.metrics import Watched
 from spgrepl.watch.problems import with_problems
 from spgrepl.watch.settings import WatchSettings
 from spgrepl.watch.site import SiteWatch
+from spgrepl.watch.status import RoleStatus, to_json
 
 
 class HttpService(Service):
@@ -145,8 +147,8 @@ class Role(LivingService, MultiService):
     # -- what each role does in its own way -----------------------------------------------------------------------
 
     @abstractmethod
-    def _status(self) -> dict[str, Any]:
-        """What ``/status`` shows of this role: plain values, for JSON."""
+    def _describe(self) -> RoleStatus:
+        """What ``/status`` shows of this role."""
 
     def measures(self) -> Mapping[str, Histogram]:
         """What took how long, and how big it was: ``batch_bytes``, ``apply_seconds``, ``fsync_seconds``."""
@@ -180,7 +182,7 @@ class Role(LivingService, MultiService):
 
     def status(self) -> dict[str, Any]:
         """What ``/status`` shows: plain values, for JSON, with the problems that are found in them."""
-        return with_problems({"name": self._watch.name, **self._status(), "http": self._site_status()})
+        return with_problems(to_json(attrs.evolve(self._describe(), http=self._site_status())))
 
     def _site_status(self) -> dict[str, object] | None:
         return self._site.http_status() if isinstance(self._site, GuardedSite) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apsw
 from twisted.internet.defer import Deferred, succeed
@@ -23,6 +22,7 @@ from spgrepl.master.snapshots.sources import ISnapshotSource
 from spgrepl.primary import Primary
 from spgrepl.sqlite.session import plain_connection
 from spgrepl.sqlite.state import read_state
+from spgrepl.watch.status import OpenTransactions
 
 
 def level_of(level: WalLevel | None, primary: Primary | None) -> WalLevel:
@@ -38,10 +38,10 @@ def level_of(level: WalLevel | None, primary: Primary | None) -> WalLevel:
     return primary.wal_level
 
 
-def open_transaction(primary: Primary | None) -> dict[str, float] | None:
+def open_transaction(primary: Primary | None) -> OpenTransactions | None:
     """What the status says of a transaction that others wait for, where the primary is in this program."""
     seconds = None if primary is None else primary.open_seconds
-    return None if seconds is None else {"count": 1, "seconds": round(seconds, 3)}
+    return None if seconds is None else OpenTransactions(1, round(seconds, 3))
 
 
 def own_histories(in_thread: RunInThread, database: Path | None, primary: Primary | None) -> Deferred[Histories]:
@@ -69,15 +69,6 @@ def _stored_histories(database: Path) -> Histories:
     except apsw.Error as error:
         raise EngineFailed(f"{database} cannot be read: {error}") from error
     return Histories() if stored is None else Histories(stored.served)
-
-
-def describe_histories(histories: Histories | None) -> dict[str, Any]:
-    """What a master's status says of whose positions its own are."""
-    known = () if histories is None else histories.known
-    return {
-        "history": known[0].id if known else None,
-        "histories": [{"id": one.id, "offset": one.offset, "stop": one.stop} for one in known],
-    }
 
 
 def copy_position(connection: apsw.Connection) -> tuple[int, Histories] | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IAddress
 
@@ -43,13 +44,13 @@ from spgrepl.server.role_parts import (
     EngineSnapshots,
     Reached,
     copy_position,
-    describe_histories,
     level_of,
     open_transaction,
     own_histories,
 )
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings, make_engine
 from spgrepl.sqlite.session import Patience
+from spgrepl.watch.status import FollowerStatus, MasterStatus, Nobody, Positions, Upstream
 from spgrepl.watch.troubles import complaint_of, described_error
 
 
@@ -217,26 +218,26 @@ class MasterRole(Role):
         """See `Role`."""
         return {} if self._primary is None else self._primary.measures
 
-    def _status(self) -> dict[str, Any]:
+    def _describe(self) -> MasterStatus:
         length = self.log.length if self._serving and self.log.known else None
-        serving = self.master.status()
-        state = "serving" if self._serving else "stopped" if self._life.ending else "starting"
-        return {
-            "role": "master",
-            "state": state,
-            "engine": self._settings.engine,
-            "positions": {"source": length, "received": None, "durable": length, "applied": length},
-            **describe_histories(self._waiters.histories),
-            "lag": {"bytes": None, "seconds": None},
-            "statements": None,
-            "digest": None,
-            **serving,
-            "warning": self._found if self._primary is None else self._primary.warning,
-            "open_transactions": open_transaction(self._primary),
-            **described_error(
-                self._life.error, self._guard.error, complaint_of("log", self.log.complaint), serving
-            ),
-        }
+        told = self.master.describe()
+        histories = () if self._waiters.histories is None else self._waiters.histories.known
+        fault = described_error(
+            self._life.error, self._guard.error, complaint_of("log", self.log.complaint), told.fault
+        )
+        return MasterStatus(
+            name=self._watch.name,
+            state="serving" if self._serving else "stopped" if self._life.ending else "starting",
+            engine=self._settings.engine,
+            positions=Positions(source=length, durable=length, applied=length),
+            history=histories[0].id if histories else None,
+            histories=tuple({"id": one.id, "offset": one.offset, "stop": one.stop} for one in histories),
+            serving=told.serving,
+            status_seconds=told.status_seconds,
+            warning=self._found if self._primary is None else self._primary.warning,
+            open_transactions=open_transaction(self._primary),
+            fault=fault,
+        )
 
 
 class FollowerRole(Promotable):
@@ -364,14 +365,12 @@ class FollowerRole(Promotable):
         """See `Role`."""
         return self.follower.measures
 
-    def _status(self) -> dict[str, Any]:
-        own = self.follower.status()
-        serving: dict[str, Any] = {"peers": [], "error": None} if self.master is None else self.master.status()
-        return {
-            "statements": None,
-            "digest": None,
-            **serving,
-            **own,
-            "upstream": {"address": self._settings.master_name},
-            **described_error(self._life.error, own, serving),
-        }
+    def _describe(self) -> FollowerStatus:
+        own, told = self.follower.describe(), None if self.master is None else self.master.describe()
+        return attrs.evolve(
+            own,
+            name=self._watch.name,
+            serving=Nobody() if told is None else told.serving,
+            upstream=Upstream(self._settings.master_name),
+            fault=described_error(self._life.error, own.fault, None if told is None else told.fault),
+        )

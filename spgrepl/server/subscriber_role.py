@@ -27,6 +27,7 @@ from spgrepl.server.role import Role
 from spgrepl.server.role_parts import subscription_position
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.watch.settings import WatchSettings
+from spgrepl.watch.status import SubscriberStatus, Upstream
 from spgrepl.watch.troubles import described_error
 
 SUBSCRIBER_ENGINES = ("sqlite", "counting")
@@ -162,13 +163,10 @@ class SubscriberRole(Role):
         """See `Role`."""
         return self.subscriber.measures
 
-    def _status(self) -> dict[str, Any]:
-        own = self.subscriber.status()
-        return {
-            "statements": None,
-            "digest": None,
-            "peers": [],
-            **own,
-            "upstream": {"address": self._settings.master_name},
-            **described_error(self._life.error, own),
-        }
+    def _describe(self) -> SubscriberStatus:
+        own = self.subscriber.describe()
+        return attrs.evolve(
+            own,
+            upstream=Upstream(self._settings.master_name),
+            fault=described_error(self._life.error, own.fault),
+        )

@@ -6,6 +6,7 @@ and the page on ``/`` that shows it all.
 
 - A service keeps its errors in `troubles`, which counts them and remembers the last ones; `reports` logs what
   becomes of its connections, a line an event.
+- `status` is what each role tells, as values, and makes JSON of it.
 - `problems` judges a status, in one place for people, metrics, alerts and health checks.
 - `metrics` makes `families` of it at each scrape, and `peer_metrics` those of hundreds of peers; `health` answers
   whoever starts processes; each is a `leaf`.

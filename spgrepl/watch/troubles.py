@@ -12,6 +12,7 @@ import attrs
 
 from spgrepl.errors import SpgReplError
 from spgrepl.rows.recognise import Recogniser
+from spgrepl.watch.status import NO_FAULT, Errors, Fault
 
 MOST_KEPT = 20
 """How many errors are remembered; one that repeats counts once."""
@@ -48,19 +49,19 @@ def kind_of(error: object) -> str:
     return _WORDS.sub("_", type(error).__name__).lower()
 
 
-def described_error(*candidates: object) -> dict[str, str | None]:
-    """What a status says of the first candidate that is an error at all: ``error``, and ``error_kind``.
+def described_error(*candidates: object) -> Fault:
+    """What a status says of the first candidate that is an error at all.
 
     Args:
-        candidates: Exceptions, `Complaint`, the ``error`` and ``error_kind`` of another status, or None.
+        candidates: Exceptions, `Complaint`, the `Fault` of a part, or None.
     """
     for error in candidates:
-        if isinstance(error, dict):
-            if error.get("error"):
-                return {"error": error["error"], "error_kind": error.get("error_kind") or "error"}
+        if isinstance(error, Fault):
+            if error.error:
+                return Fault(error.error, error.error_kind or "error")
         elif error is not None:
-            return {"error": str(error), "error_kind": kind_of(error)}
-    return {"error": None, "error_kind": None}
+            return Fault(str(error), kind_of(error))
+    return NO_FAULT
 
 
 @attrs.frozen
@@ -148,10 +149,9 @@ class Troubles:
         if isinstance(self.now, kinds):
             self.now = None
 
-    def status(self) -> dict[str, Any]:
-        """What the status says of errors: ``errors`` with ``by_kind`` (counts) and ``last``, the newest first."""
-        last = [attrs.asdict(trouble) for trouble in reversed(self._kept)]
-        return {"errors": {"by_kind": dict(self.counts), "last": last}}
+    def describe(self) -> Errors:
+        """What the status says of errors."""
+        return Errors(dict(self.counts), tuple(reversed(self._kept)))
 
 
 class Troubled:

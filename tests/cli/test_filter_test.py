@@ -27,6 +27,7 @@ from spgrepl.log.format.parser import cut_records
 from spgrepl.log.format.records import encode_checkpoint, encode_statement, encode_v2
 from spgrepl.log.transactions.walk import TransactionWalk
 from spgrepl.master.judged import cutting
+from spgrepl.watch.status import to_json
 from tests.master.kit import Master, frames
 from tests.wire.reference_hello import decode_subscriber_hello
 
@@ -201,7 +202,7 @@ def test_it_says_what_a_master_gives_for_any_log(
         for _ in range(100):
             master.clock.advance(0.001)
         given_out = [one for one in frames(peer.take()[16:]) if one[0] != 1]
-        (told,) = master.hub.status()["peers"]
+        (told,) = to_json(master.hub.describe())["peers"]
         asked = [word for name in names for word in ("--publication", name)] or ["--all-tables"]
         *records, sums = answer_of(master.log.path, "--start", str(len(first)), *asked)
     finally:

@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.python.failure import Failure
 
+from spgrepl.watch.status import to_json
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
 from tests.master.kit import Master
 
@@ -31,5 +32,5 @@ def test_of_the_peer_that_a_proxy_speaks_for(master: Master) -> None:
     proxied.makeConnection(transport)
     proxied.dataReceived(b"PROXY TCP4 203.0.113.9 127.0.0.1 5555 7731\r\n")
     proxied.dataReceived(FollowerHello(StreamVersion.V2, 100).encode())
-    assert [peer["address"] for peer in master.hub.status()["peers"]] == ["203.0.113.9:5555"]
+    assert [peer["address"] for peer in to_json(master.hub.describe())["peers"]] == ["203.0.113.9:5555"]
     proxied.connectionLost(Failure(ConnectionDone()))

@@ -25,6 +25,7 @@ from spgrepl.master.shared.admission import origin_of
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.log_rate import BURST
 from spgrepl.text.shown import shown, shown_names
+from spgrepl.watch.status import to_json
 from spgrepl.wire.handshake import FollowerHello, StreamVersion
 from spgrepl.wire.subscription import SubscriberHello
 from tests.master.kit import Master
@@ -70,7 +71,7 @@ def test_one_address_gets_so_many_connections(master: Master) -> None:
     assert Peer(master).gone
     assert not any(peer.gone for peer in peers)
     assert not Peer(master, "192.0.2.2").say(HELLO).gone
-    assert master.hub.status()["refused"] == {"address_limit": 1}
+    assert to_json(master.hub.describe())["refused"] == {"address_limit": 1}
     peers[0].leave()
     assert not Peer(master).say(HELLO).gone, "one that is gone makes room"
 
@@ -92,7 +93,7 @@ def test_half_hellos_push_each_other_out_and_nobody_else(master: Master) -> None
     assert [peer.gone for peer in flood] == [True] * 3 + [False] * 7
     assert not served.gone
     assert not slow.say(HELLO).gone
-    status = master.hub.status()
+    status = to_json(master.hub.describe())
     assert status["refused"] == {"handshake_limit": 3}
     assert status["handshakes"] == 7
 
@@ -113,7 +114,7 @@ def test_the_last_descriptors_are_kept_for_files(master: Master, monkeypatch: py
         assert protocol is not None
         protocol.makeConnection(transport)
         assert transport.disconnecting is refused
-    assert master.hub.status()["refused"] == {"no_descriptors": 1}
+    assert to_json(master.hub.describe())["refused"] == {"no_descriptors": 1}
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
     transport.number = 40
     assert not is_in_reserve(transport), "of a small limit only a quarter is kept"
@@ -127,13 +128,13 @@ def test_the_log_is_not_filled_by_those_who_are_refused(master: Master, caplog: 
             Peer(master).say(b"GET / HTTP/1.1").leave()
         assert len(lines) <= 2 * BURST
         before = len(lines)
-        assert master.hub.status()["log_lines_left_out"] >= 8 * BURST
+        assert to_json(master.hub.describe())["log_lines_left_out"] >= 8 * BURST
         master.clock.advance(60)
         Peer(master).say(b"GET /").leave()
         assert "lines about connections were left out before this one" in str(lines[before])
     finally:
         globalLogPublisher.removeObserver(lines.append)
-    assert master.hub.status()["refused"] == {"bad_hello": 10 * BURST + 1}
+    assert to_json(master.hub.describe())["refused"] == {"bad_hello": 10 * BURST + 1}
 
 
 def test_names_are_escaped_and_shortened() -> None:
@@ -150,7 +151,7 @@ def test_a_hundred_hellos_with_all_the_names_there_may_be(tmp_path: Path) -> Non
     try:
         hello = SubscriberHello(0, tuple(f"name {number}\n" + "x" * 40 for number in range(1000)), 7).encode()
         peers = [Peer(master).say(hello) for _ in range(100)]
-        status = json.dumps(master.hub.status())
+        status = json.dumps(to_json(master.hub.describe()))
         assert "name 1\\\\n" in status
         assert "and 980 more" in status
         assert len(status) < 100 * 5000
@@ -195,7 +196,7 @@ def test_a_client_gets_what_is_its(
     try:
         peer = Peer(master).say(hello)
         assert peer.gone is bool(refused)
-        assert master.hub.status()["refused"] == refused
+        assert to_json(master.hub.describe())["refused"] == refused
         assert not words or any(words in str(line.get("error")) for line in lines)
         assert not refused or not peer.transport.value(), "not a byte"
         assert Peer(master, "192.0.2.2").say(hello).gone, "whom no entry fits"

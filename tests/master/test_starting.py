@@ -10,6 +10,7 @@ import pytest
 from spgrepl.catalogue.definitions import Publications
 from spgrepl.errors import LogTruncated
 from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.watch.status import to_json
 from tests.master.kit import CLUSTER_ID, Master, Peer, frame, status, u64
 
 
@@ -80,7 +81,7 @@ def test_who_has_waited_for_too_long_is_let_go_without_an_answer(tmp_path: Path)
     assert peer.aborted
     assert peer.take() == b""
     peer.lose()
-    assert master.hub.status()["refused"] == {"not_ready": 1}
+    assert to_json(master.hub.describe())["refused"] == {"not_ready": 1}
     master.close()
 
 
@@ -113,4 +114,4 @@ def test_a_snapshot_that_is_made_while_the_log_becomes_unknown_is_not_given_out(
     master.threads.release()
     assert peer.closing
     assert peer.take() == b""
-    assert master.hub.status()["refused"] == {"no_snapshot": 1}
+    assert to_json(master.hub.describe())["refused"] == {"no_snapshot": 1}

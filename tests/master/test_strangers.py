@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 
 from spgrepl.catalogue.definitions import Publications
 from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.watch.status import to_json
 from spgrepl.wire.handshake import MAGIC_V1, MAGIC_V2, FollowerHello, StreamVersion
 from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello
 from tests.master.kit import Master
@@ -77,7 +78,7 @@ def test_random_hellos_do_no_harm(tmp_path: Path, part: int) -> None:
                 if piece and not transport.disconnecting:
                     protocol.dataReceived(piece)
             protocol.connectionLost(CLOSED)
-        status = master.hub.status()
+        status = to_json(master.hub.describe())
         assert (status["connections"], status["handshakes"], status["accepted"]) == (0, 0, count)
         assert "fault" not in status["dropped"]
         assert set(status["refused"]) <= {"bad_hello", "start_beyond_end", "no_snapshot", "start_inside_record"}

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from spgrepl.base.worker import EngineWorker
 from spgrepl.replica.freshness import Freshness
+from spgrepl.watch.status import to_json
 from spgrepl.wire.frames import Status
 
 
@@ -46,12 +47,12 @@ def status(length: int) -> Status:
 def test_before_anything_is_known_nothing_is_said(clock: Clock, worker: Idle) -> None:
     fresh = Freshness(clock, worker, "a.db")
     nothing = dict.fromkeys(("heard_seconds", "status_seconds", "applied_seconds", "open_transactions"))
-    assert fresh.describe(None, True) == {"lag": {"bytes": None, "seconds": None}, **nothing}
+    assert to_json(fresh.describe(None, True)) == {"lag": {"bytes": None, "seconds": None}, **nothing}
 
 
 def test_nothing_waits(clock: Clock, fresh: Freshness) -> None:
     clock.advance(2)
-    found = fresh.describe(status(100), True)
+    found = to_json(fresh.describe(status(100), True))
     assert found["lag"] == {"bytes": 0, "seconds": 0.0}
     assert (found["heard_seconds"], found["status_seconds"]) == (2.0, 2.0)
 
@@ -61,7 +62,7 @@ def test_when_something_was_applied_last(clock: Clock, fresh: Freshness) -> None
     clock.advance(4)
     fresh.heard()
     fresh.applied(150)
-    found = fresh.describe(status(150), True)
+    found = to_json(fresh.describe(status(150), True))
     assert (found["applied_seconds"], found["heard_seconds"], found["status_seconds"]) == (4.0, 0.0, 4.0)
 
 
@@ -72,12 +73,12 @@ def test_a_transaction_of_the_log_is_open_while_more_is_durable_than_applied(
     clock.advance(2)
     fresh.applied(100, 180)
     clock.advance(3)
-    assert fresh.describe(None, True)["open_transactions"] == {"count": 1, "seconds": 5.0}
+    assert to_json(fresh.describe(None, True))["open_transactions"] == {"count": 1, "seconds": 5.0}
     fresh.applied(180, 200)
     clock.advance(1)
-    assert fresh.describe(None, True)["open_transactions"] == {"count": 1, "seconds": 1.0}
+    assert to_json(fresh.describe(None, True))["open_transactions"] == {"count": 1, "seconds": 1.0}
     fresh.applied(200, 200)
-    assert fresh.describe(None, True)["open_transactions"] is None
+    assert to_json(fresh.describe(None, True))["open_transactions"] is None
 
 
 def test_the_lag_is_the_time_since_the_copy_held_all_that_was_known(clock: Clock, fresh: Freshness) -> None:

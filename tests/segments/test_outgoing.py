@@ -17,6 +17,7 @@ from spgrepl.base.reading import PIECE
 from spgrepl.segments.manifest import Manifest, ManifestSegment, write_manifest
 from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
 from spgrepl.segments.outgoing_cursor import SegmentCursor
+from spgrepl.watch.status import to_json
 from spgrepl.wire.segment_chunks import ChunkHeader, decode_chunk_header
 from tests.master.kit import VECTORS, Master, Peer, frames, u64, wal_of
 from tests.segments.samples import put, recorded_chunk, recorded_segments
@@ -68,7 +69,7 @@ class SegmentCase(SynchronousTestCase):
         self.master.pass_time(1.2, 0.1)
 
     def dropped(self) -> dict[str, int]:
-        found: dict[str, int] = self.master.hub.status()["dropped"]
+        found: dict[str, int] = to_json(self.master.hub.describe())["dropped"]
         return found
 
 
@@ -121,7 +122,7 @@ class ServingTests(SegmentCase):
             (0, 2),
             (1, 2),
         ]
-        status = self.master.hub.status()
+        status = to_json(self.master.hub.describe())
         assert status["segments_served"]["count"] == 5
         sent = status["peers"][0]["segments"]
         assert sent.pop("rate") > 0
@@ -145,7 +146,7 @@ class ServingTests(SegmentCase):
         put(self.folder, {1: b"one"})
         self.register((1, "seg_1.spg", 11), (2, "seg_2.spg", 22))
         assert files(self.follow().take()[8:]) == [(1, b"one")]
-        assert self.master.hub.status()["segments_served"]["missing"] == [2]
+        assert to_json(self.master.hub.describe())["segments_served"]["missing"] == [2]
 
     def test_a_manifest_that_cannot_be_read(self) -> None:
         put(self.folder, {1: b"one"})
@@ -153,7 +154,7 @@ class ServingTests(SegmentCase):
         peer = self.follow(600)
         stream = peer.take()[8:]
         assert (files(stream), wal_of(stream)) == ([], self.wal[600:])
-        assert "ends after 8 bytes" in self.master.hub.status()["segments_served"]["error"]
+        assert "ends after 8 bytes" in to_json(self.master.hub.describe())["segments_served"]["error"]
 
     def test_new_segments_come_between_wal_frames(self) -> None:
         put(self.folder, {5: b"five"})
@@ -196,7 +197,7 @@ class ServingTests(SegmentCase):
         self.look()
         peer = self.follow()
         assert files(peer.take()[8:]) == [(7, b"seven")]
-        named = self.master.hub.status()["segments_served"]["left_out"]
+        named = to_json(self.master.hub.describe())["segments_served"]["left_out"]
         assert [one.partition(":")[0] for one in named] == [
             "'seg_007.spg'",
             f"'seg_{2**64 - 1}.spg'",
@@ -204,7 +205,7 @@ class ServingTests(SegmentCase):
         ]
         self.register((7, "seg_7.spg", 1))
         self.look()
-        assert self.master.hub.status()["segments_served"]["left_out"] == []
+        assert to_json(self.master.hub.describe())["segments_served"]["left_out"] == []
 
 
 class TurnTests(SegmentCase):

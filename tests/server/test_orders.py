@@ -23,6 +23,7 @@ from spgrepl.master.shared.peers import NamedPeer
 from spgrepl.server.orders import FollowerOrders, Promotable, why_behind
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings
 from spgrepl.watch.settings import WatchSettings
+from spgrepl.watch.status import RoleStatus
 
 
 class Asked:
@@ -81,8 +82,8 @@ def test_why_a_follower_may_lack_something(durable: int | None, source: int | No
 class Follower(Promotable):
     """A follower's role without a follower."""
 
-    def _status(self) -> dict[str, Any]:
-        return {}
+    def _describe(self) -> RoleStatus:
+        raise NotImplementedError
 
     def _open_role(self) -> Deferred[Any]:
         return succeed(None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spgrepl.errors import EngineFailed, PeerClosed, PeerTimeout, ReplayStopped
-from spgrepl.watch.troubles import MOST_KEPT, Complaint, Troubled, Troubles, described_error, kind_of
+from spgrepl.watch.status import NO_FAULT, Fault, to_json
+from spgrepl.watch.troubles import MOST_KEPT, Complaint, Troubles, described_error
 
 
 def test_an_error_is_counted_once_while_it_stays() -> None:
@@ -25,17 +26,17 @@ def test_an_error_that_repeats_is_counted_and_kept_once() -> None:
     for _ in range(3):
         troubles.set(PeerClosed("gone"))
         now[0] += 5
-    (kept,) = troubles.status()["errors"]["last"]
+    (kept,) = to_json(troubles.describe())["last"]
     assert (kept["kind"], kept["text"], kept["times"]) == ("peer_closed", "gone", 3)
     assert (kept["first"], kept["last"]) == (100.0, 110.0)
-    assert troubles.status()["errors"]["by_kind"] == {"peer_closed": 3}
+    assert to_json(troubles.describe())["by_kind"] == {"peer_closed": 3}
 
 
 def test_the_newest_error_comes_first_and_the_number_is_bounded() -> None:
     troubles = Troubles()
     for number in range(MOST_KEPT + 5):
         troubles.set(EngineFailed(f"error {number}"))
-    last = troubles.status()["errors"]["last"]
+    last = to_json(troubles.describe())["last"]
     assert len(last) == MOST_KEPT
     assert last[0]["text"] == f"error {MOST_KEPT + 4}"
 
@@ -44,7 +45,7 @@ def test_a_refused_row_is_named_by_table_and_key() -> None:
     troubles = Troubles()
     sql = "INSERT INTO notes(id,text)VALUES(7,'seven')"
     troubles.set(ReplayStopped(400, 0xABCD, sql, "UNIQUE constraint failed: notes.id"))
-    (kept,) = troubles.status()["errors"]["last"]
+    (kept,) = to_json(troubles.describe())["last"]
     assert (kept["position"], kept["record"]) == (400, sql)
     assert (kept["table"], kept["key"]) == ("notes", "id=7, text='seven'")
 
@@ -52,7 +53,7 @@ def test_a_refused_row_is_named_by_table_and_key() -> None:
 def test_a_refused_statement_has_a_record_and_no_table() -> None:
     troubles = Troubles()
     troubles.set(ReplayStopped(400, 1, "CREATE TABLE t (a" + ", b" * 300, "syntax error"))
-    (kept,) = troubles.status()["errors"]["last"]
+    (kept,) = to_json(troubles.describe())["last"]
     assert (kept["table"], kept["key"]) == (None, None)
     assert kept["record"].endswith("…")
     assert len(kept["record"]) == 301
@@ -86,21 +87,8 @@ def test_errors_of_a_kind_are_over() -> None:
 
 
 def test_the_first_error_is_described() -> None:
-    other = {"error": "x", "error_kind": "log"}
-    assert described_error(None, EngineFailed("full"), other) == {"error": "full", "error_kind": "engine_failed"}
+    other = Fault("x", "log")
+    assert described_error(None, EngineFailed("full"), other) == Fault("full", "engine_failed")
     assert described_error(None, other) == other
-    assert described_error({"error": None}, Complaint("silent", "quiet"))["error_kind"] == "silent"
-    assert described_error(None) == {"error": None, "error_kind": None}
-
-
-def test_the_kind_is_the_name_of_the_class() -> None:
-    assert kind_of(EngineFailed("x")) == "engine_failed"
-
-
-def test_a_service_has_its_error_in_one_place() -> None:
-    class Some(Troubled):
-        def fail(self) -> None:
-            self._error = EngineFailed("full")
-            assert self._error is self.troubles.now
-
-    Some().fail()
+    assert described_error(NO_FAULT, Complaint("silent", "quiet")).error_kind == "silent"
+    assert described_error(None) == NO_FAULT

@@ -6,5 +6,5 @@ which connections there are, `status_cadence` whose turn it is to get a STATUS; 
 `log_rate` what the log says of them, `peers` knows the names of configured ones. `limits`, `states` and
 `end_reasons` are values.
 
-Imports: `errors`, `text`, `base`, `log`, `wire`, `access`.
+Imports: `errors`, `text`, `base`, `log`, `wire`, `access`, `watch`.
 """

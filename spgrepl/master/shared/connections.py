@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -13,6 +12,7 @@ from spgrepl.base.observers import Barrier
 from spgrepl.errors import LogTruncated, SpgReplError
 from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.peers import SentCounts
+from spgrepl.watch.status import ConnectedPeer
 
 
 class IConnection(Interface):
@@ -45,7 +45,7 @@ class IConnection(Interface):
     def hang_up() -> None:
         """Wait no longer for a peer that is slow to take what was sent to it before the end."""
 
-    def status() -> dict[str, Any]:
+    def describe() -> ConnectedPeer:
         """What the status says of this connection."""
 
 
@@ -83,7 +83,7 @@ class Connections:
         """A connection is gone."""
         if connection in self._all:
             del self._all[connection]
-            self.sent.add(connection.status())
+            self.sent.add(connection.describe())
         if not self._all:
             self._gone.open(None)
 

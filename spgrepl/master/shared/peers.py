@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from spgrepl.errors import UsageError
+from spgrepl.watch.status import AwayPeer, ConnectedPeer, Peer, Sent
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -81,7 +81,7 @@ class PeerNames:
         address = getattr(address, "ipv4_mapped", None) or address
         return next((peer.name for peer in self._peers if address in peer.network), None)
 
-    def away(self, connected: Iterable[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:
+    def away(self, connected: Iterable[Peer], now: float) -> tuple[AwayPeer, ...]:
         """What the status says of configured peers that are not connected.
 
         Args:
@@ -89,26 +89,19 @@ class PeerNames:
             now: The time on a steady clock, in seconds.
         """
         if not self._peers:
-            return []
-        here = {peer["name"] for peer in connected}
-        return [self._away(peer, now) for peer in self._peers if peer.name not in here]
+            return ()
+        here = {peer.name for peer in connected}
+        return tuple(self._away(peer, now) for peer in self._peers if peer.name not in here)
 
-    def _away(self, peer: NamedPeer, now: float) -> dict[str, Any]:
+    def _away(self, peer: NamedPeer, now: float) -> AwayPeer:
         seen = self._seen.get(peer.name)
         where = peer.network
-        return {
-            "name": peer.name,
-            "address": str(where.network_address if where.num_addresses == 1 else where),
-            "version": None,
-            "state": "away",
-            "start": None,
-            "position": None,
-            "lag_bytes": None,
-            "segments": None,
-            "since": None,
-            "stalled_seconds": 0.0,
-            "away_seconds": None if seen is None else round(max(0.0, now - seen), 3),
-        }
+        return AwayPeer(
+            name=peer.name,
+            address=str(where.network_address if where.num_addresses == 1 else where),
+            state="away",
+            away_seconds=None if seen is None else round(max(0.0, now - seen), 3),
+        )
 
 
 class SentCounts:
@@ -118,15 +111,17 @@ class SentCounts:
         self._forwarded = 0
         self._passed_over: Counter[str] = Counter()
 
-    def add(self, gone: Mapping[str, Any]) -> None:
+    def add(self, gone: ConnectedPeer) -> None:
         """Take over the counts of a connection that is gone, by its last status."""
-        self._forwarded += gone.get("forwarded") or 0
-        self._passed_over.update(gone.get("passed_over") or {})
+        if gone.subscriber is not None:
+            self._forwarded += gone.subscriber.forwarded
+            self._passed_over.update(gone.subscriber.passed_over)
 
-    def with_those(self, connected: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """The counts, with those of the connections there are: ``forwarded``, and ``passed_over`` by reason."""
+    def with_those(self, connected: Iterable[ConnectedPeer]) -> Sent:
+        """The counts, with those of the connections there are."""
         forwarded, passed_over = self._forwarded, self._passed_over.copy()
         for peer in connected:
-            forwarded += peer.get("forwarded") or 0
-            passed_over.update(peer.get("passed_over") or {})
-        return {"forwarded": forwarded, "passed_over": dict(passed_over)}
+            if peer.subscriber is not None:
+                forwarded += peer.subscriber.forwarded
+                passed_over.update(peer.subscriber.passed_over)
+        return Sent(forwarded, dict(passed_over))

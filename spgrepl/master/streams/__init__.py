@@ -5,5 +5,5 @@ finds the next piece whenever there is room; `physical` sends a snapshot, the lo
 `logical` the records of published tables to a subscriber. A stream owns its position and nothing else.
 
 Imports: `errors`, `text`, `base`, `log`, `wire`, `access`, `segments`, `master.shared`, `master.judged`,
-`master.snapshots`.
+`master.snapshots`, `watch`.
 """

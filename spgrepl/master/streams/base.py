@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.socket_out import Outlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.context import MasterContext
+from spgrepl.watch.status import SubscriberPeer
 
 TURN_SECONDS = 0.005
 """For how long a stream goes on sending before others have their turn."""
@@ -74,9 +75,9 @@ class Stream(ABC):
         return has_all and self._outlet.ready and self._arrived is None
 
     @property
-    @abstractmethod
-    def details(self) -> dict[str, Any]:
-        """What the status says of this kind of stream alone."""
+    def subscriber(self) -> SubscriberPeer | None:
+        """What the status says of a subscriber's stream alone."""
+        return None
 
     @abstractmethod
     def begin(self) -> None:

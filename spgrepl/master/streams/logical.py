@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,6 +31,7 @@ from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.base import Close, Found, Stream
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.text.shown import shown_names
+from spgrepl.watch.status import SubscriberPeer
 from spgrepl.wire.frames import RowsBegin, encode_histories_frame, encode_rows_begin, encode_skip
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
@@ -178,18 +177,18 @@ class SubscriberStream(Stream):
         self._close(cause, error)
 
     @property
-    def details(self) -> dict[str, Any]:
+    def subscriber(self) -> SubscriberPeer:
         """See `Stream`."""
         held = None
         if self._context.publisher is not None and self.position is not None:
             held = self._context.publisher.records.held_up(self.position)
-        return {
-            "held_up": held and attrs.asdict(held),
-            "publications": shown_names(self._names),
-            "unknown_publications": shown_names(self._selection.unknown),
-            "forwarded": self._forwarded,
-            "passed_over": {reason.value: count for reason, count in self._passed_over.items()},
-        }
+        return SubscriberPeer(
+            held,
+            tuple(shown_names(self._names)),
+            tuple(shown_names(self._selection.unknown)),
+            self._forwarded,
+            {reason.value: count for reason, count in self._passed_over.items()},
+        )
 
     # -- sending ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -235,11 +234,6 @@ class FollowerStream(Stream):
             return None
         rate = round(self._segment_rate(cursor))
         return {"sent": cursor.done, "of": cursor.total, "bytes": cursor.sent, "rate": rate}
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """See `Stream`."""
-        return {}
 
     def _let_go(self) -> None:
         self._snapshot = None

@@ -12,5 +12,5 @@ engine.
 - `cold_gate` holds the log back for cold rows; `version_choice` says which protocol is asked for.
 
 Imports: `base`, `disk`, `engines`, `errors`, `interfaces`, `log`, `log.format`, `log.transactions`, `pairs`,
-`replica`, `segments`, `sqlite`, `text`, `wire`.
+`replica`, `segments`, `sqlite`, `text`, `watch`, `wire`.
 """

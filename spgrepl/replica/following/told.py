@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.replica.following.cold_gate import ColdRowsGate
 from spgrepl.replica.following.progress import Progress
-from spgrepl.replica.following.states import FollowerState, describe_positions
+from spgrepl.replica.following.states import FollowerState
 from spgrepl.replica.following.transaction_watch import TransactionWatch
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.service import ReplicaService
 from spgrepl.replica.snapshot_receiver import IncomingSnapshot
 from spgrepl.segments.incoming import SegmentAssembler
+from spgrepl.watch.status import Applied, FollowerStatus, Positions
 
 
 class FollowerTold(ReplicaService):
@@ -40,20 +39,26 @@ class FollowerTold(ReplicaService):
             return FollowerState.BOOTSTRAPPING
         return FollowerState(self._fresh.trouble or "streaming" if streams else self._phase.value)
 
-    def status(self) -> dict[str, Any]:
-        """What `/status` shows: plain values, for JSON."""
-        incoming, source, progress = self._incoming, self._source, self._progress
-        return {
-            "role": "follower",
-            "state": self.state.value,
-            "engine": self._engine.name,
-            "protocol": self._link and self._link.connection.version.name,
-            **describe_positions(progress, self._received, source, self._waiters.histories),
-            **self._freshness_status(),
-            "transactions": self._transactions.describe(progress),
-            "segments": self._segments.status(),
-            "cold_rows": self._cold.missing,
-            "bootstrap": incoming and {"received": incoming.received, "length": incoming.length},
-            **self._trouble_status(),
-            **self._engine.statistics(),
-        }
+    def describe(self) -> FollowerStatus:
+        """See `ReplicaService`."""
+        progress, histories, link = self._progress, self._waiters.histories, self._link
+        incoming = self._incoming
+        return FollowerStatus(
+            state=self.state.value,
+            engine=self._engine.name,
+            protocol=None if link is None else link.connection.version.name,
+            positions=Positions(
+                None if self._source is None else self._source.length,
+                self._received,
+                None if progress is None else progress.durable,
+                None if progress is None else progress.applied,
+            ),
+            history=None if histories is None else histories.current,
+            base=None if progress is None else progress.base,
+            transactions=self._transactions.describe(progress),
+            segments=self._segments.status(),
+            cold_rows=self._cold.missing,
+            bootstrap=None if incoming is None else {"received": incoming.received, "length": incoming.length},
+            applied=Applied.of(self._engine.statistics()),
+            **self._describe_copy(),
+        )

@@ -11,5 +11,5 @@ What comes in: records of published tables (`connection`), a snapshot to begin w
   taken.
 
 Imports: `base`, `disk`, `engines`, `engines.targets`, `errors`, `interfaces`, `log.format`,
-`log.transactions`, `replica`, `replica.following`, `rows`, `segments`, `text`, `wire`.
+`log.transactions`, `replica`, `replica.following`, `rows`, `segments`, `text`, `watch`, `wire`.
 """

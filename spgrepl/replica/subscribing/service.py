@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from spgrepl.base.failures import named_error
-from spgrepl.base.histories import History
+from spgrepl.base.histories import Histories, History
 from spgrepl.disk.file_watch import FileWatch
 from spgrepl.engines.spg_snapshot import remove_segments
 from spgrepl.errors import HistoryDiverged, ReplicationLoop, SpgReplError, UsageError
@@ -35,8 +35,9 @@ from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.replica.subscribing.history import MasterHistory
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
-from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscription, describe_positions
+from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscription
 from spgrepl.replica.subscribing.skipping import StoppedAt
+from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
@@ -342,19 +343,26 @@ class SubscriberService(ReplicaService):
         streams = self._phase is Phase.STREAMING
         return SubscriberState(self._fresh.trouble or "streaming" if streams else self._phase.value)
 
-    def status(self) -> dict[str, Any]:
-        """What `/status` shows: plain values, for JSON."""
-        received = None if self._stream is None else self._stream.received
-        state, source = self._applier.state, self._source
-        return {
-            "role": "subscriber",
-            "state": self.state.value,
-            "engine": self._target.kind,
-            **self._subscription.as_status(),
-            **describe_positions(state, received, source),
-            **self._freshness_status(),
-            "copy": self._copies.progress,
-            "other_origin": self.origins.left_out,
-            **self._trouble_status(),
-            **self._target.statistics(),
-        }
+    def describe(self) -> SubscriberStatus:
+        """See `ReplicaService`."""
+        state = self._applier.state
+        position = None if state is None else state.position
+        return SubscriberStatus(
+            name=self._subscription.name,
+            state=self.state.value,
+            engine=self._target.kind,
+            publications=self._subscription.publications,
+            positions=Positions(
+                None if self._source is None else self._source.length,
+                None if self._stream is None else self._stream.received,
+                position,
+                position,
+            ),
+            history=None if state is None else Histories(state.histories).current,
+            effective_start=None if state is None else state.effective_start,
+            bytes_without_records=None if state is None else state.quiet_bytes,
+            copy=self._copies.progress,
+            other_origin=self.origins.left_out,
+            applied=Applied.of(self._target.statistics()),
+            **self._describe_copy(),
+        )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import enum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import attrs
 
-from spgrepl.base.histories import Histories
 from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.errors import (
     ConfigurationError,
@@ -25,14 +23,13 @@ from spgrepl.errors import (
     TableMismatch,
     UsageError,
 )
-from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.subscribing.origins import Origin
 from spgrepl.text.sqltext import quote_name
 from spgrepl.text.words import shorten
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME
 from spgrepl.wire.subscription import check_publications
 
 FINAL = (
@@ -113,10 +110,6 @@ class Subscription:
         except ValueError as error:
             raise UsageError(f"the subscription {shorten(self.name)}: {error}") from error
 
-    def as_status(self) -> dict[str, Any]:
-        """What the status says of what is asked for."""
-        return {"name": self.name, "publications": list(self.publications)}
-
     def how_to_skip(self, position: int, crc: int) -> str | None:
         """What leaves a record out; None for the command's own options."""
         if not self.of_catalogue:
@@ -130,30 +123,6 @@ class Subscription:
             digest = sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
             name = f"{name[: _LONGEST_IN_FILE_NAMES - 33]}-{digest}"
         return path.with_name(f"{path.name}.{name}.{suffix}")
-
-
-def describe_positions(
-    state: SubscriptionState | None, received: int | None, source: Status | None
-) -> dict[str, Any]:
-    """What the status says of positions.
-
-    Args:
-        state: How far the subscription has come; None where it has not begun.
-        received: The position behind what has come; None while there is no stream.
-        source: The master's last STATUS.
-    """
-    applied = None if state is None else state.position
-    return {
-        "positions": {
-            "source": source and source.length,
-            "received": received,
-            "durable": applied,
-            "applied": applied,
-        },
-        "history": None if state is None else Histories(state.histories).current,
-        "effective_start": None if state is None else state.effective_start,
-        "bytes_without_records": None if state is None else state.quiet_bytes,
-    }
 
 
 def not_given(reason: SpgReplError | None) -> SpgReplError | None:

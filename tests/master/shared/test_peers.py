@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from spgrepl.errors import UsageError
 from spgrepl.master.shared.peers import NamedPeer, PeerNames, SentCounts
+from spgrepl.watch.status import ConnectedPeer, Sent, SubscriberPeer
 
 
 def names(*texts: str) -> PeerNames:
@@ -43,14 +42,20 @@ def test_of_two_that_match_the_first_one_counts() -> None:
     assert names("one=10.0.0.7", "all=0.0.0.0/0").seen("10.0.0.7:1", 0.0) == "one"
 
 
+def peer(subscriber: SubscriberPeer | None = None, name: str | None = None) -> ConnectedPeer:
+    return ConnectedPeer(
+        name=name, address="10.0.0.7:1", state="streaming", certificate=None, subscriber=subscriber
+    )
+
+
 def test_who_is_away() -> None:
     known = names("berlin=10.0.0.7", "lab=10.1.0.0/16")
     known.seen("10.0.0.7:4711", 100.0)
-    here: list[dict[str, Any]] = [{"name": "berlin"}]
-    assert [(one["name"], one["address"], one["away_seconds"]) for one in known.away(here, 110.0)] == [
+    here = [peer(name="berlin")]
+    assert [(one.name, one.address, one.away_seconds) for one in known.away(here, 110.0)] == [
         ("lab", "10.1.0.0/16", None)
     ]
-    assert [(one["name"], one["address"], one["away_seconds"]) for one in known.away([], 110.0)] == [
+    assert [(one.name, one.address, one.away_seconds) for one in known.away([], 110.0)] == [
         ("berlin", "10.0.0.7", 10.0),
         ("lab", "10.1.0.0/16", None),
     ]
@@ -58,9 +63,7 @@ def test_who_is_away() -> None:
 
 def test_what_was_sent_to_those_that_have_gone_is_not_forgotten() -> None:
     sent = SentCounts()
-    sent.add({"forwarded": 3, "passed_over": {"ddl": 10}})
-    sent.add({"address": "a follower"})
-    assert sent.with_those([{"forwarded": 4, "passed_over": {"ddl": 1, "control": 2}}, {}]) == {
-        "forwarded": 7,
-        "passed_over": {"ddl": 11, "control": 2},
-    }
+    sent.add(peer(SubscriberPeer(None, (), (), 3, {"ddl": 10})))
+    sent.add(peer())
+    still = peer(SubscriberPeer(None, (), (), 4, {"ddl": 1, "control": 2}))
+    assert sent.with_those([still, peer()]) == Sent(7, {"ddl": 11, "control": 2})

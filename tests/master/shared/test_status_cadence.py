@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from spgrepl.master.shared.connections import Connections
 from spgrepl.master.shared.status_cadence import FEW, LONGEST, StatusCadence
+from spgrepl.watch.status import ConnectedPeer
 
 INTERVAL = 0.05
 
@@ -21,8 +21,8 @@ class Peer:
     def __init__(self) -> None:
         self.at_rest = True
 
-    def status(self) -> dict[str, Any]:
-        return {}
+    def describe(self) -> ConnectedPeer:
+        return ConnectedPeer(name=None, address=self.address, state="streaming", certificate=None, subscriber=None)
 
 
 class Rig:

@@ -17,6 +17,7 @@ from spgrepl.log.format.records import encode_checkpoint, encode_statement, enco
 from spgrepl.master.judged import cutting
 from spgrepl.master.shared.socket_out import BufferedOutlet
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.watch.status import to_json
 from spgrepl.wire.frames import encode_skip
 from tests.master.kit import CLUSTER_ID, VECTORS, Master, Peer, frame, frames, status
 
@@ -119,7 +120,7 @@ def test_at_the_level_replica_a_subscriber_is_closed_without_a_byte(make):
     peer = master.subscribe(48, "p")
     assert peer.take() == b""
     assert peer.closing
-    assert master.hub.status()["refused"] == {"wal_level_replica": 1}
+    assert to_json(master.hub.describe())["refused"] == {"wal_level_replica": 1}
 
 
 def test_the_level_may_change_at_run_time(make):
@@ -140,7 +141,7 @@ def test_a_loop_is_answered_and_closed(make):
     peer = master.subscribe(48, "p_all", cluster_id=CLUSTER_ID)
     assert peer.take() == reply(48)
     assert peer.closing
-    assert master.hub.status()["refused"] == {"replication_loop": 1}
+    assert to_json(master.hub.describe())["refused"] == {"replication_loop": 1}
 
 
 def test_a_start_beyond_the_end_is_told_where_the_log_ends(make):
@@ -148,7 +149,7 @@ def test_a_start_beyond_the_end_is_told_where_the_log_ends(make):
     peer = master.subscribe(10_000, "p_all")
     assert peer.take() == reply(10_000) + status(len(MIXED))
     assert peer.closing
-    assert master.hub.status()["refused"] == {"start_beyond_end": 1}
+    assert to_json(master.hub.describe())["refused"] == {"start_beyond_end": 1}
 
 
 def test_a_database_that_is_ahead_of_the_log_is_waited_for_and_not_for_ever(make):
@@ -162,7 +163,7 @@ def test_a_database_that_is_ahead_of_the_log_is_waited_for_and_not_for_ever(make
     late = master.subscribe(0, "p_t1")
     master.clock.pump([0.05] * 30)
     assert late.closing
-    assert master.hub.status()["refused"] == {"start_beyond_end": 1}
+    assert to_json(master.hub.describe())["refused"] == {"start_beyond_end": 1}
 
 
 @pytest.mark.parametrize("start", [49, 84 + 3, 125 + 8, 506 + 4, 621])
@@ -171,7 +172,7 @@ def test_a_start_that_is_no_records_first_byte_is_refused_by_name(make, start):
     peer = master.subscribe(start, "p_all")
     assert peer.take() == b""
     assert peer.closing
-    assert master.hub.status()["refused"] == {"start_inside_record": 1}
+    assert to_json(master.hub.describe())["refused"] == {"start_inside_record": 1}
 
 
 def test_every_wrong_start_in_records_without_checksums_is_refused_too(make):
@@ -202,29 +203,29 @@ def test_a_publication_that_is_dropped_in_mid_stream(make, strict):
         master.log.grow(gone)
         master.clock.advance(0.1)
         assert peer.closing or peer.aborted
-        assert master.hub.status()["refused"] == {"unknown_publication": 1}
+        assert to_json(master.hub.describe())["refused"] == {"unknown_publication": 1}
     else:
         assert sent == [(0, insert("u", 3))]
         master.log.grow(gone)
         master.clock.advance(0.1)
-        assert peer.protocol.status()["unknown_publications"] == ["p"]
+        assert to_json(peer.protocol.describe())["unknown_publications"] == ["p"]
 
 
 def test_an_unknown_publication_adds_nothing_or_is_refused(make):
     lenient = make(MIXED, publications=VECTOR_PUBLICATIONS)
     peer = lenient.subscribe(48, "p_q", "nobody")
     assert len([one for one in summary(peer) if isinstance(one, bytes)]) == 1
-    assert peer.protocol.status()["unknown_publications"] == ["nobody"]
+    assert to_json(peer.protocol.describe())["unknown_publications"] == ["nobody"]
     strict = make(MIXED, publications=VECTOR_PUBLICATIONS, strict=True)
     assert strict.subscribe(48, "p_q", "nobody").take() == b""
-    assert strict.hub.status()["refused"] == {"unknown_publication": 1}
+    assert to_json(strict.hub.describe())["refused"] == {"unknown_publication": 1}
 
 
 def test_publications_that_cannot_be_looked_up_close_the_connection(make):
     master = make(MIXED, publications=VECTOR_PUBLICATIONS)
     master.catalog.error = SnapshotError("the disk")
     assert master.subscribe(48, "p_all").take() == b""
-    assert master.hub.status()["refused"] == {"no_catalogue": 1}
+    assert to_json(master.hub.describe())["refused"] == {"no_catalogue": 1}
 
 
 def test_many_who_connect_at_once_share_one_look_at_the_catalogue(make):
@@ -247,7 +248,7 @@ def test_a_broken_record_ends_the_stream_behind_what_is_whole(make, logged_failu
         MIXED[302:351],
     ]
     assert peer.closing
-    assert master.hub.status()["dropped"] == {"read_failed": 1}
+    assert to_json(master.hub.describe())["dropped"] == {"read_failed": 1}
 
 
 # -- transactions ---------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ def test_a_rollback_is_one_skip(make, end):
     peer.take()
     peer = master.subscribe(len(insert("t", 0)), "p")
     assert summary(peer) == [len(log), insert("t", 3)]
-    counted = peer.protocol.status()["passed_over"]
+    counted = to_json(peer.protocol.describe())["passed_over"]
     assert counted == {
         "rolled_back": 2 * len(inside("INSERT INTO t VALUES (1)")),
         "control": len(log) - 2 * len(inside("INSERT INTO t VALUES (1)")),
@@ -374,7 +375,7 @@ def test_a_change_of_the_catalogue_takes_effect_where_it_stands(make):
     ]
     master.log.grow(b"".join(log))
     assert [one for one in summary(peer) if isinstance(one, bytes)] == [insert("u", 4)]
-    assert peer.protocol.status()["passed_over"]["unknown_publication"] == len(insert("t", 2))
+    assert to_json(peer.protocol.describe())["passed_over"]["unknown_publication"] == len(insert("t", 2))
 
 
 def test_a_change_before_the_handshake_is_known_already(make):
@@ -466,7 +467,7 @@ def test_every_byte_that_is_passed_over_is_counted_by_its_reason(make):
     log = insert("t", 1) + ddl + control + insert("u", 1) + mark + insert("t", 2)
     master = make(insert("x", 0) + log, publications=published(p="FOR TABLE t"))
     peer = master.subscribe(len(insert("x", 0)), "p")
-    state = peer.protocol.status()
+    state = to_json(peer.protocol.describe())
     assert state["passed_over"] == {
         "ddl": len(ddl),
         "control": len(control) + len(mark),

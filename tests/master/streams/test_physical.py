@@ -13,6 +13,7 @@ from spgrepl.base.reading import PIECE
 from spgrepl.errors import SnapshotError
 from spgrepl.log.source import ILogListener
 from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.watch.status import to_json
 from tests.master.kit import NOW, VECTORS, Master, frame, frames, status, u64, wal_of
 
 
@@ -28,7 +29,7 @@ class MasterCase(SynchronousTestCase):
         self.addCleanup(self.master.close)
 
     def counts(self) -> dict[str, int]:
-        found = self.master.hub.status()
+        found = to_json(self.master.hub.describe())
         return {**found["refused"], **found["dropped"]}
 
 
@@ -73,7 +74,7 @@ class VectorTests(SynchronousTestCase):
     def test_bad_magic(self) -> None:
         vector, reply, closed = self.replay("bad_magic")
         assert (reply.hex(), closed) == (vector["reply_head"], vector["closed"])
-        assert self.master.hub.status()["refused"] == {"bad_hello": 1}
+        assert to_json(self.master.hub.describe())["refused"] == {"bad_hello": 1}
 
 
 class HelloTests(MasterCase):
@@ -115,8 +116,8 @@ class HelloTests(MasterCase):
         first.lose()
         assert not master.connect().refused
         assert master.connect().refused
-        assert master.hub.status()["refused"] == {"connection_limit": 2}
-        assert master.hub.status()["accepted"] == 3
+        assert to_json(master.hub.describe())["refused"] == {"connection_limit": 2}
+        assert to_json(master.hub.describe())["accepted"] == 3
         assert not second.closing
 
 
@@ -402,8 +403,8 @@ class SnapshotTests(MasterCase):
         peer = self.master.follow(0)
         self.master.pass_time(100)
         assert peer.take() == b""
-        assert peer.protocol.status()["state"] == "snapshot"
-        assert peer.protocol.status()["position"] is None
+        assert to_json(peer.protocol.describe())["state"] == "snapshot"
+        assert to_json(peer.protocol.describe())["position"] is None
         self.master.threads.release()
         assert peer.take().startswith(u64(8) + b"SNAPSHOT" + u64(0))
 
@@ -425,7 +426,7 @@ class SnapshotTests(MasterCase):
         first.lose()
         second.lose()
         assert self.counts() == {"no_snapshot": 2}
-        assert self.master.hub.status()["snapshots"]["failed"] == 1
+        assert to_json(self.master.hub.describe())["snapshots"]["failed"] == 1
         self.master.source.error = None
         assert self.master.follow(0).take().startswith(u64(8))
 
@@ -466,7 +467,7 @@ class StatusTests(MasterCase):
         self.master.follow(1000, version=1).pause()
         self.master.connect()
         self.master.log.grow(b"tail")
-        found = json.loads(json.dumps(self.master.hub.status()))
+        found = json.loads(json.dumps(to_json(self.master.hub.describe())))
         assert found["connections"] == found["accepted"] == 3
         assert found["wal"] == {"path": str(self.master.log.path), "length": 1004}
         common: dict[str, object] = {"address": "10.1.2.3:4711", "since": NOW, "segments": None}
@@ -483,7 +484,7 @@ class StatusTests(MasterCase):
     def test_peer_that_leaves_is_counted(self) -> None:
         self.master.follow(10).lose()
         assert self.counts() == {"peer_closed": 1}
-        assert self.master.hub.status()["peers"] == []
+        assert to_json(self.master.hub.describe())["peers"] == []
 
     def test_fault_of_one_connection_ends_that_one(self) -> None:
         bad, good = self.master.follow(1000), self.master.follow(1000)
@@ -513,7 +514,7 @@ class StatusTests(MasterCase):
         assert peer.aborted
         peer.lose()
         assert self.counts() == {"fault": 1}
-        assert self.master.hub.status()["peers"] == []
+        assert to_json(self.master.hub.describe())["peers"] == []
 
     def test_stop_closes_all(self) -> None:
         self.master.follow(1000)

@@ -46,6 +46,7 @@ from spgrepl.master.service import MasterService
 from spgrepl.master.snapshots.sources import SqliteSnapshotSource
 from spgrepl.replica import retry as backoff
 from spgrepl.replica.subscribing.service import SubscriberService, SubscriberState, Subscription
+from spgrepl.watch.status import to_json
 from tests import sql as sqlite3
 from tests.master.kit import CLUSTER_ID, Threads, status
 from tests.replica.subscribing.kit import OURS, Rig, running
@@ -94,7 +95,7 @@ def ended(rig: Rig) -> Any:
 
 def versions(rig: Rig) -> list[object]:
     """What was asked for, connection by connection."""
-    return [one.peer.protocol.status()["version"] for one in rig.wire.connections]
+    return [to_json(one.peer.protocol.describe())["version"] for one in rig.wire.connections]
 
 
 # -- first the rows that are there, then the stream ------------------------------------------------------------
@@ -595,7 +596,7 @@ def test_a_new_connection_asks_from_where_the_batch_in_flight_ends(rig: Rig) -> 
     rig.wire.last.cut()
     rig.settle(2)
     # The next connection is there, and says nothing before that batch is done.
-    assert rig.wire.last.peer.protocol.status()["state"] == "hello"
+    assert to_json(rig.wire.last.peer.protocol.describe())["state"] == "hello"
     rig.worker.release()
     rig.grow(insert(5))
     rig.settle()
