@@ -8,7 +8,10 @@ setup(
         Extension(
             "spgrepl._core",
             ["core/_core.pyx"],
-            depends=[f"core/{name}.pxi" for name in ("lzss", "records", "owners", "frames", "rows", "changes")],
+            depends=[
+                f"core/{name}.pxi"
+                for name in ("lzss", "records", "owners", "frames", "rows", "changes", "copying")
+            ],
             extra_compile_args=["-O3"],
             optional=True,
         )

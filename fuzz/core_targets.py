@@ -25,6 +25,8 @@ from spgrepl.log.format.lzss import python_compress, python_decompress
 from spgrepl.log.format.lzss_stream import LzssExpander
 from spgrepl.log.format.parser import RecordBatch, cut_records
 from spgrepl.log.format.records import encode_statement, encode_v2, python_encode_v2_all
+from spgrepl.postgresql.column_types import ColumnType
+from spgrepl.postgresql.copying.row_lines import RowLines, RowMisfit
 from spgrepl.rows.bulk import python_texts
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.rows.values import NotCanonical, RowValue, value_of, value_text
@@ -130,8 +132,11 @@ def _frames(pieces: Iterable[bytes], core: Core | None) -> list[object]:
     return found
 
 
+_COLUMNS = (ColumnType("text", "text"), ColumnType("bytea", "bytea"), ColumnType("int4", "int4"))
+
+
 def core_rows(data: bytes) -> None:
-    """Read any text as the rows of INSERTs, and write any values as rows."""
+    """Read any text as the rows of INSERTs, and write any values as rows, and as lines of COPY."""
     if CORE is None:
         return
     head = b"INSERT INTO t(a,b)VALUES("
@@ -147,6 +152,8 @@ def core_rows(data: bytes) -> None:
     ]
     named = ["a=", ",b=", ",c="]
     expected = python_texts(named, columns, len(pieces), ")")  # type: ignore[arg-type]
+    rows = list(zip(*columns, strict=True))
+    equal("lines", *(_lines(rows, core) for core in (CORE, None)))
     equal("texts", CORE.row_texts([one.encode() for one in named], columns, b")", value_text), expected)
 
 
@@ -179,3 +186,12 @@ def _value(cell: bytes) -> RowValue:
         return value_of(cell)
     except (NotCanonical, ValueError, IndexError):
         return cell.decode("utf-8", "replace")
+
+
+def _lines(rows: Sequence[tuple[object, ...]], core: Core | None) -> object:
+    lines = RowLines(_COLUMNS, (True, True, True), core)
+    given = iter(rows)
+    try:
+        return lines.take(given)  # type: ignore[arg-type]
+    except RowMisfit as misfit:
+        return misfit.index

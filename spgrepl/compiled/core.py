@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 VARIABLE = "SPGREPL_PURE_PYTHON"
 """The environment variable that forces the Python code."""
 
-_INTERFACE = 5
+_INTERFACE = 6
 """Raised together with that of the core when a function of it changes: an older build may still lie around."""
 
 
@@ -131,6 +131,11 @@ class Core(Protocol):
 
     def encode_v2_all(self, statements: list[bytes], /) -> bytes | None:
         """See `spgrepl.log.format.records.encode_v2_all`; None where one is longer than a record can be."""
+
+    def copy_lines(
+        self, codes: bytes, rows: Iterator[tuple[Any, ...]], most: int, /
+    ) -> tuple[bytes, int, tuple[Any, ...] | None]:
+        """Write rows as lines of COPY, up to the first that is rare or does not fit, which is returned."""
 
 
 def _load() -> tuple[Core | None, str]:

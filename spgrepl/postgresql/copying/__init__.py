@@ -6,7 +6,7 @@ their rows, keys and indexes, and notes of what could not be made.
 - `source_tables` reads what SQLite's tables declare, and what is in them, `source_schema` keeps a whole schema.
 - `type_map` chooses types, `spg_types` knows those of SPG; `table_ddl` writes statements, `translation` puts
   expressions into PostgreSQL's words.
-- `copy_lines` writes the lines of COPY, `snapshot_copy` runs it all.
+- `copy_lines` reads a table's rows, `row_lines` writes them as lines of COPY, `snapshot_copy` runs it all.
 
-Imports: `errors`, `postgresql`, `rows`, `sqlite`, `text`.
+Imports: `compiled`, `errors`, `postgresql`, `rows`, `sqlite`, `text`.
 """

@@ -213,8 +213,7 @@ class SnapshotCopy:
         cursor = self._connection.cursor()
         try:
             with cursor.copy(f"COPY {quoted(source.name)} ({names}) FROM STDIN") as copy:
-                for text, count in lines.batches(snapshot):
-                    data = text.encode()
+                for data, count in lines.batches(snapshot):
                     copy.write(data)
                     done = self.progress
                     self._note(attrs.evolve(done, rows=done.rows + count, bytes=done.bytes + len(data)))
