@@ -39,7 +39,11 @@ _MOST_KEPT = 32 * 1024 * 1024
 """So many bytes of SQL a transaction may have to be done again from memory; a longer one comes again."""
 
 _READ = f"SELECT position, base, state FROM {SCHEMA}.copies WHERE name = '{_NAME}'"
-_MOVE = f"UPDATE {SCHEMA}.copies SET position = %s, base = %s, state = %s WHERE name = '{_NAME}' AND position = %s"
+# An error where nothing was moved: the COMMIT that is sent with it, unseen, has no effect then.
+_MOVE = (
+    f"WITH moved AS (UPDATE {SCHEMA}.copies SET position = %s, base = %s, state = %s "
+    f"WHERE name = '{_NAME}' AND position = %s RETURNING 1) SELECT 1 / count(*) FROM moved"
+)
 _BEGIN = (
     f"INSERT INTO {SCHEMA}.copies VALUES ('{_NAME}', %s, %s, %s) ON CONFLICT (name) DO UPDATE SET "
     f"position = excluded.position, base = excluded.base, state = excluded.state"
@@ -198,7 +202,6 @@ class PostgresqlEngine:
         """The transaction; begun where that was not done yet."""
         if self._work is None:
             connection = self._server.connection()
-            connection.execute("BEGIN")
             self._work = LogWork(
                 connection,
                 self._recogniser,
@@ -209,6 +212,7 @@ class PostgresqlEngine:
                 ),
                 LogStatements(self._tables, schema=self._schema, dialect=self._dialect),
                 self._schema,
+                begun=False,
             )
         return self._work
 
@@ -218,21 +222,9 @@ class PostgresqlEngine:
     def commit(self, state: ReplayState) -> None:
         """See `IEngine`."""
         known = self._state
-        self._do(lambda work: self._move(work.connection, known, state))
-        psycopg = driver.load()
+        self._do(lambda work: self._commit(work, known, state))
         work = self._work
         assert work is not None
-        try:
-            work.connection.execute("COMMIT")
-        except psycopg.Error as error:
-            if judge(error, work.connection) is not Fault.AGAIN:
-                failure = self._server.session.failed(error)
-                self._undo()
-                raise failure from error
-            self._repeat(error)
-            work = self._begun()
-            with self._server.session.storing():
-                work.connection.execute("COMMIT")
         self._work = None
         self._state = state
         self._stored_rows = self._takes_rows
@@ -240,19 +232,25 @@ class PostgresqlEngine:
         self._statements += self._pending
         self._rows.merge(work.counts)
 
-    def _move(self, connection: Any, known: ReplayState | None, state: ReplayState) -> None:
+    def _commit(self, work: LogWork, known: ReplayState | None, state: ReplayState) -> None:
+        """Move the position and commit, both in one way there and back."""
         if known is None:
             raise LocalFilesDamaged(f"{self._address} holds no copy yet, or it was dropped")
+        psycopg = driver.load()
+        work.begin()
+        connection = work.connection
+        self._server.renew(connection)
         values = (state.position, state.base, text_of(state, self._takes_rows), known.position)
-        with connection.pipeline():
-            moved = connection.execute(_MOVE, values, prepare=True)
-            self._server.mark_commit(connection, state.position)
-        if moved.rowcount != 1:
+        try:
+            with connection.pipeline():
+                connection.execute(_MOVE, values, prepare=True)
+                self._server.mark_commit(connection, state.position)
+                connection.execute("COMMIT")
+        except psycopg.errors.DivisionByZero as error:
             raise LocalFilesDamaged(
                 f"the copy in {self._address} is not at position {known.position}, where it was left: another "
                 f"process works on it, or it was dropped"
-            )
-        self._server.renew(connection)
+            ) from error
 
     def rollback(self) -> None:
         """See `IEngine`."""

@@ -30,6 +30,7 @@ class LogWork:
         rows: Puts them in.
         statements: Runs all other SQL.
         schema: Knows the tables of which rows are passed over; None where there are none.
+        begun: Whether the transaction is open already; else it is begun together with what comes first.
 
     Attributes:
         connection: The connection.
@@ -43,8 +44,10 @@ class LogWork:
         rows: RowWriter,
         statements: LogStatements,
         schema: SchemaChanges | None = None,
+        begun: bool = True,
     ) -> None:
         self.connection = connection
+        self._begun = begun
         self._schema = schema
         self._recogniser = recogniser
         self._rows = rows
@@ -77,6 +80,7 @@ class LogWork:
             if found is None:
                 self._number += 1
                 self.flush()
+                self.begin()
                 self._statements.run(self.connection, number, sql, types.get(at, RecordType.SQL))
             elif self._is_left_out(found.shape.table, number, sql):
                 self._number += 1
@@ -124,11 +128,18 @@ class LogWork:
         """Count a record that says nothing to the server."""
         self._number += 1
 
+    def begin(self) -> None:
+        """Begin the transaction, where that was not done yet."""
+        if not self._begun:
+            self.connection.execute("BEGIN")
+            self._begun = True
+
     def flush(self) -> None:
         """Let what was gathered go out; raises as `add`."""
         rows, self._gathered, self._rows_gathered = self._gathered, [], 0
         if rows:
-            self._rows.write(self.connection, rows)
+            begun, self._begun = self._begun, True
+            self._rows.write(self.connection, rows, begun)
             for row in rows:
                 if isinstance(row, Run):
                     self.counts.add(row.found.shape, row.found.count)

@@ -57,8 +57,13 @@ class RowWriter:
         self._group = group_in_order if keeps_order else group_by_table
         self._clears = clears
 
-    def write(self, connection: Any, rows: Sequence[Row | Run]) -> None:
+    def write(self, connection: Any, rows: Sequence[Row | Run], begun: bool = True) -> None:
         """Put rows in.
+
+        Args:
+            connection: The connection.
+            rows: The rows.
+            begun: Whether the transaction is open already; else it is begun on the way.
 
         Raises:
             StatementRefused: A row does not fit, or does not meet what it must; its index is the row's number. The
@@ -67,7 +72,8 @@ class RowWriter:
         """
         psycopg = driver.load()
         if len(rows) > 1 or isinstance(rows[0], Run):
-            connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+            connection.execute(f"SAVEPOINT {_SAVEPOINT}" if begun else f"BEGIN; SAVEPOINT {_SAVEPOINT}")
+            begun = True
             try:
                 self._write_together(connection, rows)
             except (RowUnfit, StatementRefused, NameUnfit, _NotAsExpected):
@@ -81,7 +87,7 @@ class RowWriter:
             connection.execute(f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
         singly = list(_expanded(rows))
         for first in range(0, len(singly), _AT_ONCE):
-            self._write_singly(connection, singly[first : first + _AT_ONCE])
+            self._write_singly(connection, singly[first : first + _AT_ONCE], begun)
 
     # -- together ---------------------------------------------------------------------------------------------
 
@@ -155,7 +161,7 @@ class RowWriter:
 
     # -- one by one -------------------------------------------------------------------------------------------
 
-    def _write_singly(self, connection: Any, rows: Sequence[Row]) -> None:
+    def _write_singly(self, connection: Any, rows: Sequence[Row], begun: bool) -> None:
         psycopg = driver.load()
         if len(rows) > 1:
             connection.execute(f"SAVEPOINT {_SAVEPOINT}")
@@ -172,9 +178,9 @@ class RowWriter:
                     raise
             connection.execute(f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
         for row in rows:
-            self._write_one(connection, row)
+            self._write_one(connection, row, begun)
 
-    def _write_one(self, connection: Any, row: Row) -> None:
+    def _write_one(self, connection: Any, row: Row, begun: bool) -> None:
         psycopg = driver.load()
         try:
             table = self._table(connection, row)
@@ -185,8 +191,10 @@ class RowWriter:
             reason = str(unfit) if isinstance(unfit, RowUnfit) else f"{where(row)}: {unfit}"
             raise StatementRefused(row.number, row.sql, reason) from unfit
         try:
-            # One way there and back, not three.
+            # One way there and back, not four.
             with connection.pipeline():
+                if not begun:
+                    connection.execute("BEGIN")
                 connection.execute(f"SAVEPOINT {_ONE}")
                 done = _execute(connection, statement)
                 connection.execute(f"RELEASE {_ONE}")

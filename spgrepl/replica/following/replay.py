@@ -18,7 +18,7 @@ from spgrepl.errors import (
     ServiceStopped,
     SpgReplError,
 )
-from spgrepl.interfaces.engine import NO_NOTES, Fence, IEngine, Mark, ReplayState, TransactionNotes
+from spgrepl.interfaces.engine import NO_NOTES, Fence, IEngine, IRemoteEngine, Mark, ReplayState, TransactionNotes
 from spgrepl.log.format.parser import RecordBatch, RecordParser
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices, judge_of
@@ -32,7 +32,7 @@ from spgrepl.replica.following.progress import Progress, SkipRequest, check_stat
 from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 
 SYNC_BESIDE_FROM = 128 * 1024
-"""Appends of this many bytes are fsynced in a thread of their own; for fewer, the hand-over would cost more."""
+"""From so many bytes on appends are fsynced in a thread of their own; all, where the engine waits for a server."""
 
 
 class Replay:
@@ -268,10 +268,10 @@ class Replay:
         return self.progress()
 
     def _write(self, data: bytes) -> None:
-        """Append to the local log and have it fsynced: beside the engine's work where that takes long."""
+        """Append to the local log and have it fsynced: beside the engine's work, where either takes long."""
         self.files.require_in_place()
         self._writer.append(data)
-        if len(data) >= SYNC_BESIDE_FROM:
+        if len(data) >= SYNC_BESIDE_FROM or IRemoteEngine.providedBy(self._engine):
             self._syncing = self._syncer.submit(self._writer.sync)
         else:
             self._writer.sync()
