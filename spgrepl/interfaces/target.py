@@ -42,6 +42,7 @@ class SubscriptionState:
         histories: Whose positions the master's are, as far as that is known; see `spgrepl.base.histories`.
         alone_to: Up to where the copied rows hold already what records did that were committed by themselves; see
             `spgrepl.interfaces.engine.TransactionNotes`. None behind that position.
+        marks: Records further back, in rising position: the first one that came, and one for each 64 MiB.
     """
 
     publications: tuple[str, ...]
@@ -52,6 +53,7 @@ class SubscriptionState:
     diverged: str | None = None
     histories: tuple[History, ...] = ()
     alone_to: int | None = None
+    marks: tuple[FenceRecord, ...] = ()
 
     @property
     def quiet_bytes(self) -> int:

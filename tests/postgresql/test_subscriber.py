@@ -132,4 +132,6 @@ def test_tables_are_copied_and_followed(pair: Pair, tmp_path: Path) -> None:
     assert pair.database.query("SELECT to_regclass('other')") == [(None,)]
     position = pair.database.query("SELECT position FROM spgrepl.subscriptions WHERE name = 's'")
     assert position == [(subscriber.applied(),)]
+    marks = pair.database.query("SELECT json_array_length(history::json->'marks') FROM spgrepl.subscriptions")
+    assert marks == [(1,)]
     assert subscriber.stop() in (0, -15)

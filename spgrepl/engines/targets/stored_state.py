@@ -104,39 +104,48 @@ def fence_of(values: Iterable[Iterable[int]]) -> tuple[FenceRecord, ...]:
     return tuple(FenceRecord(int(position), int(crc)) for position, crc in values)
 
 
-def fence_values(state: SubscriptionState) -> list[list[int]]:
-    """A state's fence as it stands in JSON: pairs of position and CRC."""
-    return [[record.position, record.crc] for record in state.fence]
+def record_values(records: Iterable[FenceRecord]) -> list[list[int]]:
+    """Records of a fence as they stand in JSON: pairs of position and CRC."""
+    return [[record.position, record.crc] for record in records]
 
 
 def history_values(state: SubscriptionState) -> dict[str, Any]:
     """What a state knows of its master's history, as it stands in JSON."""
-    values: dict[str, Any] = {"fence": fence_values(state), "master": state.master, "diverged": state.diverged}
+    values: dict[str, Any] = {
+        "fence": record_values(state.fence),
+        "master": state.master,
+        "diverged": state.diverged,
+    }
     if state.histories:
         values["histories"] = histories_values(state.histories)
     if state.alone_to is not None:
         values["alone_to"] = state.alone_to
+    if state.marks:
+        values["marks"] = record_values(state.marks)
     return values
 
 
 def history_of(
     values: Any,
-) -> tuple[tuple[FenceRecord, ...], int | None, str | None, tuple[History, ...], int | None]:
+) -> tuple[
+    tuple[FenceRecord, ...], int | None, str | None, tuple[History, ...], int | None, tuple[FenceRecord, ...]
+]:
     """Read what a state knows of its master's history; earlier versions knew a fence alone.
 
     Returns:
-        Fence, cluster id, divergence, histories, and up to where records that stand alone have taken effect.
+        Fence, cluster id, divergence, histories, up to where records that stand alone have taken effect; marks.
 
     Raises:
         TypeError, ValueError, KeyError: It is something else.
     """
     if isinstance(values, list):
-        return fence_of(values), None, None, (), None
+        return fence_of(values), None, None, (), None, ()
     master, diverged = values["master"], values["diverged"]
     known = histories_of(values.get("histories", ()))
     alone_to = values.get("alone_to")
     master, alone_to = (None if one is None else int(one) for one in (master, alone_to))
-    return fence_of(values["fence"]), master, diverged, known, alone_to
+    marks = fence_of(values.get("marks", ()))
+    return fence_of(values["fence"]), master, diverged, known, alone_to, marks
 
 
 def begin_subscription(connection: SqlConnection, name: str, state: SubscriptionState) -> None:

@@ -120,6 +120,7 @@ class MasterHistory:
         self._reactor = reactor
         self.endpoint = endpoint
         self._choose = choose
+        self._differs: Mark | None = None
         self._asking: set[Deferred[int | None]] = set()
         self._stopped = False
 
@@ -148,7 +149,7 @@ class MasterHistory:
         return asking.addCallback(judge)
 
     def compare(self, state: ReplayState | None) -> Deferred[None]:
-        """Compare one mark of a state, taken at random, with the master's log.
+        """Compare one mark of a state with the master's log: one that differed before, or one taken at random.
 
         Returns:
             A Deferred that fires when that was done, or when nothing could be compared: what is wrong then shows
@@ -158,7 +159,8 @@ class MasterHistory:
         marks = [] if state is None else [mark for mark in state.marks if not _in_fence(mark, state)]
         if not marks:
             return succeed(None)
-        mark = self._choose(marks)
+        mark = self._differs if self._differs in marks else self._choose(marks)
+        assert mark is not None
 
         def judge(crc: int | None) -> None:
             if crc is None:
@@ -168,11 +170,14 @@ class MasterHistory:
                     stop=mark.stop,
                 )
             elif crc != mark.crc:
+                self._differs = mark
                 raise HistoryDiverged(
                     f"the master's log from position {mark.start} to {mark.stop} is not the one that this copy "
                     f"was made from (CRC {crc:08x}, expected {mark.crc:08x}): its history is a different one. "
                     f"Point the follower at the right master, or take a fresh copy with --on-divergence resnapshot"
                 )
+            else:
+                self._differs = None
 
         return self._ask(mark.start, mark.stop).addCallback(judge)
 

@@ -7,8 +7,8 @@ What comes in: records of published tables (`connection`), a snapshot to begin w
   values).
 - `queue` holds what waits, in `portions`; `applier` applies it in the target's thread; `skipping` leaves a record
   out.
-- `fence` and `history`: whether the master's history is the one that was followed. `origins`: which rows are
-  taken.
+- `fence`, `marks` and `history`: whether the master's history is the one that was followed. `origins`: which
+  rows are taken.
 
 Imports: `base`, `disk`, `engines`, `engines.targets`, `errors`, `interfaces`, `log.format`,
 `log.transactions`, `replica`, `replica.following`, `rows`, `segments`, `text`, `watch`, `wire`.

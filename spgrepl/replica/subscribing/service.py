@@ -33,6 +33,7 @@ from spgrepl.replica.subscribing.connection import (
 from spgrepl.replica.subscribing.copy_link import EndpointBehindCopy, InitialCopies, start_lost
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.replica.subscribing.history import MasterHistory
+from spgrepl.replica.subscribing.marks import MarkComparison
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
 from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscription
@@ -118,7 +119,8 @@ class SubscriberService(ReplicaService):
         )
         self._pump = self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
         self.measures = {**self._queue.measures, "fsync_seconds": self._applier.commit_seconds}
-        endpoint = EndpointBehindCopy(self._endpoint, self._copies.when_done)
+        self._marks = MarkComparison(reactor, self._endpoint, subscription)
+        endpoint = EndpointBehindCopy(self._endpoint, self._ready)
         self._make_shared(endpoint, FileWatch(*target.files), f"the target of {subscription.name}")
         self._stream: MasterLink[SubscriberConnection] | None = None
         self._told_histories: tuple[History, ...] | None = None
@@ -145,6 +147,9 @@ class SubscriberService(ReplicaService):
             remove_segments(self._snapshot)
         return state
 
+    def _let_go(self) -> None:
+        self._marks.stop()
+
     def _close_copy(self) -> None:
         self._applier.close()
 
@@ -164,6 +169,16 @@ class SubscriberService(ReplicaService):
         )
         self._stream = MasterLink(self._reactor, self, connection)
         return self._stream
+
+    def _ready(self) -> Deferred[None]:
+        """Wait until nothing is being copied, and compare what lies far back."""
+        return self._copies.when_done().addCallback(lambda _: self._marks.compare(self._known, self.origins.own))
+
+    @property
+    def _known(self) -> SubscriptionState | None:
+        """What is known of the master's history; None where the next connection does not go on from there."""
+        replaced = self._copies.due or self._history.resnapshot or self._history.asks_end
+        return None if replaced else self._applier.state
 
     @property
     def _occupied(self) -> bool:

@@ -111,12 +111,16 @@ def test_the_state_is_there_from_the_start_on(database: Path) -> None:
     assert rows(database, "PRAGMA journal_mode") == [("wal",)]
 
 
+_records = st.lists(st.builds(FenceRecord, st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=3).map(
+    tuple
+)
 _states = st.builds(
     SubscriptionState,
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=3).map(tuple),
     st.integers(0, 2**63 - 1),
     st.integers(0, 2**63 - 1),
-    st.lists(st.builds(FenceRecord, st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=3).map(tuple),
+    _records,
+    marks=_records,
 )
 
 

@@ -129,6 +129,20 @@ def test_every_mark_is_compared_at_some_time(master: Master) -> None:
     assert asked == set(range(1, 500, 50))
 
 
+def test_a_mark_that_differed_is_compared_again(master: Master) -> None:
+    """Another one may fit, and would say nothing about it."""
+    state = ReplayState(8500, 100, Fence(8000, 7), marks=(mark(1, 100), mark(2000, 6000)))
+    turns = iter([0, 1, 1])
+    found = MasterHistory(master.clock, master, lambda marks: marks[next(turns)])  # type: ignore[arg-type]
+    for _ in range(2):
+        compared = found.compare(state)
+        master.answer(LOG[:50] + b"?" + LOG[51:])
+        assert isinstance(result_of(compared).value, HistoryDiverged)
+    compared = found.compare(state)
+    master.answer(LOG)
+    assert result_of(compared) is None
+
+
 def test_what_the_fence_covers_is_not_asked_for_twice(master: Master) -> None:
     state = ReplayState(9000, 9000, Fence(4904, mark(4904, 9000).crc), marks=(mark(4904, 9000),))
     assert result_of(reading(master).compare(state)) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -28,6 +29,7 @@ from spgrepl.errors import (
     ReplicationLoop,
     ServiceStopped,
     SpgReplError,
+    UsageError,
 )
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.log.format.records import encode_v2
@@ -35,9 +37,10 @@ from spgrepl.replica.connection import Entered
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.subscribing.connection import Received, SubscriberConnection, SubscriptionLinkState
 from spgrepl.replica.subscribing.fence import FenceComparison, fence_behind
+from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.frames import Status, encode_status, encode_wal_header
 from spgrepl.wire.record_frames import RecordFrames
-from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
+from spgrepl.wire.subscription import MAX_HELLO, SubscriberHello, SubscriberReply
 from tests.conftest import LoggedFailures
 from tests.log.samples import MIXED_LOG, VECTORS
 from tests.replica.following.test_connection import Transport
@@ -616,3 +619,32 @@ def test_a_fault_of_the_owner_is_not_told_as_something_that_the_master_did(
     assert str(rig.reason) == "unexpected error: a bug"
     assert rig.transport.ended
     assert logged_failures.flush(RuntimeError)
+
+
+# -- names of subscriptions and publications, however long they are -------------------------------------------
+
+
+def test_a_short_name_stands_in_its_files_names() -> None:
+    assert Subscription("s/1", ()).file_beside(Path("/d/a.db"), "lock") == Path("/d/a.db.s%2F1.lock")
+
+
+def test_a_long_name_makes_file_names_that_can_be_and_differ(tmp_path: Path) -> None:
+    files = {Subscription("ü" * 300 + end, ()).file_beside(tmp_path / "a.db", "lock") for end in "ab"}
+    assert len(files) == 2
+    for file in files:
+        file.touch()
+
+
+def test_more_than_a_hello_carries_is_refused_before_anybody_is_asked() -> None:
+    with pytest.raises(UsageError, match=r"the subscription s: the names of its 5 publications make a hello of"):
+        Subscription("s", tuple(f"{number}" + "x" * 15_000 for number in range(5)))
+    with pytest.raises(UsageError, match="1001 publications are asked for, and one hello can ask for 1000"):
+        Subscription("s", tuple(map(str, range(1001))))
+    with pytest.raises(UsageError, match="is not Unicode text"):
+        Subscription("s", ("\udcff",))
+
+
+def test_the_longest_hello_is_accepted() -> None:
+    fill = MAX_HELLO - 26 - 5 * 2 - 4 * 15_000
+    names = (*(f"{number}" + "x" * 14_999 for number in range(4)), "x" * fill)
+    assert len(SubscriberHello(0, Subscription("s", names).publications, 0).encode()) == MAX_HELLO

@@ -200,7 +200,15 @@ def test_a_record_that_was_skipped_comes_again_and_is_known(rig: Rig) -> None:
 @pytest.mark.parametrize("diverged", [None, "the log ends before"])
 @pytest.mark.parametrize("master", [None, 2**64 - 1])
 def test_what_is_known_of_a_history_is_stored(tmp_path: Path, master: int | None, diverged: str | None) -> None:
-    state = SubscriptionState(("p",), 5, 70, (FenceRecord(5, 7), FenceRecord(9, 2**32 - 1)), master, diverged)
+    state = SubscriptionState(
+        ("p",),
+        5,
+        70,
+        (FenceRecord(5, 7), FenceRecord(9, 2**32 - 1)),
+        master,
+        diverged,
+        marks=(FenceRecord(1, 2),),
+    )
     assert SubscriptionState(("p",), 5, 70, *history_of(history_values(state))) == state
     target = CountingTarget(tmp_path / "n")
     target.start(state)
