@@ -232,7 +232,7 @@ _restarting.upon(_Life.stop).to(_stopping).returns(None)
 
 @_stopping.upon(_Life.closed).to(_stopped)
 @_failing.upon(_Life.closed).to(_failed)
-def _settle(_life: _Life, core: _Core) -> None:
+def _end_run(_life: _Life, core: _Core) -> None:
     core.settle()
 
 

@@ -87,7 +87,7 @@ class CatalogWalk:
         ]
         walk.walk(batch)
         self._end = batch.end
-        self._settle()
+        self._apply_ended()
 
     @property
     def begin(self) -> int | None:
@@ -97,7 +97,7 @@ class CatalogWalk:
     def drop(self) -> None:
         """Take the transactions for dead that are open behind the records that were taken."""
         self._walk.drop(self._end)
-        self._settle()
+        self._apply_ended()
 
     def plain_group(self) -> Group | None:
         """The transactions that are open, where there is no more to know of them than that; else None."""
@@ -105,7 +105,7 @@ class CatalogWalk:
         plain = not self._waiting and not walk.revoked and not walk.holds_savepoints
         return walk.group if plain and walk.group is not None and not walk.group.implicit else None
 
-    def _settle(self) -> None:
+    def _apply_ended(self) -> None:
         """Let changes take effect whose transactions have ended."""
         walk = self._walk
         boundary = self.boundary = self._end if walk.begin is None else walk.begin

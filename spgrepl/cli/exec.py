@@ -316,11 +316,11 @@ class _Run:
                 self._position = answer.position
                 say_logged(step, answer)
             else:
-                self._tell(step, answer)
+                self._show_answer(step, answer)
         if logged is not None:
             raise StepFailed(logged.exit_code, steps[-1]) from logged
 
-    def _tell(self, step: Step, answer: Answer) -> None:
+    def _show_answer(self, step: Step, answer: Answer) -> None:
         if not isinstance(answer, Written):
             report(step, answer)
         self._position = answer.position

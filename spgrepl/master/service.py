@@ -117,7 +117,7 @@ class MasterService(Service):
         stopped before, and with what `give_up` was told.
         """
         waiting = self._waiting.wait()
-        self._settle()
+        self._answer_waiting()
         return waiting
 
     @property
@@ -128,7 +128,7 @@ class MasterService(Service):
     def give_up(self, error: SpgReplError) -> None:
         """Tell those who wait for `listening` that it does not come about before the next start, and why."""
         self._given_up = Failure(error)
-        self._settle()
+        self._answer_waiting()
 
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use ports below 1024."""
@@ -145,7 +145,7 @@ class MasterService(Service):
         self._store.open()
         if not self._tried:
             self._listen()
-        self._settle()
+        self._answer_waiting()
 
     def stopService(self) -> Deferred[None]:
         """Listen no more and close all connections.
@@ -208,7 +208,7 @@ class MasterService(Service):
         self._listening = None
         self.port = port
         self._log.info("serving followers at {address}", address=format_address(port.getHost()))
-        self._settle()
+        self._answer_waiting()
 
     def _does_not_listen(self, failure: Failure) -> None:
         self._listening = None
@@ -218,9 +218,9 @@ class MasterService(Service):
             f"cannot listen for followers: {failure.getErrorMessage()}; choose another address with --listen"
         )
         self._log.critical("{error}", error=self._error)
-        self._settle()
+        self._answer_waiting()
 
-    def _settle(self) -> None:
+    def _answer_waiting(self) -> None:
         """Tell those who wait what became of listening.
 
         Not before the service runs: whoever is told may stop it, and `addService` would start it after that.

@@ -189,6 +189,15 @@ class ReplicaService(Troubled, LivingService):
             self._log.debug("trying {peer} again in {delay:.1f} s", peer=self.reports.peer, delay=delay)
         return delay
 
+    @inlineCallbacks
+    def _hurry(self, _: None) -> Any:
+        """Connect again now, not when the pause is over."""
+        self._retries.at_once()
+        if self._client.running:
+            yield self._client.stopService()
+            if not self._life.ending:
+                self._client.startService()
+
     def _connect_failed(self, failure: Failure) -> None:
         if not self._life.ending:
             self._failed_with(self._unreachable(failure))

@@ -113,7 +113,7 @@ class IncomingSnapshot:
         self._pieces.append(data)
         if self._gathered >= WRITE_BYTES:
             self._flush()
-        self._tell()
+        self._log_progress()
 
     def _flush(self) -> None:
         pieces, size = self._pieces, self._gathered
@@ -186,7 +186,7 @@ class IncomingSnapshot:
         if not self._unnamed:
             self.path.unlink(missing_ok=True)
 
-    def _tell(self) -> None:
+    def _log_progress(self) -> None:
         """Log each tenth of the way, so that a long bootstrap is seen to go on."""
         if self.length < TELL_FROM:
             return

@@ -145,7 +145,7 @@ class SchemaChanges:
         own_schema.note_columns(connection, table.name, loose)
         for later in ddl.later:
             self._try(connection, later.what, later.sql, needed=later.needed)
-        self._tell(ddl.notes)
+        self._warn_of(ddl.notes)
 
     def _change_table(self, connection: Any, old: SourceTable, new: SourceTable, renames: bool) -> None:
         self._change_columns(connection, old, new, renames)
@@ -164,7 +164,7 @@ class SchemaChanges:
         later = index_statement(table, index, notes)
         if later is not None:
             self._try(connection, later.what, later.sql, needed=False)
-        self._tell(notes)
+        self._warn_of(notes)
 
     def _change_columns(self, connection: Any, old: SourceTable, new: SourceTable, renames: bool) -> None:
         name = new.name
@@ -205,7 +205,7 @@ class SchemaChanges:
         connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {line}")
         if mapped.loose:
             self._note_loose(connection, table, column.name)
-        self._tell(notes)
+        self._warn_of(notes)
 
     # -- notes ------------------------------------------------------------------------------------------------
 
@@ -236,9 +236,9 @@ class SchemaChanges:
             if needed or judge(error, connection) is not Fault.REFUSED:
                 raise
             connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
-            self._tell([f"{what} was not made: {said(error)}"])
+            self._warn_of([f"{what} was not made: {said(error)}"])
         connection.execute(f"RELEASE {_SAVEPOINT}")
 
-    def _tell(self, notes: Iterator[str] | tuple[str, ...] | list[str]) -> None:
+    def _warn_of(self, notes: Iterator[str] | tuple[str, ...] | list[str]) -> None:
         for note in notes:
             self._log.warn("{note}", note=note)

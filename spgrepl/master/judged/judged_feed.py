@@ -164,13 +164,13 @@ class RecordFeed:
             try:
                 following = work.send(data)
             except StopIteration as done:
-                self._tell(start, self._hold(done.value))
+                self._give(start, self._hold(done.value))
             else:
                 self._go_on(start, waiting, work, following, rest=True)
 
         def failed(failure: Failure) -> None:
             if self._waiting.get(start) is waiting:
-                self._tell(start, failure)
+                self._give(start, failure)
 
         def read() -> None:
             if self._waiting.get(start) is not waiting:
@@ -197,7 +197,7 @@ class RecordFeed:
         else:
             self._open().read_later(*wanted).addCallback(arrived).addErrback(failed)
 
-    def _tell(self, start: int, result: Piece | Failure | None) -> None:
+    def _give(self, start: int, result: Piece | Failure | None) -> None:
         self._waiting.pop(start).open(result)
 
     def _open(self) -> FileReader:

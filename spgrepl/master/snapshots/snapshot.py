@@ -170,7 +170,7 @@ class SnapshotStore:
             if entry.ahead is not None:
                 self._drop(entry, reason)
             elif entry.opened is None:
-                self._tell(entry, reason)
+                self._fail_tickets(entry, reason)
 
     def close(self) -> Deferred[None]:
         """End: nobody is given anything any more. A snapshot being made is thrown away when it is done."""
@@ -292,9 +292,9 @@ class SnapshotStore:
         if entry.ahead is not None:
             entry.ahead.reader.close()
             entry.ahead = None
-        self._tell(entry, error)
+        self._fail_tickets(entry, error)
 
-    def _tell(self, entry: _Entry, error: SpgReplError) -> None:
+    def _fail_tickets(self, entry: _Entry, error: SpgReplError) -> None:
         for ticket in tuple(entry.tickets):
             ticket.give(Failure(error))
 

@@ -196,7 +196,7 @@ class SubscriberStream(Stream):
         if self.position is None:
             return None
         if self._status_owed and self._unit is None:
-            return self._settle()
+            return self._counts_and_status()
         assert self._context.publisher is not None
         piece = self._context.publisher.records.piece(self.position, self._unit)
         if isinstance(piece, Deferred):
@@ -207,7 +207,7 @@ class SubscriberStream(Stream):
     def _use(self, piece: Piece | None) -> Found | None:
         """What is sent of a piece, and of those after it that were made for others."""
         if piece is None:
-            return self._settle() if self._progressed else None
+            return self._counts_and_status() if self._progressed else None
         assert self._context.publisher is not None
         found: list[bytes] = []
         size = 0
@@ -259,7 +259,7 @@ class SubscriberStream(Stream):
         for reason, count in sifted.passed_over.items():
             self._passed_over[self._selection.named(reason)] += count
 
-    def _settle(self) -> bytes:
+    def _counts_and_status(self) -> bytes:
         """What is still to be counted, and a STATUS."""
         self._progressed = self._status_owed = False
         passed, self._passed = self._passed, 0
@@ -274,7 +274,7 @@ class SubscriberStream(Stream):
         if self._context.publisher.records.is_overdue(self.position):
             self.resume()
         if self._outlet.ready and self._unit is None and self._arrived is None:
-            self._outlet.send(self._settle())
+            self._outlet.send(self._counts_and_status())
         else:
             self._status_owed = True
 

@@ -39,9 +39,9 @@ class LogListeners:
         """Tell all of them in the reactor's thread; called in the writer's, as often as it likes."""
         if self._listeners and not self._due:
             self._due = True
-            self._reactor.callFromThread(self._tell)
+            self._reactor.callFromThread(self._call_listeners)
 
-    def _tell(self) -> None:
+    def _call_listeners(self) -> None:
         self._due = False
         for listener in self._listeners:
             try:

@@ -164,7 +164,7 @@ class DatabaseWriter:
         self.files.expect(database, self._paths.wal)
         cluster_id = load_cluster_id(self._paths)
         self._marks.read()  # a file of somebody else is not written over later
-        self._settle(self._opened, stored, cluster_id)
+        self._pair_with_log(self._opened, stored, cluster_id)
         self._log.begin(self._state.position)
         mend_tail(self._log, tail, self._bond)
         self._log.in_order()
@@ -185,7 +185,9 @@ class DatabaseWriter:
             return LogTail(0, open_transaction=False)
         return examine_log(self._paths, stored.replay, self._max_record, durable)
 
-    def _settle(self, session: WriterSession, stored: sqlite_state.StoredState | None, cluster_id: int) -> None:
+    def _pair_with_log(
+        self, session: WriterSession, stored: sqlite_state.StoredState | None, cluster_id: int
+    ) -> None:
         """Let database and log know each other, and copies of the database whose rows they have."""
         state = None if stored is None else stored.replay
         tables = session.connection.execute("SELECT count(*) FROM sqlite_master").get

@@ -364,12 +364,3 @@ class FollowerService(FollowerTold):
             )
         ordered = self._worker.call(self._replay.leave_out, position, crc)
         return ordered.addCallback(self._hurry)
-
-    @inlineCallbacks
-    def _hurry(self, _: None) -> Any:
-        """Connect again now, not when the pause is over."""
-        self._retries.at_once()
-        if self._client.running:
-            yield self._client.stopService()
-            if not self._life.ending:
-                self._client.startService()

@@ -334,15 +334,6 @@ class SubscriberService(ReplicaService):
             return fail(error)
         return self._worker.call(self._applier.skip, order).addCallback(self._hurry)
 
-    @inlineCallbacks
-    def _hurry(self, _: None) -> Any:
-        """Connect again now, not when the pause is over."""
-        self._retries.at_once()
-        if self._client.running:
-            yield self._client.stopService()
-            if not self._life.ending:
-                self._client.startService()
-
     # -- what is told -----------------------------------------------------------------------------------------
 
     @property
