@@ -113,6 +113,7 @@ def main(target: str, seconds: float, folder: Path) -> None:
     inputs = [path.read_bytes()[:MOST] for path in sorted(folder.iterdir())]
     dice, until, count = random.Random(1), time.monotonic() + seconds, 0
     for data in inputs:
+        (folder / "last-input").write_bytes(data)
         run(data)
         count += 1
     while time.monotonic() < until:

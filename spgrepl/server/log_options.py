@@ -9,6 +9,7 @@ from twisted.python import usage
 
 from spgrepl.errors import UsageError
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
+from spgrepl.postgresql.address import is_address
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.server.plain_usage import PlainUsage
@@ -52,8 +53,12 @@ NONDETERMINISTIC = [
 ]
 
 
-def check_replica_choices(options: PlainUsage) -> None:
+def check_replica_choices(options: PlainUsage, server_runs: bool = False) -> None:
     """Look at what was chosen where a log is applied.
+
+    Args:
+        options: What was chosen.
+        server_runs: Whether statements of an SPG server run in a server, too.
 
     Raises:
         twisted.python.usage.UsageError: It is nothing that can be chosen.
@@ -62,8 +67,10 @@ def check_replica_choices(options: PlainUsage) -> None:
         known = [choice.value for choice in choices]
         if options[name] not in known:
             raise usage.UsageError(f"--{name} is {' or '.join(known)}, not {options[name]!r}")
-    if options["nondeterministic"] != "stop" and options["engine"] != "sqlite":
-        raise usage.UsageError("--nondeterministic approximate is for --engine sqlite, which runs statements")
+    runs = options["engine"] == "sqlite" or (server_runs and is_address(options["engine"]))
+    if options["nondeterministic"] != "stop" and not runs:
+        engines = "--engine sqlite and postgresql://…, which run" if server_runs else "--engine sqlite, which runs"
+        raise usage.UsageError(f"--nondeterministic approximate is for {engines} statements")
 
 
 class TransactionOptions(PlainUsage):

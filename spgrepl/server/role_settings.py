@@ -142,7 +142,7 @@ def make_engine(settings: FollowerSettings) -> IEngine:
     database = settings.paths.database
     engine: IEngine
     if is_address(settings.engine):
-        engine = PostgresqlEngine(ServerAddress.parse(settings.engine))
+        engine = PostgresqlEngine(ServerAddress.parse(settings.engine), settings.nondeterministic)
     elif settings.engine == SqliteEngine.name:
         engine = SqliteEngine(
             database,

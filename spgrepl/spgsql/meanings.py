@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spgrepl.spgsql.alterations import AlterationReader
 from spgrepl.spgsql.language.lexing import TokenKind
@@ -114,22 +114,34 @@ class MeaningReader(AlterationReader):
         if name in (ZONE, "time_zone"):
             if values and "".join(values) not in _UTC and not self.schema.objects(SETTING, ZONE):
                 self.schema.keep_object(SETTING, ZONE, {"value": " ".join(values)})
-        elif name == "search_path":
-            strange = [one for one in values if one not in ("public", "pg_catalog", "$user", "", "default")]
-            if strange:
-                raise StatementStopped(
-                    f"after SET search_path to {', '.join(values)} a session means other tables by the same "
-                    f"names, and the log does not say which statements are its"
-                )
-        elif (
-            name in ("standard_conforming_strings", "backslash_quote")
-            and values
-            and values[0] in ("off", "0", "false")
-        ):
-            raise StatementStopped(f"after SET {name} strings of that session mean something else")
-        elif name in ("datestyle", "intervalstyle") and not {"iso", "ymd", "mdy", "default", "postgres"} & set(
-            values
-        ):
-            raise StatementStopped(f"after SET {name} dates of that session may mean other days")
-        elif name == "sql_mode" and any(one in " ".join(values) for one in ("ansi", "no_backslash", "pipes")):
-            raise StatementStopped("after SET sql_mode strings of that session mean something else")
+        else:
+            refuse_setting(name, values)
+
+
+def refuse_setting(name: str, values: Sequence[str]) -> None:
+    """Look whether a session that has set this writes statements that mean something else to others.
+
+    Args:
+        name: The setting, in small letters.
+        values: What it is set to, in small letters.
+
+    Raises:
+        StatementStopped: It does.
+    """
+    if name == "search_path":
+        strange = [one for one in values if one not in ("public", "pg_catalog", "$user", "", "default")]
+        if strange:
+            raise StatementStopped(
+                f"after SET search_path to {', '.join(values)} a session means other tables by the same "
+                f"names, and the log does not say which statements are its"
+            )
+    elif (
+        name in ("standard_conforming_strings", "backslash_quote")
+        and values
+        and values[0] in ("off", "0", "false")
+    ):
+        raise StatementStopped(f"after SET {name} strings of that session mean something else")
+    elif name in ("datestyle", "intervalstyle") and not {"iso", "ymd", "mdy", "default", "postgres"} & set(values):
+        raise StatementStopped(f"after SET {name} dates of that session may mean other days")
+    elif name == "sql_mode" and any(one in " ".join(values) for one in ("ansi", "no_backslash", "pipes")):
+        raise StatementStopped("after SET sql_mode strings of that session mean something else")

@@ -17,6 +17,7 @@ from spgrepl.log.format.records import RecordType
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.spg_types import array_of, spg_column
 from spgrepl.spg.values.types import TYPE_TAGS, SpgType
+from spgrepl.spgsql.replay import Nondeterministic
 from tests.postgresql.conftest import Database
 
 STORAGE = Path(__file__).parents[1] / "vectors" / "storage"
@@ -109,7 +110,7 @@ def test_snapshots_of_spg_are_taken(
 
 SPG_LOG = (
     "CREATE TABLE orders (id SERIAL PRIMARY KEY, t TEXT, n NUMERIC(10,2), at TIMESTAMPTZ, tags TEXT[])",
-    "SET search_path TO somewhere",
+    "SET search_path TO public",
     "INSERT INTO orders (id, t, n, at, tags) VALUES (1, 'it''s', 1.50, '2024-01-01 00:00:00+00', ARRAY['a','b'])",
     "UPDATE orders SET n = n * 2 WHERE t LIKE 'it%'",
     "GRANT SELECT ON orders TO nobody",
@@ -153,6 +154,8 @@ def test_the_sql_of_its_log_runs_as_it_stands(
         ("DELETE FROM spgrepl.copies", "the schema spgrepl belongs to spgrepl"),
         ("INSERT INTO orders (id) VALUES ('x')", "invalid input syntax for type integer"),
         ("CREATE DATABASE other", "is not for a copy"),
+        (r"INSERT INTO orders (id, t, at) VALUES (5, E'\'', now())", "now() has another value here"),
+        ("INSERT INTO orders (id, tags) VALUES (5, ARRAY[now()::text])", "now() has another value here"),
     ],
 )
 def test_what_is_not_the_same_everywhere_is_refused_by_name(
@@ -165,3 +168,150 @@ def test_what_is_not_the_same_everywhere_is_refused_by_name(
     assert caught.value.index == 1
     assert said in caught.value.reason
     assert database.query("SELECT count(*) FROM orders") == [(2,)]
+
+
+# -- what every replica computes for itself -------------------------------------------------------------------
+
+
+@pytest.fixture
+def approximating(database: Database) -> Iterator[PostgresqlEngine]:
+    made = PostgresqlEngine(ServerAddress.parse(database.url), Nondeterministic.APPROXIMATE)
+    made.open()
+    made.tell_clock(lambda index: 1_700_000_000_123_456 + index * 1_000_000)
+    yield made
+    made.close()
+
+
+MOMENT = "2023-11-14 22:13:20.123456+00"
+EVENTS = (
+    "CREATE TABLE events (id SERIAL PRIMARY KEY, t TEXT, at TIMESTAMPTZ DEFAULT now(), "
+    "day DATE DEFAULT CURRENT_DATE, n INT GENERATED ALWAYS AS IDENTITY, u UUID, r FLOAT8)"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found", "what"),
+    [
+        ("INSERT INTO events (id, t, at, day) VALUES (7, 'x', now(), 'now')", ("at", MOMENT), "now()"),
+        ("INSERT INTO events (t, at) VALUES ('now()', CURRENT_TIMESTAMP)", ("at", MOMENT), "CURRENT_TIMESTAMP"),
+        ("INSERT INTO events (id, at) VALUES (7, CURRENT_TIMESTAMP(0) - interval '1 day')",
+         ("at", "2023-11-13 22:13:20+00"), "CURRENT_TIMESTAMP"),
+        ("INSERT INTO public.events (id, at) VALUES (7, 'now'::timestamptz)", ("at", MOMENT), "'now'"),
+        ("INSERT INTO events (id, at) VALUES (7, LOCALTIMESTAMP)", ("at", MOMENT), "LOCALTIMESTAMP"),
+        ("INSERT INTO events (id, t) VALUES (7, 'x')", ("at", MOMENT), "now()"),
+        ("INSERT INTO events (id, t) VALUES (7, E'it\\'s; (now()')", ("day", "2023-11-14"), "CURRENT_DATE"),
+        ("INSERT INTO events (t) VALUES ('x'), ('y') RETURNING id", ("id", "1"), "SERIAL"),
+        ("INSERT INTO events VALUES (DEFAULT, 'x', DEFAULT)", ("id", "1"), "SERIAL"),
+        ("INSERT INTO events (id) VALUES (nextval('events_id_seq'))", ("id", "1"), "nextval()"),
+        ("INSERT INTO events DEFAULT VALUES", ("n", "1"), "IDENTITY"),
+        ("INSERT INTO events AS e (at) VALUES (DEFAULT) ON CONFLICT (id) DO NOTHING", ("at", MOMENT), "now()"),
+    ],
+)  # fmt: skip
+def test_what_has_another_value_here_is_approximated_where_told(
+    statement: str,
+    found: tuple[str, str],
+    what: str,
+    approximating: PostgresqlEngine,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    engine = approximating
+    install(engine, tmp_path / "received")
+    run(engine, [EVENTS])
+    engine.tell_clock(lambda _: 1_700_000_000_123_456)
+    run(engine, [statement], 300)
+    column, value = found
+    assert database.query(f"SELECT {column}::text FROM events ORDER BY id LIMIT 1") == [(value,)]
+    spg = engine.statistics()["spg"]
+    assert isinstance(spg, dict)
+    assert spg["approximated"]["events"][what] == 1
+
+
+def test_numbers_go_on_behind_the_greatest_and_counts_are_kept(
+    approximating: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    engine = approximating
+    install(engine, tmp_path / "received")
+    run(
+        engine,
+        [EVENTS, "INSERT INTO events (id, n, u) OVERRIDING SYSTEM VALUE VALUES (41, 70, gen_random_uuid())"],
+    )
+    run(
+        engine,
+        ["INSERT INTO events (t, r) VALUES ('a', random()), ('b', 0)", "UPDATE events SET at = DEFAULT"],
+        300,
+    )
+    assert database.query("SELECT id, n FROM events ORDER BY id") == [(41, 70), (42, 71), (43, 72)]
+    assert database.query("SELECT count(u), count(r), count(DISTINCT at) FROM events") == [(1, 2, 1)]
+    with pytest.raises(StatementRefused, match="is given no value"):
+        run(engine, ["INSERT INTO events (t) SELECT 'x'"], 400)
+    with pytest.raises(StatementRefused, match="'yesterday' has another value"):
+        run(engine, ["UPDATE events SET at = 'yesterday'::timestamptz"], 400)
+    counts = engine.statistics()["spg"]
+    again = PostgresqlEngine(ServerAddress.parse(database.url), Nondeterministic.APPROXIMATE)
+    engine.close()
+    state = again.open()
+    assert state is not None
+    assert state.position == 300
+    assert again.statistics()["spg"]["approximated"] == counts["approximated"]  # type: ignore[index]
+    again.tell_clock(lambda _: None)
+    with pytest.raises(StatementRefused, match="what time it was at the master is not known yet"):
+        run(again, ["UPDATE events SET at = now()"], 400)
+    again.close()
+
+
+def test_a_column_that_the_master_counts_has_no_default_here(
+    approximating: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    """Tables of a snapshot are made without sequences."""
+    install(approximating, tmp_path / "received")
+    run(approximating, ["CREATE TABLE plain (id INTEGER PRIMARY KEY, t TEXT)"])
+    run(approximating, ["INSERT INTO plain (t) VALUES ('x')", "INSERT INTO plain (t) VALUES ('y')"], 300)
+    assert database.query("SELECT id, t FROM plain ORDER BY id") == [(1, "x"), (2, "y")]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE TABLE copied AS SELECT now() AS at", "now() gives rows another value here"),
+        ("ALTER TABLE orders ADD COLUMN seen TIMESTAMPTZ DEFAULT now()", "now() gives rows another value here"),
+        ("ALTER TABLE orders ADD COLUMN k BIGSERIAL", "BIGSERIAL gives rows another value here"),
+        ("SET search_path TO somewhere", "means other tables by the same names"),
+        ("SET standard_conforming_strings = off", "strings of that session mean something else"),
+    ],
+)
+def test_more_that_would_differ_in_silence(
+    statement: str, said: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, ["CREATE TABLE orders (id INT PRIMARY KEY, at TIMESTAMPTZ DEFAULT now())"])
+    with pytest.raises(StatementRefused) as caught:
+        run(engine, [statement], 300)
+    assert said in caught.value.reason
+
+
+# -- what the snapshot held -----------------------------------------------------------------------------------
+
+
+def test_a_first_insert_that_meets_its_own_row(
+    engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, ["CREATE TABLE a (id INT PRIMARY KEY, t TEXT)", "INSERT INTO a VALUES (1, 'x'), (2, 'y')"])
+    held = [
+        "CREATE TABLE a (id INT PRIMARY KEY, t TEXT)",
+        "INSERT INTO a VALUES (1, 'x')",
+        "INSERT INTO a VALUES (3, 'z')",
+    ]
+    engine.expect_own_rows(True)
+    run(engine, held, 300)
+    assert engine.take_met() == 2
+    assert engine.take_met() == 0
+    assert database.query("SELECT id FROM a ORDER BY id") == [(1,), (2,), (3,)]
+    engine.expect_own_rows(False)
+    with pytest.raises(StatementRefused, match="duplicate key"):
+        run(engine, held[1:2], 400)
+    # What breaks anything else is no row of its own.
+    engine.expect_own_rows(True)
+    with pytest.raises(StatementRefused, match="invalid input syntax"):
+        run(engine, ["INSERT INTO a VALUES ('q')"], 400)

@@ -8,8 +8,11 @@ statements, and single ones; or the record that is at fault, with table, key and
   the culprit where it is refused. `insert_runs` are INSERTs that differ in nothing but their values.
 - `log_statements` runs all other SQL: `statement_meanings` says what it may do, `schema_changes` makes the DDL of
   a master that speaks SQLite.
-- `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come.
+- `spg_log` is what an SPG server's log asks for beside that, `approximating` writes values that come near into its
+  statements.
+- `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come,
+  `received` looks at a snapshot.
 
 Imports: `errors`, `text`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `engines`,
-`postgresql`, `postgresql.copying`.
+`postgresql`, `postgresql.copying`, `spgsql`, `spgsql.language`.
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -12,12 +14,13 @@ from spgrepl.postgresql.names import SCHEMA
 from spgrepl.sqlite.state import decode_notes, encode_notes
 
 
-def text_of(state: ReplayState, rows: bool) -> str:
+def text_of(state: ReplayState, rows: bool, counts: Sequence[object] = ()) -> str:
     """What there is to store of a state beside its position and base.
 
     Args:
         state: The state.
         rows: Whether the log holds rows there.
+        counts: What was approximated; see `SpgLog.counts`.
     """
     fence = state.fence
     return json.dumps(
@@ -28,12 +31,13 @@ def text_of(state: ReplayState, rows: bool) -> str:
             "diverged": state.diverged,
             "rows": rows,
             "transactions": encode_notes(state.notes),
+            "approximated": counts,
         }
     )
 
 
-def state_of(position: int, base: int, text: str) -> tuple[ReplayState, bool]:
-    """The state that was stored, and whether the log holds rows there.
+def state_of(position: int, base: int, text: str) -> tuple[ReplayState, bool, list[list[Any]]]:
+    """The state that was stored, whether the log holds rows there, and what was approximated.
 
     Raises:
         LocalFilesDamaged: It is not what `text_of` makes.
@@ -50,7 +54,7 @@ def state_of(position: int, base: int, text: str) -> tuple[ReplayState, bool]:
             values["diverged"],
             notes=decode_notes(values.get("transactions")),
         )
-        return state, bool(values["rows"])
+        return state, bool(values["rows"]), list(values.get("approximated", ()))
     except (ValueError, TypeError, KeyError) as error:
         raise LocalFilesDamaged(
             f"the row of the copy in the table {SCHEMA}.copies cannot be read ({error!r}); restore it"

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import apsw
+import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from spgrepl.engines.postgresql.copy_state import state_of, text_of
 from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements
 from spgrepl.engines.postgresql.log_work import LogWork
+from spgrepl.engines.postgresql.received import look_at
 from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.schema_changes import SchemaChanges
+from spgrepl.engines.postgresql.spg_log import SpgLog, Told
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
-from spgrepl.interfaces.engine import IRemoteEngine, ReplayState
+from spgrepl.interfaces.engine import IClocked, IOwnRows, IRemoteEngine, ReplayState
 from spgrepl.log.format.records import RecordType
 from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.snapshot_copy import CopyProgress, SnapshotCopy
-from spgrepl.postgresql.copying.source_schema import SchemaObject, objects_of
+from spgrepl.postgresql.copying.source_schema import SchemaObject
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import SCHEMA, quoted
 from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import TRIES, Transactor
 from spgrepl.rows.recognise import Recogniser
+from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
-from spgrepl.sqlite.row_mark import ROWS_FROM_HERE, rows_begin
-from spgrepl.sqlite.session import plain_connection
+from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
 
 _NAME = "follower"
 _MOST_KEPT = 32 * 1024 * 1024
@@ -53,7 +54,7 @@ _NOTHING: Mapping[int, RecordType] = {}
 Step = Callable[[LogWork], None]
 
 
-@implementer(IRemoteEngine)
+@implementer(IRemoteEngine, IOwnRows, IClocked)
 class PostgresqlEngine:
     """Applies a log to tables of a server.
 
@@ -61,6 +62,7 @@ class PostgresqlEngine:
 
     Args:
         address: The server.
+        nondeterministic: What to do about values in an SPG server's log that every replica computes for itself.
     """
 
     name = "postgresql"
@@ -68,8 +70,9 @@ class PostgresqlEngine:
 
     _log = Logger()
 
-    def __init__(self, address: ServerAddress) -> None:
+    def __init__(self, address: ServerAddress, nondeterministic: Nondeterministic = Nondeterministic.STOP) -> None:
         self._address = address
+        self._spg = SpgLog(nondeterministic is Nondeterministic.APPROXIMATE)
         self._server = Transactor(address, "copy", _NAME)
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
@@ -111,7 +114,8 @@ class PostgresqlEngine:
             if row is None:
                 return None
             self._refuse_subscriptions(connection)
-            self._state, self._takes_rows = state_of(*row)
+            self._state, self._takes_rows, counts = state_of(*row)
+            self._spg.load(counts)
             self._stored_rows = self._takes_rows
             self._schema.load(connection)
         return self._state
@@ -142,10 +146,14 @@ class PostgresqlEngine:
     def execute(self, statements: Sequence[bytes], types: Mapping[int, RecordType] = _NOTHING) -> None:
         """See `IEngine`."""
         self._kept += sum(map(len, statements))
-        self._do(lambda work: self._add(work, statements, types))
+        told = self._spg.told
+        self._do(lambda work: self._add(work, statements, types, told))
         self._pending += len(statements)
 
-    def _add(self, work: LogWork, statements: Sequence[bytes], types: Mapping[int, RecordType]) -> None:
+    def _add(
+        self, work: LogWork, statements: Sequence[bytes], types: Mapping[int, RecordType], told: Told
+    ) -> None:
+        self._spg.told = told
         work.restart_numbers()
         if not self._takes_rows and ROWS_FROM_HERE in statements:
             at = statements.index(ROWS_FROM_HERE)
@@ -161,6 +169,18 @@ class PostgresqlEngine:
 
     def control(self, statement: bytes) -> None:
         """See `IEngine`. What the master publishes is no business of a server that serves nobody from here."""
+
+    def tell_clock(self, clock: Callable[[int], int | None]) -> None:
+        """See `IClocked`."""
+        self._spg.told = attrs.evolve(self._spg.told, clock=clock)
+
+    def expect_own_rows(self, expected: bool) -> None:
+        """See `IOwnRows`."""
+        self._spg.told = attrs.evolve(self._spg.told, may_be_held=expected and not self._takes_rows)
+
+    def take_met(self) -> int:
+        """See `IOwnRows`."""
+        return self._spg.take_met()
 
     def _do(self, step: Step) -> None:
         """Do something in the open transaction; all of it again where the server asks for that."""
@@ -205,12 +225,8 @@ class PostgresqlEngine:
             self._work = LogWork(
                 connection,
                 self._recogniser,
-                RowWriter(
-                    self._tables,
-                    keeps_order=self._server.rows_act,
-                    clears=True,
-                ),
-                LogStatements(self._tables, schema=self._schema, dialect=self._dialect),
+                RowWriter(self._tables, keeps_order=self._server.rows_act, clears=True),
+                LogStatements(self._tables, schema=self._schema, dialect=self._dialect, spg=self._spg),
                 self._schema,
                 begun=False,
             )
@@ -229,6 +245,7 @@ class PostgresqlEngine:
         self._state = state
         self._stored_rows = self._takes_rows
         self._schema.committed()
+        self._spg.committed()
         self._statements += self._pending
         self._rows.merge(work.counts)
 
@@ -240,7 +257,8 @@ class PostgresqlEngine:
         work.begin()
         connection = work.connection
         self._server.renew(connection)
-        values = (state.position, state.base, text_of(state, self._takes_rows), known.position)
+        text = text_of(state, self._takes_rows, self._spg.counts())
+        values = (state.position, state.base, text, known.position)
         try:
             with connection.pipeline():
                 connection.execute(_MOVE, values, prepare=True)
@@ -258,6 +276,7 @@ class PostgresqlEngine:
         self._steps, self._kept, self._pending = [], 0, 0
 
     def _undo(self) -> None:
+        self._spg.undone()
         if self._work is None:
             return
         self._work = None
@@ -293,10 +312,11 @@ class PostgresqlEngine:
         with self._server.session.storing():
             own_schema.ensure(connection)
             self._refuse_subscriptions(connection)
-        objects, tables, rows = _look_at(path)
+        objects, tables, rows = look_at(path)
         notes = self._server.transact(lambda one: self._install(one, path, state, objects, tables, rows))
         self._state = state
         self._takes_rows = self._stored_rows = rows
+        self._spg.load([])
         self._tables.forget()
         with self._server.session.storing():
             self._schema.load(self._server.connection())
@@ -364,6 +384,7 @@ class PostgresqlEngine:
             "attached": len(self._segments),
             "rows": self._rows.as_values(),
             "copied": self._progress and self._progress.as_values(),
+            **({} if self._takes_rows else {"spg": self._spg.as_values()}),
             "left_out": sorted(self._schema.left_out),
             "server": {
                 "address": self._address.shown,
@@ -372,17 +393,3 @@ class PostgresqlEngine:
                 "reconnected": self._server.reconnected,
             },
         }
-
-
-def _look_at(path: Path) -> tuple[list[SchemaObject], list[str], bool]:
-    """What a snapshot holds: its schema, its ordinary tables, and whether its log holds rows."""
-    if path.stat().st_size == 0:
-        return [], [], False
-    try:
-        with contextlib.closing(plain_connection(path, immutable=True)) as snapshot:
-            objects = objects_of(snapshot)
-            kinds = dict(snapshot.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main'"))
-            tables = [one.name for one in objects if one.kind == "table" and kinds.get(one.name) == "table"]
-            return objects, tables, rows_begin(snapshot) is not None
-    except apsw.Error as error:
-        raise SnapshotError(f"the master's snapshot cannot be read: {error}") from error

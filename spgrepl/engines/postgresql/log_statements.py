@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
-from spgrepl.engines.postgresql.statement_meanings import Meaning, Refused, find_moment, inserted_into, meaning_of
+from spgrepl.engines.postgresql.spg_log import SpgLog
+from spgrepl.engines.postgresql.statement_meanings import (
+    Meaning,
+    Refused,
+    find_moment,
+    inserted_into,
+    meaning_of,
+    pieces_of,
+    tokens_of,
+)
 from spgrepl.errors import StatementRefused
 from spgrepl.log.format.records import RecordType
 from spgrepl.log.transactions.words import StatementKind, statement_kind
@@ -19,6 +28,7 @@ from spgrepl.postgresql.tables import TableBook
 from spgrepl.text.sqltext import significant_tokens, split_statements
 
 _SAVEPOINT = "spgrepl_statement"
+_HELD = "spgrepl_held"
 _OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
 _OF_TRANSACTIONS = frozenset({StatementKind.BEGIN, StatementKind.COMMIT})
 
@@ -45,9 +55,7 @@ class LogStatements:
         schema: Makes the changes of a schema of SQLite. None where statements that change a schema are refused,
             with the statement to run.
         dialect: Says what the log is written in.
-
-    Attributes:
-        passed_over: How many statements without effect on rows were passed over, by their first word.
+        spg: What is known of an SPG server's log beside its statements; None for nothing.
     """
 
     def __init__(
@@ -56,11 +64,13 @@ class LogStatements:
         *,
         schema: SchemaChanges | None = None,
         dialect: Callable[[], Dialect] = _always_postgresql,
+        spg: SpgLog | None = None,
     ) -> None:
         self._tables = tables
         self._schema = schema
         self._dialect = dialect
-        self.passed_over: Counter[str] = Counter()
+        self._spg = spg or SpgLog()
+        self._number = 0
 
     def run(self, connection: Any, number: int, sql: bytes, kind: RecordType) -> None:
         """Run the SQL of one record.
@@ -76,6 +86,7 @@ class LogStatements:
             psycopg.Error: The transaction failed for another reason.
         """
         psycopg = driver.load()
+        self._number = number
         try:
             text = sql.decode("utf-8")
             if statement_kind(sql) in _OF_SAVEPOINTS and kind is RecordType.SQL:
@@ -99,7 +110,7 @@ class LogStatements:
             for piece in split_statements(text):
                 self._run_of_sqlite(connection, piece)
         else:
-            for piece in split_statements(text) if ";" in text else [text]:
+            for piece in pieces_of(text):
                 if kind is RecordType.TRANSACTION and statement_kind(piece.encode()) in _OF_TRANSACTIONS:
                     continue
                 self._run_piece(connection, piece)
@@ -118,22 +129,42 @@ class LogStatements:
     # -- a log of statements ----------------------------------------------------------------------------------
 
     def _run_piece(self, connection: Any, text: str) -> None:
-        found = meaning_of(text)
+        found = meaning_of(text, self._spg.approximate)
         if found is Meaning.NOTHING:
-            words = significant_tokens(text)[:1]
-            self.passed_over.update([words[0].upper if words else "comment"])
+            words = tokens_of(text)[:1]
+            self._spg.skip(words[0].upper if words else "comment")
             return
         if found is Meaning.SCHEMA:
             if self._schema is None:
                 self._refuse_ddl(text)
             self._tables.forget()
-        elif found is Meaning.ROWS:
+        elif self._spg.approximate:
+            text = self._spg.readable(connection, self._tables, text, self._number)
+            left = find_moment(tokens_of(text), but=RANDOM)
+            if left is not None:
+                raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
+        else:
             self._refuse_defaults(connection, text)
-        connection.execute(text.encode())
+        if self._spg.told.may_be_held:
+            self._run_held(connection, text)
+        else:
+            connection.execute(text.encode())
+
+    def _run_held(self, connection: Any, text: str) -> None:
+        """Run a statement that the snapshot may hold: it changes nothing where it meets what it has made."""
+        psycopg = driver.load()
+        connection.execute(f"SAVEPOINT {_HELD}")
+        try:
+            connection.execute(text.encode())
+        except psycopg.Error as error:
+            if not self._spg.holds(error):
+                raise
+            connection.execute(f"ROLLBACK TO SAVEPOINT {_HELD}")
+        connection.execute(f"RELEASE SAVEPOINT {_HELD}")
 
     def _refuse_defaults(self, connection: Any, text: str) -> None:
         """A column that is given no value gets its default: that must be the same as on the master."""
-        inserted = inserted_into(significant_tokens(text))
+        inserted = inserted_into(tokens_of(text))
         table = None if inserted is None else self._tables.get(connection, inserted[0])
         if inserted is None or table is None:
             return

@@ -7,9 +7,15 @@ the master.
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
 from spgrepl.postgresql.names import SCHEMA
-from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
+from spgrepl.spgsql.language.lexing import Token as PgToken
+from spgrepl.spgsql.language.lexing import TokenKind as PgKind
+from spgrepl.spgsql.language.lexing import lex, split
+from spgrepl.spgsql.language.stops import StatementStopped
+from spgrepl.spgsql.meanings import refuse_setting
+from spgrepl.text.sqltext import Token, TokenKind, significant_tokens, split_statements
 
 _NOTHING = frozenset(
     """
@@ -36,6 +42,16 @@ _WORDS = frozenset(
     CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIMESTAMP LOCALTIME CURRENT_USER SESSION_USER
     """.split()
 )
+# What PostgreSQL and SQLite cut into tokens in different ways: escapes, dollars, arrays, nested comments.
+_OTHERWISE = ("\\", "$", "[", "/*")
+_KINDS = {
+    PgKind.WORD: TokenKind.WORD,
+    PgKind.NAME: TokenKind.QUOTED,
+    PgKind.STRING: TokenKind.STRING,
+    PgKind.NUMBER: TokenKind.NUMBER,
+    PgKind.BYTES: TokenKind.BLOB,
+}
+_COUNTERS = frozenset({"SERIAL", "BIGSERIAL", "SMALLSERIAL", "IDENTITY"})
 _MOMENT_TEXTS = frozenset({"now", "today", "tomorrow", "yesterday"})
 
 
@@ -51,29 +67,75 @@ class Refused(Exception):
     """A statement must not be run on a copy; the message says why."""
 
 
-def meaning_of(text: str) -> Meaning:
+def tokens_of(text: str) -> list[Token]:
+    """The tokens of a statement in PostgreSQL's dialect, without blanks and comments.
+
+    Raises:
+        Refused: It cannot be read.
+    """
+    if not any(mark in text for mark in _OTHERWISE):
+        return significant_tokens(text)
+    try:
+        return [_token(one, text) for one in lex(text) if one.kind is not PgKind.END]
+    except StatementStopped as error:
+        raise Refused(str(error)) from error
+
+
+def _token(found: PgToken, text: str) -> Token:
+    kind = _KINDS.get(found.kind, TokenKind.OPERATOR)
+    if kind is TokenKind.STRING:
+        quoted = found.text.replace("'", "''")
+        return Token(kind, f"'{quoted}'", found.at)
+    return Token(kind, text[found.at : found.end], found.at)
+
+
+def pieces_of(text: str) -> list[str]:
+    """The statements of a record in PostgreSQL's dialect.
+
+    Raises:
+        Refused: It cannot be cut into them.
+    """
+    if ";" not in text:
+        return [text]
+    if not any(mark in text for mark in _OTHERWISE):
+        return split_statements(text)
+    try:
+        return split(text)
+    except StatementStopped as error:
+        raise Refused(str(error)) from error
+
+
+def meaning_of(text: str, approximate: bool = False) -> Meaning:
     """Say what a statement does.
 
     Args:
         text: One statement in PostgreSQL's dialect.
+        approximate: Whether values that every replica computes for itself are no reason to refuse it.
 
     Raises:
         Refused: What it does is not known, or is not what it did on the master.
     """
-    tokens = significant_tokens(text)
+    tokens = tokens_of(text)
     if not tokens:
         return Meaning.NOTHING
     word = tokens[0].upper
     if word in _NOTHING:
+        if word == "SET":
+            _refuse_setting(tokens)
         return Meaning.NOTHING
     if any((token.name or "").lower() == SCHEMA for token in tokens):
         raise Refused(f"the schema {SCHEMA} belongs to spgrepl")
     if word in _SCHEMA:
-        return _of_schema(tokens)
+        meaning = _of_schema(tokens)
+        if meaning is Meaning.SCHEMA and not approximate:
+            _refuse_filling(tokens)
+        return meaning
     if word in _UNKNOWN:
         raise Refused(f"what {word} did on the master cannot be told from its text")
     if word not in _ROWS:
         raise Refused(f"{word} is not understood in a log")
+    if approximate:
+        return Meaning.ROWS
     dependent = find_moment(tokens)
     if dependent is not None:
         raise Refused(f"{dependent} has another value here than it had on the master")
@@ -94,11 +156,40 @@ def _of_schema(tokens: list[Token]) -> Meaning:
     return Meaning.SCHEMA
 
 
-def find_moment(tokens: list[Token]) -> str | None:
+def _refuse_setting(tokens: list[Token]) -> None:
+    words = [(token.name or token.text.strip("'")).lower() for token in tokens[1:]]
+    if words and words[0] in ("session", "local"):
+        del words[0]
+    values = [word for word in words[1:] if word not in ("=", "to", ",", ";")]
+    try:
+        if words:
+            refuse_setting(words[0], values)
+    except StatementStopped as error:
+        raise Refused(str(error)) from error
+
+
+def _refuse_filling(tokens: list[Token]) -> None:
+    """DDL that fills rows: with a query's, or with what a new column has for a default."""
+    words = [token.upper for token in tokens]
+    if "TABLE" not in words[:5]:
+        return
+    queries = ("SELECT", "WITH", "VALUES", "TABLE")
+    made = any(word == "AS" and (set(words[at + 1 : at + 3]) & set(queries)) for at, word in enumerate(words))
+    added = words[0] == "ALTER" and "ADD" in words
+    if not (made or added):
+        return
+    counter = next((word for word in words if word in _COUNTERS), None) if added else None
+    dependent = counter or find_moment(tokens)
+    if dependent is not None:
+        raise Refused(f"{dependent} gives rows another value here than on the master")
+
+
+def find_moment(tokens: list[Token], but: Collection[str] = ()) -> str | None:
     """Look for what has another value at another moment, or on another machine.
 
     Args:
         tokens: The tokens of a statement, without blanks and comments.
+        but: Functions that do not count.
 
     Returns:
         The first of it, as it stands there; None where there is none.
@@ -108,7 +199,8 @@ def find_moment(tokens: list[Token]) -> str | None:
         before = tokens[index - 1].text if index else ""
         if token.kind is TokenKind.WORD and token.upper in _WORDS and before != ".":
             return token.text
-        if follows == "(" and before.upper() not in ("INTO", "TABLE") and (token.name or "").lower() in _MOMENTS:
+        name = (token.name or "").lower()
+        if follows == "(" and before.upper() not in ("INTO", "TABLE") and name in _MOMENTS and name not in but:
             return f"{token.text}()"
         is_moment = token.kind is TokenKind.STRING and token.text[1:-1].strip().lower() in _MOMENT_TEXTS
         # 'now'::timestamp is the time; else 'now' is a text.
