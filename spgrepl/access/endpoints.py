@@ -32,6 +32,10 @@ _E = TypeVar("_E")
 _TLS = ("ssl", "tls")
 _LISTEN_EXAMPLE = "write HOST:PORT, unix:/path, or a Twisted endpoint such as tcp:7433:interface=127.0.0.1"
 _CONNECT_EXAMPLE = "write HOST:PORT, unix:/path, or a Twisted endpoint such as tcp:localhost:7433"
+_BACKLOG = "1024"
+"""So many connections wait until they are accepted, unless the string says otherwise; Twisted has 50. The kernel
+takes no more than net.core.somaxconn."""
+_WITH_BACKLOG = ("tcp", "tcp6", "unix")
 _OWN_WORDS = {"port", "privateKey", "certKey", "extraCertChain", "interface", "backlog"}
 
 
@@ -54,8 +58,12 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
 
     def make() -> IStreamServerEndpoint:
         words = EndpointWords.of(text)
-        made: IStreamServerEndpoint
-        made = _ssl_server(reactor, words) if words.kind == "ssl" else serverFromString(reactor, text)
+        if words.kind == "ssl":
+            return _ssl_server(reactor, words)
+        named = text
+        if words.kind in _WITH_BACKLOG and "backlog" not in words.named:
+            named = f"{text}:backlog={_BACKLOG}"
+        made: IStreamServerEndpoint = serverFromString(reactor, named)
         return made
 
     return _made(text, "listen on", _LISTEN_EXAMPLE, make)
@@ -104,7 +112,7 @@ def _ssl_server(reactor: Any, words: EndpointWords) -> IStreamServerEndpoint:
     tls = server_tls(reactor, TlsFiles(certificate, key, chain=Path(chain).absolute() if chain else None))
     interface = words.named.get("interface", "")
     kind = "tcp6" if ":" in interface else "tcp"
-    backlog = words.named.get("backlog", "50")
+    backlog = words.named.get("backlog", _BACKLOG)
     plain = f"{kind}:{words.word('port', 0)}:interface={quoted(interface)}:backlog={backlog}"
     return TlsServerEndpoint(serverFromString(reactor, plain), tls.wrap)
 

@@ -57,4 +57,9 @@ class ReplicaLimits:
             )
 
 
+def ran_too_long(seconds: float) -> str:
+    """Why a statement was ended that may run so long."""
+    return f"it ran for {seconds:g} s, which is the limit (--max-statement-seconds)"
+
+
 DEFAULT_LIMITS = ReplicaLimits()

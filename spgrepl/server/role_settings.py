@@ -140,14 +140,15 @@ def make_engine(settings: FollowerSettings) -> IEngine:
     if not isinstance(settings.engine, str):
         return settings.engine
     database = settings.paths.database
+    seconds = settings.replica.statement_seconds
     engine: IEngine
     if is_address(settings.engine):
-        engine = PostgresqlEngine(ServerAddress.parse(settings.engine), settings.nondeterministic)
+        engine = PostgresqlEngine(ServerAddress.parse(settings.engine), settings.nondeterministic, seconds=seconds)
     elif settings.engine == SqliteEngine.name:
         engine = SqliteEngine(
             database,
             nondeterministic=settings.nondeterministic,
-            statement_seconds=settings.replica.statement_seconds,
+            statement_seconds=seconds,
         )
     else:
         engine = FOLLOWER_ENGINES[settings.engine](database)

@@ -80,6 +80,7 @@ def make_target(settings: SubscriberSettings) -> ITarget:
             settings.without_cold_rows,
             fire_triggers=settings.fire_triggers,
             accept_changed_tables=settings.accept_changed_tables,
+            statement_seconds=settings.subscription.limits.statement_seconds,
         )
     return SqliteTarget(
         database,

@@ -6,6 +6,8 @@ from time import monotonic
 
 import apsw
 
+from spgrepl.disk.limits import ran_too_long
+
 _ASK_EVERY = 500_000
 """After so many steps of SQLite's machine the time is looked at: some milliseconds."""
 
@@ -40,4 +42,4 @@ class TimeLimit:
         return self.passed
 
     def __str__(self) -> str:
-        return f"it ran for {self._seconds:g} s, which is the limit (--max-statement-seconds)"
+        return ran_too_long(self._seconds)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
-from spgrepl.errors import SnapshotError, StatementRefused
+from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
+from spgrepl.errors import EngineFailed, SnapshotError, StatementRefused
 from spgrepl.interfaces.engine import ReplayState
+from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.spg_types import array_of, spg_column
@@ -315,3 +318,71 @@ def test_a_first_insert_that_meets_its_own_row(
     engine.expect_own_rows(True)
     with pytest.raises(StatementRefused, match="invalid input syntax"):
         run(engine, ["INSERT INTO a VALUES ('q')"], 400)
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
+
+
+def limited(database: Database, path: Path, seconds: float) -> PostgresqlEngine:
+    """An engine whose statements may run so long, with a table."""
+    engine = PostgresqlEngine(ServerAddress.parse(database.url), seconds=seconds)
+    engine.open()
+    install(engine, path)
+    run(engine, ["CREATE TABLE t (i INT)", "INSERT INTO t VALUES (1)"])
+    return engine
+
+
+def test_a_statement_that_takes_too_long_is_refused(database: Database, tmp_path: Path) -> None:
+    """By its number, with nothing left of its transaction; and the connection goes on without a limit."""
+    engine = limited(database, tmp_path / "received", 0.2)
+    with pytest.raises(
+        StatementRefused, match=r"it ran for 0.2 s, which is the limit \(--max-statement"
+    ) as refused:
+        run(engine, ["INSERT INTO t VALUES (2)", f"INSERT INTO t {ENDLESS}"], 300)
+    assert refused.value.index == 1
+    run(engine, ["INSERT INTO t VALUES (3)"], 300)
+    assert database.query("SELECT i FROM t ORDER BY i") == [(1,), (3,)]
+    assert engine._server.connection().execute("SHOW statement_timeout").fetchone() == ("0",)
+    engine.close()
+
+
+def test_who_holds_a_lock_makes_no_statement_refused(database: Database, tmp_path: Path) -> None:
+    """That is tried again, however long it takes: the log is not what is wrong."""
+    engine = limited(database, tmp_path / "received", 0.4)
+    with database.server.connect(database.name) as other:
+        other.execute("BEGIN; LOCK TABLE t")
+        with pytest.raises(EngineFailed, match="refuses at present: canceling statement due to lock timeout"):
+            run(engine, ["INSERT INTO t VALUES (2)"], 300)
+    run(engine, ["INSERT INTO t VALUES (2)"], 300)
+    assert database.query("SELECT count(*) FROM t") == [(2,)]
+    engine.close()
+
+
+def test_a_statement_that_an_operator_cancels_is_tried_again(database: Database, tmp_path: Path) -> None:
+    engine = limited(database, tmp_path / "received", 600)
+    find = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'INSERT INTO t WITH%'"
+
+    def cancel() -> None:
+        while database.query(find) == [(0,)]:
+            pass
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(EngineFailed, match="refuses at present: canceling statement due to user request"):
+        run(engine, [f"INSERT INTO t {ENDLESS}"], 300)
+    thread.join()
+    engine.close()
+
+
+def test_a_subscribers_statements_have_the_limit_too(database: Database) -> None:
+    target = PostgresqlTarget(ServerAddress.parse(database.url), "s", statement_seconds=0.2)
+    database.query("CREATE TABLE t (i INT)")
+    target.open()
+    target.start(SubscriptionState(("p",), 100, 100))
+    target.begin()
+    target.execute([b"INSERT INTO t VALUES (1)", f"INSERT INTO t {ENDLESS}".encode()])
+    with pytest.raises(StatementRefused, match=r"it ran for 0.2 s"):
+        target.commit(SubscriptionState(("p",), 100, 200))
+    target.rollback()
+    assert database.query("SELECT count(*) FROM t") == [(0,)]
+    target.close()

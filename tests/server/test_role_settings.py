@@ -48,3 +48,9 @@ def test_what_is_secret_of_an_engine_is_not_shown(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, engine="postgresql://me:hunter2@host/db")
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(attrs.evolve(settings, master_name="m"))
+
+
+def test_a_servers_statements_may_run_as_long_too(tmp_path: Path) -> None:
+    limits = ReplicaLimits(statement_seconds=4.5)
+    engine = make_engine(settings_in(tmp_path, engine="postgresql://host/database", replica=limits))
+    assert engine._seconds == 4.5  # type: ignore[attr-defined]

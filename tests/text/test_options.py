@@ -103,6 +103,23 @@ def test_a_socket_file_to_listen_on(reactor: MemoryReactorClock) -> None:
     assert isinstance(endpoints.server_endpoint(reactor, "unix:/run/spgrepl"), UNIXServerEndpoint)
 
 
+@pytest.mark.parametrize(
+    ("text", "backlog"),
+    [
+        ("127.0.0.1:7433", 1024),
+        ("[::1]:7433", 1024),
+        ("tcp:7433", 1024),
+        ("tcp:7433:backlog=7", 7),
+        ("unix:/run/spgrepl:mode=660", 1024),
+        ("unix:/run/spgrepl:backlog=7", 7),
+    ],
+)
+def test_many_may_wait_to_be_accepted(reactor: MemoryReactorClock, text: str, backlog: int) -> None:
+    """With Twisted's own 50, a flood of strangers keeps those away who belong there."""
+    endpoint = endpoints.server_endpoint(reactor, text)
+    assert endpoint._backlog == backlog  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("text", ["", "7433x", "localhost", "tcp", "tcp:many", "unix", "localhost:70000"])
 def test_what_is_no_endpoint_to_listen_on(reactor: MemoryReactorClock, text: str) -> None:
     with pytest.raises(UsageError, match=r"endpoint to listen on|names port 70000"):

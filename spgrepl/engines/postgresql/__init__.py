@@ -11,8 +11,8 @@ statements, and single ones; or the record that is at fault, with table, key and
 - `spg_log` is what an SPG server's log asks for beside that, `approximating` writes values that come near into its
   statements.
 - `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come,
-  `received` looks at a snapshot.
+  `received` looks at a snapshot, and drops the copy before.
 
-Imports: `errors`, `text`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `engines`,
+Imports: `errors`, `text`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `engines`,
 `postgresql`, `postgresql.copying`, `spgsql`, `spgsql.language`.
 """

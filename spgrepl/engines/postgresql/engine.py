@@ -10,10 +10,11 @@ import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.postgresql.copy_state import state_of, text_of
 from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements
 from spgrepl.engines.postgresql.log_work import LogWork
-from spgrepl.engines.postgresql.received import look_at
+from spgrepl.engines.postgresql.received import drop_copy, look_at
 from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.schema_changes import SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog, Told
@@ -26,8 +27,8 @@ from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.snapshot_copy import CopyProgress, SnapshotCopy
 from spgrepl.postgresql.copying.source_schema import SchemaObject
-from spgrepl.postgresql.faults import Fault, judge, said
-from spgrepl.postgresql.names import SCHEMA, quoted
+from spgrepl.postgresql.faults import Fault, judge
+from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import TRIES, Transactor
 from spgrepl.rows.recognise import Recogniser
@@ -63,6 +64,7 @@ class PostgresqlEngine:
     Args:
         address: The server.
         nondeterministic: What to do about values in an SPG server's log that every replica computes for itself.
+        seconds: How long a statement may run.
     """
 
     name = "postgresql"
@@ -70,13 +72,20 @@ class PostgresqlEngine:
 
     _log = Logger()
 
-    def __init__(self, address: ServerAddress, nondeterministic: Nondeterministic = Nondeterministic.STOP) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        nondeterministic: Nondeterministic = Nondeterministic.STOP,
+        *,
+        seconds: float = DEFAULT_LIMITS.statement_seconds,
+    ) -> None:
         self._address = address
         self._spg = SpgLog(nondeterministic is Nondeterministic.APPROXIMATE)
         self._server = Transactor(address, "copy", _NAME)
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
         self._schema = SchemaChanges()
+        self._seconds = seconds
         self._state: ReplayState | None = None
         self._takes_rows = self._stored_rows = False
         self._work: LogWork | None = None
@@ -226,7 +235,13 @@ class PostgresqlEngine:
                 connection,
                 self._recogniser,
                 RowWriter(self._tables, keeps_order=self._server.rows_act, clears=True),
-                LogStatements(self._tables, schema=self._schema, dialect=self._dialect, spg=self._spg),
+                LogStatements(
+                    self._tables,
+                    schema=self._schema,
+                    dialect=self._dialect,
+                    spg=self._spg,
+                    seconds=self._seconds,
+                ),
                 self._schema,
                 begun=False,
             )
@@ -334,7 +349,7 @@ class PostgresqlEngine:
         rows: bool,
     ) -> list[str]:
         known = {row[0] for row in connection.execute(f"SELECT table_name FROM {SCHEMA}.copy_tables").fetchall()}
-        self._drop(connection, sorted(known))
+        drop_copy(connection, self._address, sorted(known))
         notes: list[str] = []
         if tables:
             copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
@@ -347,23 +362,6 @@ class PostgresqlEngine:
         connection.execute(_BEGIN, (state.position, state.base, text_of(state, rows)))
         self._server.renew(connection)
         return notes
-
-    def _drop(self, connection: Any, tables: list[str]) -> None:
-        """Drop the tables of the copy before, all at once: they may refer to each other."""
-        psycopg = driver.load()
-        for table in tables:
-            own_schema.note_columns(connection, table, {})
-        if not tables:
-            return
-        try:
-            connection.execute(f"DROP TABLE IF EXISTS {', '.join(map(quoted, tables))}")
-        except psycopg.Error as error:
-            if judge(error, connection) is not Fault.REFUSED:
-                raise
-            raise ConfigurationError(
-                f"the copy in {self._address} cannot be replaced by a fresh one: {said(error)}; drop what depends "
-                f"on its tables"
-            ) from error
 
     def _noted(self, progress: CopyProgress) -> None:
         self._progress = progress

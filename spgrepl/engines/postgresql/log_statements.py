@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
+from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog
@@ -29,6 +31,9 @@ from spgrepl.text.sqltext import significant_tokens, split_statements
 
 _SAVEPOINT = "spgrepl_statement"
 _HELD = "spgrepl_held"
+_NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+_CANCELLED = "57014"
+_LONGEST_MS = 2**31 - 1
 _OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
 _OF_TRANSACTIONS = frozenset({StatementKind.BEGIN, StatementKind.COMMIT})
 
@@ -56,6 +61,7 @@ class LogStatements:
             with the statement to run.
         dialect: Says what the log is written in.
         spg: What is known of an SPG server's log beside its statements; None for nothing.
+        seconds: How long a statement may run. It waits half as long for a lock; then it is tried again.
     """
 
     def __init__(
@@ -65,12 +71,17 @@ class LogStatements:
         schema: SchemaChanges | None = None,
         dialect: Callable[[], Dialect] = _always_postgresql,
         spg: SpgLog | None = None,
+        seconds: float = DEFAULT_LIMITS.statement_seconds,
     ) -> None:
         self._tables = tables
         self._schema = schema
         self._dialect = dialect
         self._spg = spg or SpgLog()
         self._number = 0
+        self._seconds = seconds
+        self._began = 0.0
+        wait, limit = (max(1, min(_LONGEST_MS, int(seconds * share))) for share in (500, 1000))
+        self._limit = f"SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {wait}"
 
     def run(self, connection: Any, number: int, sql: bytes, kind: RecordType) -> None:
         """Run the SQL of one record.
@@ -97,12 +108,14 @@ class LogStatements:
         except (Refused, NotMade, NotTranslated, UnicodeDecodeError) as error:
             raise StatementRefused(number, sql, str(error)) from error
         except psycopg.Error as error:
+            if self._ran_too_long(error):
+                raise StatementRefused(number, sql, ran_too_long(self._seconds)) from error
             if judge(error, connection) is not Fault.REFUSED:
                 raise
             raise StatementRefused(number, sql, said(error)) from error
 
     def _run(self, connection: Any, text: str, kind: RecordType) -> None:
-        connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+        connection.execute(f"{self._limit}; SAVEPOINT {_SAVEPOINT}")
         if kind is RecordType.MYSQL:
             for piece in to_postgresql(text, MYSQL):
                 self._run_piece(connection, piece)
@@ -114,11 +127,16 @@ class LogStatements:
                 if kind is RecordType.TRANSACTION and statement_kind(piece.encode()) in _OF_TRANSACTIONS:
                     continue
                 self._run_piece(connection, piece)
-        connection.execute(f"RELEASE {_SAVEPOINT}")
+        connection.execute(f"RELEASE {_SAVEPOINT}; {_NO_LIMIT}")
+
+    def _ran_too_long(self, error: Exception) -> bool:
+        """Whether the server ended a statement for its time, and nobody has cancelled it."""
+        return getattr(error, "sqlstate", None) == _CANCELLED and monotonic() - self._began >= self._seconds
 
     # -- a log of rows ----------------------------------------------------------------------------------------
 
     def _run_of_sqlite(self, connection: Any, text: str) -> None:
+        self._began = monotonic()
         if self._schema is None:
             self._refuse_ddl(text)
         elif self._schema.apply(connection, text):
@@ -145,6 +163,7 @@ class LogStatements:
                 raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
         else:
             self._refuse_defaults(connection, text)
+        self._began = monotonic()
         if self._spg.told.may_be_held:
             self._run_held(connection, text)
         else:

@@ -1,14 +1,19 @@
-"""What a snapshot that was received holds, before its tables are made in a server."""
+"""What a snapshot that was received holds, and what makes room for its tables in a server."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from spgrepl.errors import SnapshotError
+from spgrepl.errors import ConfigurationError, SnapshotError
+from spgrepl.postgresql import driver, own_schema
+from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.source_schema import SchemaObject, objects_of
+from spgrepl.postgresql.faults import Fault, judge, said
+from spgrepl.postgresql.names import quoted
 from spgrepl.sqlite.row_mark import rows_begin
 from spgrepl.sqlite.session import plain_connection
 
@@ -29,3 +34,29 @@ def look_at(path: Path) -> tuple[list[SchemaObject], list[str], bool]:
             return objects, tables, rows_begin(snapshot) is not None
     except apsw.Error as error:
         raise SnapshotError(f"the master's snapshot cannot be read: {error}") from error
+
+
+def drop_copy(connection: Any, address: ServerAddress, tables: list[str]) -> None:
+    """Drop the tables of the copy before, all at once: they may refer to each other.
+
+    Args:
+        connection: The server, in a transaction.
+        address: The server, for messages.
+        tables: Their names.
+
+    Raises:
+        ConfigurationError: Something else depends on them.
+    """
+    psycopg = driver.load()
+    for table in tables:
+        own_schema.note_columns(connection, table, {})
+    if not tables:
+        return
+    try:
+        connection.execute(f"DROP TABLE IF EXISTS {', '.join(map(quoted, tables))}")
+    except psycopg.Error as error:
+        if judge(error, connection) is not Fault.REFUSED:
+            raise
+        raise ConfigurationError(
+            f"the copy in {address} cannot be replaced by a fresh one: {said(error)}; drop what depends on its tables"
+        ) from error

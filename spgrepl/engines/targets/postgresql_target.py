@@ -11,6 +11,7 @@ import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.postgresql.log_statements import LogStatements
 from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.row_writer import RowWriter
@@ -67,6 +68,7 @@ class PostgresqlTarget:
         without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
         fire_triggers: Whether the triggers and foreign keys of this database act when rows arrive.
         accept_changed_tables: Whether copied tables that were changed since are taken as they are.
+        statement_seconds: How long a statement may run.
     """
 
     kind = "postgresql"
@@ -82,11 +84,13 @@ class PostgresqlTarget:
         *,
         fire_triggers: bool = False,
         accept_changed_tables: bool = False,
+        statement_seconds: float = DEFAULT_LIMITS.statement_seconds,
     ) -> None:
         self._address = address
         self._name = name
         self._without_cold_rows = without_cold_rows
         self._accept = accept_changed_tables
+        self._seconds = statement_seconds
         self._server = Transactor(address, "subscription", name, fire_triggers)
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
@@ -312,7 +316,7 @@ class PostgresqlTarget:
                 keeps_order=self._server.rows_act,
                 clears=False,
             ),
-            LogStatements(self._tables),
+            LogStatements(self._tables, seconds=self._seconds),
         )
         for one in self._given:
             if isinstance(one, _Skipped):
