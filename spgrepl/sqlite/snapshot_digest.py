@@ -32,6 +32,11 @@ def drop(connection: SqlConnection) -> None:
     connection.execute(f"DROP TABLE IF EXISTS {_TABLE}")
 
 
+def is_there(connection: SqlConnection) -> bool:
+    """Whether a snapshot that is open has a digest."""
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_TABLE,)).fetchone())
+
+
 def seal(path: Path) -> None:
     """Write the digest into a file that nobody has open and that has room for it.
 

@@ -1,4 +1,4 @@
-"""What a snapshot of a copy brings along beside its rows: whose positions, and what is open."""
+"""What a snapshot brings along beside its rows: where it stands, whose positions those are, and what is open."""
 
 from __future__ import annotations
 
@@ -8,11 +8,42 @@ from pathlib import Path
 import apsw
 
 from spgrepl.base.histories import History, shifted
-from spgrepl.errors import LocalFilesDamaged
+from spgrepl.errors import LocalFilesDamaged, SnapshotError
 from spgrepl.interfaces.engine import NO_NOTES, TransactionNotes
+from spgrepl.sqlite import snapshot_digest
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import SQLITE_MAGIC
 from spgrepl.sqlite.session import plain_connection
+
+
+def check_place(snapshot: Path, position: int) -> None:
+    """Judge the position that a master states of a snapshot by what the snapshot itself says. Blocking.
+
+    The position comes without a checksum; the snapshot of a master of this package has one, and holds where it
+    stands in its master's log, or in the log of that one's master. One that is kept as it came stands where the
+    log begins.
+
+    Args:
+        snapshot: The file, which was found sound.
+        position: The position that its master states of it.
+
+    Raises:
+        SnapshotError: It stands elsewhere.
+    """
+    stored = _stored(snapshot)
+    if stored is None or not _has_digest(snapshot):
+        return
+    own = stored.replay.resumes_at
+    if position not in (0, own, own - stored.replay.base):
+        raise SnapshotError(
+            f"the master states position {position} of its snapshot, which stands at {own - stored.replay.base}: "
+            f"the position was damaged on its way; it is asked for again"
+        )
+
+
+def _has_digest(snapshot: Path) -> bool:
+    with contextlib.closing(plain_connection(snapshot, immutable=True)) as connection:
+        return snapshot_digest.is_there(connection)
 
 
 def notes_in(snapshot: Path, position: int) -> TransactionNotes:

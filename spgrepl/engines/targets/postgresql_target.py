@@ -38,7 +38,7 @@ from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
-from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
+from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
 
 _NOTHING: Mapping[int, RecordType] = {}
 _NO_COPY = "begin without the rows that are there, with --no-copy-data"
@@ -196,6 +196,7 @@ class PostgresqlTarget:
         stored_state.check_position(position)
         if not convert_if_spg(path, _NO_COPY, segments):
             inspect_snapshot(path, _NO_COPY)
+            check_place(path, position)
         known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
         state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
         plan = plan_copy(path, publications)

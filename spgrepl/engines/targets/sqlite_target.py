@@ -43,7 +43,7 @@ from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.duplicates import DuplicateObject
 from spgrepl.sqlite.session import Patience, cannot_open, plain_connection, prepare_applying
-from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
+from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
 
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -221,6 +221,7 @@ class SqliteTarget:
         stored_state.check_position(position)
         if not convert_if_spg(path, NO_COPY, segments):
             inspect_snapshot(path, NO_COPY)
+            check_place(path, position)
         known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
         state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
         plan = plan_copy(path, publications)

@@ -29,7 +29,7 @@ from spgrepl.pairs.turns import PendingTurns
 from spgrepl.replica.following.executing import Execution, Refused
 from spgrepl.replica.following.local_files import LocalFiles, reopened
 from spgrepl.replica.following.progress import Progress, SkipRequest, check_stated, counted, dropped_text
-from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
+from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
 
 SYNC_BESIDE_FROM = 128 * 1024
 """From so many bytes on appends are fsynced in a thread of their own; all, where the engine waits for a server."""
@@ -206,6 +206,7 @@ class Replay:
         try:
             if length:
                 self._engine.check_snapshot(self.snapshot_path)
+                check_place(self.snapshot_path, position)
             known, notes = histories_in(self.snapshot_path, position), notes_in(self.snapshot_path, position)
             state = ReplayState(position, position, fence, self.files.pair, marks, histories=known, notes=notes)
             with self.files.replacing():
