@@ -58,5 +58,6 @@ def drop_copy(connection: Any, address: ServerAddress, tables: list[str]) -> Non
         if judge(error, connection) is not Fault.REFUSED:
             raise
         raise ConfigurationError(
-            f"the copy in {address} cannot be replaced by a fresh one: {said(error)}; drop what depends on its tables"
+            f"the copy in {address} cannot be replaced by a fresh one: {said(error)}; drop what depends on its "
+            f"tables"
         ) from error
