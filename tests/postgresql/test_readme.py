@@ -1,4 +1,4 @@
-"""The README's way from nothing to a table in PostgreSQL, in five commands."""
+"""The way of the documents from nothing to a table in PostgreSQL, in five commands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.postgresql.server import PostgresServer
 __all__ = ["free_port"]
 
 ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "howto" / "into-postgresql.md").read_text()
 PATIENCE = 60
 
 
 def commands() -> list[str]:
-    found = re.search(r"<!-- postgresql commands -->\n```sh\n(.*?)```", README, re.DOTALL)
+    found = re.search(r"<!-- postgresql commands -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
     return found[1].splitlines()
 
