@@ -326,7 +326,7 @@ class FollowerService(FollowerTold):
         self.log.publish(progress.applied - progress.base, progress.base)
         self._fresh.applied(progress.applied, progress.durable)
         if moved or anew:
-            self._reached(progress.applied)
+            self._reached(progress.applied, anew=anew)
         if not self._segments.failing:  # Its error is over when that segment is there.
             self.troubles.applied(progress.applied, moved or anew)
             if moved and not anew:
