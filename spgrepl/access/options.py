@@ -15,6 +15,7 @@ from spgrepl.access.policy import Access
 from spgrepl.access.rights import AccessFile
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import client_tls
+from spgrepl.base.small_files import read_small
 from spgrepl.errors import UsageError
 
 _SHORTEST_TOKEN = 16
@@ -77,6 +78,8 @@ def read_server_tls(given: Given) -> TlsFiles | None:
     if required and not wanted:
         raise UsageError("--tls-require-client-cert is for those who listen by TLS, with --listen and --tls-cert")
     if not wanted:
+        if "master" not in given:
+            _refuse_without_certificate(given)
         return None
     _refuse_twice(listen, "--listen")
     return _files(given, require_client=required)
@@ -123,6 +126,12 @@ def _files(given: Given, require_client: bool = False) -> TlsFiles:
     return TlsFiles(paths[0] or None, paths[1] or None, paths[2] or None, require_client)
 
 
+def _refuse_without_certificate(given: Given) -> None:
+    alone = [name for name in ("tls-key", "tls-ca") if given[name]]
+    if alone and not given["tls-cert"]:
+        raise UsageError(f"--{alone[0]} is for listening by TLS: name this side's certificate with --tls-cert")
+
+
 def _refuse_twice(text: str, option: str) -> None:
     if host_and_port(text) is None and EndpointWords.of(text).kind in ("ssl", "tls"):
         raise UsageError(f"{option} {text!r} says TLS by itself: give it there, or by --tls options, not both")
@@ -135,7 +144,7 @@ def read_token(file: str) -> str:
         UsageError: The file cannot be read, or begins with none.
     """
     try:
-        token = Path(file).read_text("utf-8").split("\n", 1)[0].strip()
+        token = read_small(Path(file)).decode("utf-8").split("\n", 1)[0].strip()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

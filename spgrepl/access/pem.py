@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from spgrepl.access.tls_files import TlsFiles
+from spgrepl.base.small_files import read_small
 from spgrepl.errors import UsageError
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -70,7 +71,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from spgrepl.access.client import Client
 from spgrepl.access.places import ip_of
 from spgrepl.access.reloading import Reloading
+from spgrepl.base.small_files import read_small
 from spgrepl.errors import UsageError
 from spgrepl.text.options import parse_name
 
@@ -130,7 +131,7 @@ class AccessFile:
 
     def _load(self) -> AccessTable:
         try:
-            return AccessTable.read(tomllib.loads(self._path.read_text("utf-8")))
+            return AccessTable.read(tomllib.loads(read_small(self._path).decode("utf-8")))
         except OSError as error:
             raise UsageError(f"{self._path} cannot be read: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ import time
 from spgrepl.base.results import Position
 from spgrepl.cli import argument
 from spgrepl.cli.parts.failover import add_files, paths_of
-from spgrepl.errors import EXIT_TRY_AGAIN, DatabaseLocked
+from spgrepl.errors import EXIT_TRY_AGAIN, ConfigurationError, DatabaseLocked
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 from spgrepl.text.options import parse_seconds
@@ -47,6 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl drain``."""
     paths = paths_of(arguments)
+    if not paths.wal.exists():
+        raise ConfigurationError(
+            f"{paths.wal} is missing: {paths.database} is no primary's database, or its log is elsewhere; then "
+            f"name that with --wal"
+        )
     with contextlib.closing(DatabaseWriter(paths)) as writer:
         try:
             writer.open()

@@ -12,6 +12,7 @@ import attrs
 from twisted.python import usage
 
 from spgrepl.access.endpoints import server_endpoint
+from spgrepl.base.small_files import read_small
 from spgrepl.errors import ConfigurationError, SpgReplError, UsageError
 from spgrepl.process.words import Lines, TablePlace, as_words
 from spgrepl.server.role import Role
@@ -102,7 +103,7 @@ def load_configuration(file: Path) -> ProcessConfiguration:
             line and field.
     """
     try:
-        text = file.read_text("utf-8")
+        text = read_small(file).decode("utf-8")
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,24 @@ def test_a_database_that_is_not_there(
 ) -> None:
     run(words[0], "--db", tmp_path / "none.db", *words[1:], code=66)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("promote",), ("promote", "--force"), ("drain",), ("skip", "5", "ab"), ("follow", "--http", "unix:/none")],
+)
+def test_a_database_of_somebody_else(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "customers.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE customers (a)")
+    before = path.read_bytes()
+    assert main([words[0], "--db", str(path), *words[1:]]) != 0
+    # Who is to follow asks the new primary first.
+    assert ("/none" if words[0] == "follow" else "customers") in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["customers.db"]
 
 
 def test_without_a_follower_that_runs_nothing_is_promoted_unless_forced(

@@ -127,6 +127,15 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path, other: str) -> None:
         DatabasePaths.of(tmp_path / "x.db")
 
 
+@pytest.mark.parametrize("which", ["database", "wal"])
+def test_what_is_no_regular_file_is_no_database_and_no_log(tmp_path: Path, which: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/full")):
+        names = {"database": str(tmp_path / "data.db"), "wal": str(tmp_path / "data.wal"), which: str(odd)}
+        with pytest.raises(UsageError, match=f"{odd} is a device or a pipe"):
+            DatabasePaths.of(names["database"], names["wal"])
+
+
 def test_a_symbolic_link_stands_for_its_file(tmp_path: Path) -> None:
     (tmp_path / "main.db").touch()
     (tmp_path / "link.db").symlink_to("main.db")

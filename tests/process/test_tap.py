@@ -337,6 +337,8 @@ def test_tls_by_options(folder: Path) -> None:
     [
         (f"{MASTER} --tls-require-client-cert", "is for those who listen by TLS"),
         (f"{MASTER} --tls-cert ours/localhost.pem --tls-require-client-cert", "say with --tls-ca whose"),
+        (f"{MASTER} --tls-key ours/localhost.key", "--tls-key is for listening by TLS"),
+        (f"{MASTER} --tls-ca ours/ca.pem", "--tls-ca is for listening by TLS"),
         (f"{MASTER} --tls-cert ours/none.pem", "none.pem cannot be read: No such file or directory"),
         (f"{MASTER.replace('127.0.0.1:7433', 'ssl:0')} --tls-cert ours/localhost.pem", "--listen|server.pem"),
         (f"{FOLLOWER} --tls-cert ours/localhost.pem", "--tls-cert is for connecting by TLS: say --tls-ca FILE"),

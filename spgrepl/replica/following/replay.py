@@ -11,13 +11,7 @@ from twisted.logger import Logger
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import write_applied_position
-from spgrepl.errors import (
-    ConfigurationError,
-    EngineFailed,
-    RecordError,
-    ServiceStopped,
-    SpgReplError,
-)
+from spgrepl.errors import ConfigurationError, EngineFailed, RecordError, ServiceStopped, SpgReplError
 from spgrepl.interfaces.engine import NO_NOTES, Fence, IEngine, IRemoteEngine, Mark, ReplayState, TransactionNotes
 from spgrepl.log.format.parser import RecordBatch, RecordParser
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD

@@ -79,6 +79,13 @@ class Failed:
 
 def promote(failed: Failed) -> str:
     """Promote the follower, by force where it knows that it is behind, and return the token."""
+
+    def durable_as_received() -> bool:
+        found = failed.relay.status()["positions"]
+        return bool(found["durable"] == found["received"])
+
+    # What came before the primary died goes on to the disk for a moment.
+    until(durable_as_received, failed.relay.output)
     positions = failed.relay.status()["positions"]
     database = ("--db", failed.relay.database)
     force = ["--force"] if positions["durable"] < positions["source"] else []
