@@ -58,7 +58,7 @@ class Replay:
         self._cutter = UnitCutter(not engine.applies, judge_of(choices.ambiguous))
         self.execution = Execution(engine, self.files.read_log, None if skip is None else attrs.astuple(skip))
         self.leave_out = self.execution.leave_out
-        self._failed = False
+        self._failed = self._doubtful = False
         self._state: ReplayState | None = None
         self._unproven: int | None = None
         self._parser = RecordParser()
@@ -136,6 +136,11 @@ class Replay:
         self._failed = False
         state = self._state = reopened(self._engine, self._state)
         if state is not None:
+            if self._doubtful:
+                # A commit that failed may stand in SQLite's log, and count after a crash: another takes its place.
+                self._engine.begin()
+                self._transacting = True
+                self._commit_state(state)
             if self._writer.length > state.position - state.base:
                 try:
                     self._writer.cut(state.position - state.base)
@@ -153,10 +158,9 @@ class Replay:
             raise ServiceStopped(f"the copy in {self._paths.database} is closed")
 
     def _rollback(self) -> None:
-        if self._syncing is not None:
-            # Whether it succeeds no longer matters: what it wrote is cut back.
-            wait([self._syncing])
-            self._syncing = None
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            wait([syncing])  # Whether it succeeds no longer matters: what it wrote is cut back.
         self._undo()
 
     def _undo(self) -> None:
@@ -349,8 +353,9 @@ class Replay:
         write_applied_position(self._paths, position)
 
     def _commit_state(self, state: ReplayState) -> None:
+        self._doubtful = True
         self._engine.commit(state)
-        self._transacting = False
+        self._doubtful = self._transacting = False
         self._state = state
 
     # -- transactions that do not end -------------------------------------------------------------------------
