@@ -21,6 +21,9 @@ from spgrepl.master.judged.pieces import KnownUnit, Piece
 CACHE_BYTES = 4 * 1024 * 1024
 """How much of the log is held, judged, for subscribers that read the same part of it."""
 
+MOST_PIECES = 1024
+"""How many pieces are held at most: at a busy tail each is a few bytes of log, but a few dozen objects more."""
+
 Answer = Piece | Deferred["Piece | None"] | None
 
 
@@ -210,9 +213,12 @@ class RecordFeed:
         if piece is None:
             return None
         self.built += 1
+        before = self._held.pop(piece.start, None)
+        if before is not None:
+            self._held_bytes -= before.end - before.start
         self._held[piece.start] = piece
         self._held_bytes += piece.end - piece.start
-        while self._held_bytes > self._limit and len(self._held) > 1:
+        while len(self._held) > 1 and (self._held_bytes > self._limit or len(self._held) > MOST_PIECES):
             _, dropped = self._held.popitem(last=False)
             self._held_bytes -= dropped.end - dropped.start
         return piece

@@ -20,6 +20,9 @@ from spgrepl.base.reading import PIECE, FileReader, RunInThread
 from spgrepl.log.source import ILogSource
 from spgrepl.wire.frames import HEADER_SIZE, encode_wal_header
 
+MOST_CHUNKS = 256
+"""How many chunks are held at most: at a busy tail each is a few bytes of log, but a few objects more."""
+
 
 @attrs.frozen
 class Chunk:
@@ -134,7 +137,7 @@ class LogFeed:
             self._held_bytes -= before.end - before.start
         self._held[start] = chunk
         self._held_bytes += end - start
-        while self._held_bytes > self._limit and len(self._held) > 1:
+        while len(self._held) > 1 and (self._held_bytes > self._limit or len(self._held) > MOST_CHUNKS):
             _, dropped = self._held.popitem(last=False)
             self._held_bytes -= dropped.end - dropped.start
             if dropped.end - dropped.start == PIECE:

@@ -175,7 +175,7 @@ def test_a_site_is_the_same_after_a_long_time(tmp_path: Path) -> None:
             site.start()
             for one in site.extra:
                 one.start()
-            for one in site.copies:
+            for one in (*site.copies, *site.extra):
                 until(lambda one=one: one.applied() > 0, lambda one=one: (one.status(), one.output()[-2000:]))
             began = quiet(site)
             nemesis = Nemesis(site, (ways[0], ways[1]), chance)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from spgrepl.base import reading
 from spgrepl.base.reading import PIECE, FileReader
 from spgrepl.errors import ConfigurationError, LocalFilesDamaged
-from spgrepl.master.shared.feed import Chunk, LogFeed
+from spgrepl.master.shared.feed import MOST_CHUNKS, Chunk, LogFeed
 from tests.master.kit import FileLog, Threads, frame
 
 
@@ -59,6 +59,15 @@ class FeedTests(SynchronousTestCase):
         assert self.feed.reads == 3
         self.chunk(0)
         assert self.feed.reads == 4
+
+    def test_many_small_chunks_are_bounded_in_number(self) -> None:
+        """At a busy tail each chunk is a few bytes of the log, and far more of memory."""
+        begins = len(self.content)
+        for start in range(begins, begins + MOST_CHUNKS + 10):
+            self.log.grow(b"x")
+            assert self.chunk(start).end == start + 1
+        assert len(self.feed._held) == MOST_CHUNKS
+        assert self.feed._held_bytes == sum(held.end - held.start for held in self.feed._held.values())
 
     def test_the_least_recently_used_goes(self) -> None:
         first = self.chunk(0)
