@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib
 import inspect
 import json
@@ -24,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from spgrepl import cli, errors  # noqa: E402
 from spgrepl.process.tap import FollowerOptions, MasterOptions, RunOptions, SubscriberOptions  # noqa: E402
+from spgrepl.watch.registry import BUILD, METRICS, ROLE_LABELS  # noqa: E402
 from spgrepl.watch.troubles import kind_of  # noqa: E402
 
 ROLES: dict[str, Any] = {
@@ -32,7 +32,6 @@ ROLES: dict[str, Any] = {
     "subscriber": SubscriberOptions,
     "run": RunOptions,
 }
-FAMILIES = {"gauge": "gauge", "counter": "counter", "counters": "counter", "histogram": "histogram"}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -133,19 +132,17 @@ def commands_page() -> str:
 # -- metrics, fields, errors ----------------------------------------------------------------------------------
 
 
-def metrics() -> dict[str, tuple[str, str]]:
-    """Kind and meaning of each metric whose name stands in the code, by its name as a scrape shows it."""
-    found: dict[str, tuple[str, str]] = {}
-    for path in sorted((ROOT / "spgrepl" / "watch").glob("*.py")):
-        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and len(call.args) > 1):
-                continue
-            kind = FAMILIES.get(call.func.attr)
-            name, text = (one.value if isinstance(one, ast.Constant) else None for one in call.args[:2])
-            if kind and isinstance(name, str):
-                shown = f"{name}_total" if kind == "counter" else name
-                found[shown] = (kind, text if isinstance(text, str) else "")
-    return found
+def metrics_page() -> str:
+    """Every metric, from the registry of which scrapes are made."""
+    rows = []
+    for one in METRICS.values():
+        labels = one.labels if one is BUILD else (*ROLE_LABELS, *one.labels)
+        rows.append((_code(one.shown), one.kind.value, ", ".join(map(_code, labels)), one.text))
+    return (
+        "# Metrics\n\nMade from the registry that `/metrics` is made of. Times are in seconds, sizes and "
+        "positions in bytes. What is unknown is absent, not 0. [Monitoring](../monitoring.md#metrics) says which "
+        "of them to look at first.\n\n" + table(("metric", "kind", "labels", "meaning"), rows)
+    )
 
 
 def fields_page() -> str:
@@ -218,6 +215,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands": commands_page,
     "reference/fields": fields_page,
     "reference/errors": errors_page,
+    "reference/metrics": metrics_page,
     **{f"project/{name}": partial(from_above, name) for name in ("contributing", "security", "changelog")},
 }
 

@@ -93,13 +93,21 @@ class Page:
             ],
         )
 
+    def laid_out(self) -> None:
+        """Wait until the page is drawn in the size that it has now.
+
+        The first frame lays it out and tells those who observe its size, the second one shows what they made.
+        """
+        script = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(true)))"
+        assert self.command("/execute/async", {"script": script, "args": []})
+
     def screenshot(self, path: Path, width: int = 1200, scheme: str = "light", phone: bool = False) -> None:
         """Take a picture of the whole page."""
         self.show_as(width, 800, scheme, phone)
-        time.sleep(0.3)  # for the browser to lay it out; nothing tells when it has
+        self.laid_out()
         height = self.run("return document.documentElement.scrollHeight")
         self.show_as(width, height, scheme, phone)
-        time.sleep(0.3)
+        self.laid_out()
         path.write_bytes(base64.b64decode(self.command("/screenshot", method="GET")))
 
 

@@ -46,6 +46,7 @@ class Freshness:
         self._heard: float | None = None
         self._status: float | None = None
         self._moved: float | None = None
+        self._opened = 0
         self._open: float | None = None
         self._told = False
 
@@ -79,19 +80,20 @@ class Freshness:
         if len(self._lengths) > _MOST:
             self._lengths = deque(list(self._lengths)[1::2])
 
-    def applied(self, position: int, durable: int | None = None) -> None:
+    def applied(self, position: int, opened: int = 0) -> None:
         """Note that the copy holds all up to a position.
 
         Args:
             position: The position.
-            durable: How much of the log is on disk: more than that while a transaction of the log is open.
+            opened: How many transactions of the log are open there: what comes after waits for their ends.
         """
         now = self._clock.seconds()
         if position != self._applied:
             if self._applied is not None:
                 self._moved = now
             self._open = None
-        if durable is None or durable <= position:
+        self._opened = opened
+        if not opened:
             self._open = None
         elif self._open is None:
             self._open = now
@@ -170,7 +172,7 @@ class Freshness:
             self._since(self._heard),
             self._since(self._status),
             self._since(self._moved),
-            None if opened is None else OpenTransactions(1, opened),
+            None if opened is None else OpenTransactions(self._opened, opened),
         )
 
     def _since(self, moment: float | None) -> float | None:

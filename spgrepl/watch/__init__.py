@@ -8,13 +8,13 @@ and the page on ``/`` that shows it all.
   becomes of its connections, a line an event.
 - `status` is what each role tells, as values, and makes JSON of it.
 - `problems` judges a status, in one place for people, metrics, alerts and health checks.
-- `metrics` makes `families` of it at each scrape, and `peer_metrics` those of hundreds of peers; `health` answers
-  whoever starts processes; each is a `leaf`.
+- `registry` defines every metric; `metrics` makes `families` of them at each scrape, and `peer_metrics` those of
+  hundreds of peers; `health` answers whoever starts processes; each is a `leaf`.
 - The folder ``page`` is what a browser gets; `events` pushes a status a second to it, `history` keeps the lag of
   the last ten minutes.
 - `settings` is what a role is told of it, `site` puts the resources below a site's root.
 
 Nothing here knows a role's class.
 
-Imports: `base`, `errors`, `rows`, `text`.
+Imports: `base`, `compiled`, `errors`, `rows`, `text`.
 """

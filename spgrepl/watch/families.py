@@ -9,15 +9,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from spgrepl.base.measures import Histogram
+from spgrepl.watch.registry import METRICS, ROLE_LABELS
 
 _F = TypeVar("_F", GaugeMetricFamily, CounterMetricFamily, HistogramMetricFamily)
-
-ROLE_LABELS = ("role", "name")
-"""The labels that every metric of a role has."""
 
 
 class Families:
     """Gathers samples by family, so that several roles of a process share each.
+
+    Names and labels are those of `spgrepl.watch.registry`; another one is a KeyError.
 
     Attributes:
         labels: The values of `ROLE_LABELS` of the role whose samples are added.
@@ -30,35 +30,38 @@ class Families:
     def __iter__(self) -> Iterator[Metric]:
         return iter(self._families.values())
 
-    def _family(self, kind: type[_F], name: str, text: str, labels: tuple[str, ...]) -> _F:
+    def _family(self, kind: type[_F], name: str) -> _F:
         family = self._families.get(name)
         if family is None:
-            family = self._families[name] = kind(name, text, labels=(*ROLE_LABELS, *labels))
+            labels = (*ROLE_LABELS, *METRICS[name].labels)
+            family = self._families[name] = kind(name, METRICS[name].text, labels=labels)
         assert isinstance(family, kind)
         return family
 
-    def gauge(self, name: str, text: str, value: float | None, **labels: str) -> None:
+    def _values(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return (*self.labels, *(labels[label] for label in METRICS[name].labels))
+
+    def gauge(self, name: str, value: float | None, **labels: str) -> None:
         """Add a value that goes up and down; nothing where it is None: an absent sample is not 0."""
         if value is not None:
-            family = self._family(GaugeMetricFamily, name, text, tuple(labels))
-            family.add_metric((*self.labels, *labels.values()), value)
+            self._family(GaugeMetricFamily, name).add_metric(self._values(name, labels), value)
 
-    def counter(self, name: str, text: str, value: float | None, **labels: str) -> None:
+    def counter(self, name: str, value: float | None, **labels: str) -> None:
         """Add a count since the start; nothing where it is None. The name is without ``_total``."""
         if value is not None:
-            family = self._family(CounterMetricFamily, name, text, tuple(labels))
-            family.add_metric((*self.labels, *labels.values()), value)
+            self._family(CounterMetricFamily, name).add_metric(self._values(name, labels), value)
 
-    def counters(self, name: str, text: str, label: str, values: Mapping[str, int] | None) -> None:
-        """Add counts by the values of a label."""
+    def counters(self, name: str, values: Mapping[str, int] | None) -> None:
+        """Add counts by the values of the metric's one label."""
+        (label,) = METRICS[name].labels
         for key, value in (values or {}).items():
-            self.counter(name, text, value, **{label: key})
+            self.counter(name, value, **{label: key})
 
-    def histogram(self, name: str, text: str, measured: Histogram) -> None:
+    def histogram(self, name: str, measured: Histogram) -> None:
         """Add what a histogram has counted."""
         counted = measured.cumulative()
         bounds = [*map(_bound, measured.bounds), "+Inf"]
-        family = self._family(HistogramMetricFamily, name, text, ())
+        family = self._family(HistogramMetricFamily, name)
         family.add_metric(self.labels, list(zip(bounds, counted, strict=True)), measured.sum)
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import attrs
 
-_HELP = {
-    "spgrepl_peer_connections": "Connections of a peer; 0 while it is away",
-    "spgrepl_peer_waiting_bytes": "Bytes of the log that wait for a peer",
-    "spgrepl_peer_stalled_seconds": "How long a peer has taken nothing of what waits; absent while it takes it",
-    "spgrepl_peer_snapshots": "Snapshots that are sent to a peer",
-}
+from spgrepl.watch.registry import METRICS
+
+_SHOWN = (
+    "spgrepl_peer_connections",
+    "spgrepl_peer_waiting_bytes",
+    "spgrepl_peer_stalled_seconds",
+    "spgrepl_peer_snapshots",
+)
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -39,16 +41,16 @@ def peer_text(statuses: Sequence[Mapping[str, Any]]) -> str:
 
     There is a series for each configured peer, and for each other address without its port: ports are ever new.
     """
-    lines: dict[str, list[str]] = {name: [] for name in _HELP}
+    lines: dict[str, list[str]] = {name: [] for name in _SHOWN}
     for status in statuses:
         role, name = _escaped(status["role"]), _escaped(status.get("name") or "")
         for peer, found in _by_name(status.get("peers") or ()).items():
             labels = f'{{name="{name}",peer="{_escaped(peer)}",role="{role}"}}'
-            for metric, value in zip(_HELP, found.values(), strict=True):
+            for metric, value in zip(_SHOWN, found.values(), strict=True):
                 if value is not None:
                     lines[metric].append(f"{metric}{labels} {float(value)!r}\n")
     return "".join(
-        f"# HELP {metric} {_HELP[metric]}\n# TYPE {metric} gauge\n{''.join(found)}"
+        f"# HELP {metric} {METRICS[metric].text}\n# TYPE {metric} gauge\n{''.join(found)}"
         for metric, found in lines.items()
         if found
     )

@@ -162,8 +162,10 @@ def test_a_follower_whose_copy_is_locked(make: Start, page: Page, ports: Callabl
         until(lambda: shown.value("lag.bytes") == more - position)
         assert page.run("return document.title").startswith("(1)")
         page.show_as(390, 800, "light", phone=True)
-        time.sleep(1.2)  # one more event, for the drawing to fit the phone
+        page.laid_out()
         assert page.run("return document.documentElement.scrollWidth") <= 390
+        drawing = "return document.querySelector('.streams svg').viewBox.baseVal.width"
+        assert page.run(drawing) == page.run("return document.querySelector('.streams svg').clientWidth") < 390
         shown.picture("page-phone.png", width=390, phone=True)
     finally:
         assert holder.stdin is not None

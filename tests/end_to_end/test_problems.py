@@ -1,7 +1,8 @@
-"""What goes wrong is seen at once, with its reason: in the status, by the health check, in a metric, in an alert.
+"""What goes wrong is seen at once, with its reason: in the status, on the page, in a metric, in an alert.
 
-Prometheus, where it is installed, runs with the rules of contrib/. Each problem has five seconds, as monitors are
-promised; on a machine that is busy with other tests it may have more, unless SPGREPL_EXACT is set.
+So does the health check. The page is in a real Chromium, and the rules of contrib/ are in a real Prometheus, where
+they are installed. Each problem has five seconds, as monitors are promised; on a machine that is busy with other
+tests it may have more, unless SPGREPL_EXACT is set.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spgrepl.log.format.records import encode_v2
+from tests.chromium import MISSING, Page, browser
 from tests.end_to_end.conftest import Server, Start, environment, run_command, until
 from tests.postgresql.server import PostgresServer, find_programs
 
@@ -84,6 +87,7 @@ class Prometheus:
         )
         shutil.copy(CONTRIB / "spgrepl-rules.yml", folder)
         self._port = free_port()
+        self._scraped: datetime | None = None
         self._process = subprocess.Popen(
             [
                 "prometheus",
@@ -94,24 +98,45 @@ class Prometheus:
             ]
         )
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def watches(self) -> bool:
+        """Whether it has scraped all targets, and judged by every rule what it got from them.
+
+        Its own start takes seconds, and is not the time that a problem takes to be seen.
+        """
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/alerts", timeout=5) as answer:
-                found: list[dict[str, Any]] = json.load(answer)["data"]["alerts"]
+            targets = self._ask("targets")["activeTargets"]
+            rules = [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
         except OSError:
-            return []
-        return [alert for alert in found if alert["state"] == "firing"]
+            return False
+        if not targets or not rules or any(one["health"] != "up" for one in targets):
+            return False
+        self._scraped = self._scraped or max(map(_moment, (one["lastScrape"] for one in targets)))
+        return all(_moment(one["lastEvaluation"]) > self._scraped for one in rules)
+
+    def firing(self) -> list[dict[str, Any]]:
+        """The alerts that are on."""
+        return [alert for alert in self._ask("alerts")["alerts"] if alert["state"] == "firing"]
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/{what}", timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)["data"]
+            return found
 
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(20)
 
 
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 class Watch:
     """Everything that is to show a problem of one server."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path, page: Page | None) -> None:
         self.server = server
+        self._page = page
         self._prometheus: Prometheus | None = None
         if shutil.which("prometheus"):
             folder.mkdir()
@@ -120,8 +145,12 @@ class Watch:
     def all_is_well(self) -> None:
         until(lambda: self.server.status()["problems"] == [], self.server.status)
         until(lambda: run_command("status", "--check", self.server.http) == "")
+        if self._page is not None:
+            self._page.open(f"http://127.0.0.1:{self.server.http.port}/")
+            self._page.until("document.body.dataset.shown")
         if self._prometheus is not None:
-            until(lambda: self._prometheus is not None and self._prometheus.alerts() == [])
+            until(self._prometheus.watches)
+            until(lambda: self._prometheus is not None and self._prometheus.firing() == [])
 
     def sees(self, kind: str, reason: str, began: float) -> None:
         """Wait until all of them show it, each within the time that is promised."""
@@ -129,6 +158,8 @@ class Watch:
         assert self._before(end, lambda: self._problem(kind, reason))
         assert self._before(end, lambda: self._checked(f": {kind}: ", reason))
         assert self._before(end, lambda: f'kind="{kind}"' in self._metrics())
+        if self._page is not None:
+            assert self._before(end, lambda: reason in (self._on_the_page(kind) or "nothing"))
         if self._prometheus is not None:
             assert self._before(end, lambda: self._alerted(kind))
 
@@ -153,21 +184,36 @@ class Watch:
             text: str = answer.read().decode()
         return text
 
+    def _on_the_page(self, kind: str) -> str | None:
+        assert self._page is not None
+        where = f"#problems-list li[data-kind={kind}]"
+        found: str | None = self._page.run("return document.querySelector(arguments[0])?.textContent", where)
+        return found
+
     def _alerted(self, kind: str) -> bool:
         assert self._prometheus is not None
-        return any(alert["labels"].get("kind") == kind for alert in self._prometheus.alerts())
+        return any(alert["labels"].get("kind") == kind for alert in self._prometheus.firing())
 
     def close(self) -> None:
         if self._prometheus is not None:
             self._prometheus.close()
 
 
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page | None]:
+    if MISSING:
+        yield None
+        return
+    with browser() as found:
+        yield found
+
+
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Callable[[Server], Watch]]:
+def watch(tmp_path: Path, page: Page | None) -> Iterator[Callable[[Server], Watch]]:
     made: list[Watch] = []
 
     def one(server: Server) -> Watch:
-        made.append(Watch(server, tmp_path / f"prometheus-{len(made)}"))
+        made.append(Watch(server, tmp_path / f"prometheus-{len(made)}", page))
         return made[-1]
 
     yield one

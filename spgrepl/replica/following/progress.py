@@ -37,6 +37,7 @@ class Progress:
         copies: How many snapshots were put in place since the start; each one begins the local log anew.
         group: The transactions that are open.
         notes: What was counted of transactions.
+        opened: How many transactions have begun and not ended, that of a SAVEPOINT without a BEGIN among them.
     """
 
     applied: int
@@ -45,6 +46,7 @@ class Progress:
     copies: int = 0
     group: Group | None = None
     notes: TransactionNotes = NO_NOTES
+    opened: int = 0
 
     @property
     def settled(self) -> int:

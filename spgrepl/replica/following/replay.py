@@ -229,8 +229,8 @@ class Replay:
             return Progress(0, 0, 0, self._copies)
         group = None if self._failed else self._cutter.walk.group
         open_group = None if group is None or group.implicit else attrs.evolve(group)
-        durable = state.base + self._writer.length
-        return Progress(state.position, durable, state.base, self._copies, open_group, state.notes)
+        far = state.position, state.base + self._writer.length, state.base
+        return Progress(*far, self._copies, open_group, state.notes, group.open if group else 0)
 
     def apply(self, pieces: Sequence[bytes]) -> Progress:
         """Take bytes of the log: all whole records among them are written, fsynced and applied.

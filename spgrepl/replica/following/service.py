@@ -324,7 +324,7 @@ class FollowerService(FollowerTold):
         if anew:
             self.log.restart()
         self.log.publish(progress.applied - progress.base, progress.base)
-        self._fresh.applied(progress.applied, progress.durable)
+        self._fresh.applied(progress.applied, progress.opened)
         if moved or anew:
             self._reached(progress.applied, anew=anew)
         if not self._segments.failing:  # Its error is over when that segment is there.

@@ -241,12 +241,20 @@
     make("span", {}, "10 min ago", axis);
     const axisTop = make("span", {}, "", axis);
     make("span", {}, "now", axis);
-    return {
+    const view = {
       root, title, state: find(".state"), facts: find(".facts"), streams: find(".streams svg"), chart: find(".chart svg"),
       chartTitle: find(".chart-title"), legend: find(".legend"), axisTop, progress: find(".progress"), bars: find(".bars"),
       peers: find(".peers tbody"), peersScroll: find(".scroll"), peersNone: find(".peers-none"), errors: find(".errors tbody"),
-      errorsScroll: find(".errors-scroll"), errorsNone: find(".errors-none"), rows: new Map(), terms: new Map(), bar: new Map(),
+      errorsScroll: find(".errors-scroll"), errorsNone: find(".errors-none"), rows: new Map(), terms: new Map(), bar: new Map(), role: null,
     };
+    // A phone that is turned, a scroll bar that comes: the drawing fits at once, not with the next event.
+    let drawn = view.streams.clientWidth;
+    new ResizeObserver(() => {
+      if (view.role === null || view.streams.clientWidth === drawn) return;
+      drawn = view.streams.clientWidth;
+      drawStreams(view.streams, view.role);
+    }).observe(view.streams);
+    return view;
   }
 
   function fact(view, term, field, value, text) {
@@ -426,6 +434,7 @@
       setValue(view.state, "state", role.state, role.state);
       view.state.dataset.tone = tone(role.state);
       showFacts(view, role, content.now, index);
+      view.role = role;
       drawStreams(view.streams, role);
       drawChart(view, role, index);
       showProgress(view, role);
