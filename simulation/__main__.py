@@ -1,6 +1,7 @@
 """``python -m simulation [--seeds N] [--first SEED] [--seed SEED]``: run courses of the simulation.
 
-The first seed that breaks an invariant is printed, and runs again in the same way with ``--seed``.
+A seed that breaks an invariant is printed, and runs again in the same way with ``--seed``. ``--twice`` sees that
+this is so: each course runs in two processes, whose hashes differ, and both must go the same way.
 """
 
 from __future__ import annotations
@@ -10,23 +11,35 @@ import os
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from multiprocessing import get_context
 from typing import Any
 
 from simulation.bugs import BUGS
-from simulation.course import course
+from simulation.course import Course, course
 
 _ACTIONS = 60
 
 
-def _tell(result: tuple[int, str | None, Counter[str]], counts: Counter[str]) -> int:
-    """Add what happened in a course, and say what broke; returns how many broke."""
-    seed, broken, happened = result
-    counts.update(happened)
-    if broken is None:
-        return 0
-    print(f"seed {seed}: {broken}", flush=True)
-    return 1
+class _Results:
+    """What has come of the courses so far."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = 0
+        self.counts = Counter[str]()
+
+    def add(self, courses: Sequence[Course]) -> None:
+        """Take what came of a seed, and say what broke."""
+        first = courses[0]
+        self.counts.update(first.happened)
+        broken = first.broken
+        if any(other != first for other in courses):
+            broken = "two courses of this seed went different ways: " + " | ".join(map(str, courses))
+        self.done += 1
+        if broken is not None:
+            self.failed += 1
+            print(f"seed {first.seed}: {broken}", flush=True)
 
 
 def main() -> int:
@@ -38,30 +51,33 @@ def main() -> int:
     parser.add_argument("--actions", type=int, default=_ACTIONS, metavar="N", help="what happens in each")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at a time")
     parser.add_argument("--seconds", type=float, default=1e9, metavar="S", help="begin none after so long")
+    parser.add_argument("--twice", action="store_true", help="run each twice, and see that it goes the same way")
     parser.add_argument("--bug", choices=sorted(filter(None, BUGS)), help="put a bug in on purpose")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.seed is not None:
         seeds = range(arguments.seed, arguments.seed + 1)
-    os.environ["PYTHONHASHSEED"] = "0"  # of the processes that are started: the order of sets is theirs
-    began, done, failed, counts = time.monotonic(), 0, 0, Counter[str]()
+    os.environ.pop(
+        "PYTHONHASHSEED", None
+    )  # each process has hashes of its own: no order of a set decides anything
+    began, results, runs = time.monotonic(), _Results(), 2 if arguments.twice else 1
     # In processes of their own: what a broken course leaves behind does not touch many others.
-    with get_context("spawn").Pool(arguments.jobs, maxtasksperchild=50) as pool:
-        waiting: deque[Any] = deque()
+    with get_context("spawn").Pool(arguments.jobs, maxtasksperchild=1 if arguments.twice else 50) as pool:
+        waiting: deque[list[Any]] = deque()
         for seed in seeds:
-            if time.monotonic() - began > arguments.seconds or (failed and arguments.bug):
+            if time.monotonic() - began > arguments.seconds or (results.failed and arguments.bug):
                 break
-            waiting.append(pool.apply_async(course, (seed, arguments.actions, arguments.bug)))
+            asked = (seed, arguments.actions, arguments.bug)
+            waiting.append([pool.apply_async(course, asked) for _ in range(runs)])
             if len(waiting) >= 2 * arguments.jobs:
-                failed += _tell(waiting.popleft().get(), counts)
-                done += 1
-        while waiting and not (failed and arguments.bug):
-            failed += _tell(waiting.popleft().get(), counts)
-            done += 1
+                results.add([one.get() for one in waiting.popleft()])
+        while waiting and not (results.failed and arguments.bug):
+            results.add([one.get() for one in waiting.popleft()])
         pool.terminate()
-    print(", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())))
-    print(f"{done - failed} passed, {failed} failed in {time.monotonic() - began:.0f} s", flush=True)
-    return 1 if failed else 0
+    print(", ".join(f"{name} {count:,}" for name, count in sorted(results.counts.items())))
+    seconds = time.monotonic() - began
+    print(f"{results.done - results.failed} passed, {results.failed} failed in {seconds:.0f} s", flush=True)
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":

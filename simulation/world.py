@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import apsw
 import attrs
@@ -77,6 +78,10 @@ class World:
         seed: Decides everything.
         folder: Where the nodes have their files; it must be empty.
         actions: How many things happen.
+
+    Attributes:
+        counts: How often what happened.
+        trace: A checksum of how the course went so far. Two courses of one seed have the same.
     """
 
     def __init__(self, seed: int, folder: Path, actions: int = 60) -> None:
@@ -86,6 +91,7 @@ class World:
         self._chance = random.Random(seed)
         self._disk = Disk(self._chance)
         self.counts: Counter[str] = Counter()
+        self.trace = 0
         self._writes: list[Write] = []
         self._number = 0
         self._generation = 0
@@ -381,6 +387,8 @@ class World:
             InvariantBroken: Something does not.
         """
         self._oracle.follow()
+        reactor, position = self._cluster.reactor, self._oracle.position
+        self.trace = crc32(repr((self.trace, reactor.steps, reactor.seconds(), position)).encode())
         self._check_writes()
         for node in self._nodes.values():
             if node.name != "p" and self._paths(node.name).database.exists():

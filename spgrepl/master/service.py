@@ -87,7 +87,7 @@ class MasterService(Service):
         self._tls = None if tls is None else server_tls(reactor, tls)
         self._feed = LogFeed(log, run, limits.cache_bytes)
         self._store = SnapshotStore(reactor, run, snapshots, SpoolFolder(spool_folder), log, limits)
-        registry = None if segments is None else SegmentRegistry(reactor, run, segments, wall_clock)
+        registry = None if segments is None else SegmentRegistry(reactor, run, segments)
         publishing = None if publisher is None else Publisher(reactor, log, run, publisher)
         self._context = MasterContext(
             reactor,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from twisted.python.failure import Failure
 from spgrepl.base.beat import Beat
 from spgrepl.base.observers import Barrier
 from spgrepl.base.reading import RunInThread
+from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ManifestError
 from spgrepl.segments.format import reason_left_out, segment_id_of
 from spgrepl.segments.manifest import read_manifest
@@ -27,6 +27,8 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks whether folder or manifest have changed."""
 
 _COARSE_CLOCK = 2.0
+"""No file system's clock goes in steps of more seconds."""
+
 _NAMED = 20
 """So many files that are not served are named, and the others counted."""
 
@@ -94,24 +96,19 @@ class SegmentRegistry:
         clock: The reactor, or a clock.
         in_thread: Runs what could wait for a disk.
         where: The folder.
-        wall_clock: Tells the time of day in seconds since the epoch.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        in_thread: RunInThread,
-        where: SegmentFolder,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, clock: IReactorTime, in_thread: RunInThread, where: SegmentFolder) -> None:
         self.in_thread = in_thread
         self._where = where
-        self._wall_clock = wall_clock
+        self._clock = steady_clock(clock)
         self._listing = _Listing()
         self._seen: dict[int, tuple[int, ...]] | None = None
-        self._marks: object = None
+        # When folder and manifest were changed, by the file system's clock; and since when that is known, by ours.
+        self._marks: tuple[int | None, ...] = ()
+        self._marks_since = 0.0
         self._look_again = True
         self._refreshed: Barrier[None] = Barrier()
         self._changed: Callable[[], None] = lambda: None
@@ -168,11 +165,12 @@ class SegmentRegistry:
         return _time_of(self._where.folder), _time_of(self._where.manifest)
 
     def _scan(self) -> None:
-        marks = self._read_marks()
-        now = self._wall_clock()
-        # Names that change within one tick of the file system's clock do not change the folder's time.
-        young = any(mark is not None and now - mark / 1e9 < _COARSE_CLOCK for mark in marks)
-        self._marks = marks
+        marks, now = self._read_marks(), self._clock.seconds()
+        if marks != self._marks:
+            self._marks, self._marks_since = marks, now
+        # Names that change within one tick of the file system's clock do not change the folder's time. How that
+        # clock stands to the time of day is not known: the folder may be another machine's.
+        young = marks != _NOTHING and now - self._marks_since < _COARSE_CLOCK
         scanning = self.in_thread(partial(_list, self._where, self._seen))
         scanning.addCallbacks(self._scanned, self._not_scanned, callbackArgs=(young,)).addErrback(self._fault)
 
@@ -207,6 +205,10 @@ class SegmentRegistry:
 
     def _fault(self, failure: Failure) -> None:
         self._log.failure("looking for cold segments failed", failure=failure)
+
+
+_NOTHING = (None, None)
+"""The marks where neither folder nor manifest is there."""
 
 
 def _time_of(path: Path) -> int | None:

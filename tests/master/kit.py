@@ -182,9 +182,7 @@ class Master:
         self.spool = SpoolFolder(folder / "spool")
         self.feed = LogFeed(self.log, self.threads, self.limits.cache_bytes)
         self.store = SnapshotStore(self.clock, self.threads, self.source, self.spool, self.log, self.limits)
-        self.registry = (
-            None if segments is None else SegmentRegistry(self.clock, self.threads, segments, lambda: NOW)
-        )
+        self.registry = None if segments is None else SegmentRegistry(self.clock, self.threads, segments)
         self.catalog = Catalog(self, publications, boundary)
         self.level = WalLevel("replica" if publications is None else "logical")
         self.publisher = Publisher(

@@ -179,6 +179,27 @@ class ServingTests(SegmentCase):
         self.look()
         assert files(peer.take()) == [(2, b"xxxxx")]
 
+    def test_a_name_that_comes_within_one_tick_of_the_file_systems_clock(self) -> None:
+        """It does not change the folder's time."""
+        put(self.folder, {1: b"one"})
+        peer = self.follow()
+        peer.take()
+        before = self.folder.stat()
+        put(self.folder, {2: b"two"})
+        os.utime(self.folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.look()
+        assert files(peer.take()) == [(2, b"two")]
+
+    def test_a_file_system_whose_clock_is_ahead(self) -> None:
+        """A folder that rests is not listed again and again, whatever its clock says."""
+        put(self.folder, {1: b"one"})
+        os.utime(self.folder, (2e9, 4e9))
+        self.follow()
+        self.master.pass_time(4, 0.1)
+        listed = self.master.threads.calls
+        self.master.pass_time(4, 0.1)
+        assert self.master.threads.calls == listed
+
     def test_a_segment_that_is_replaced_comes_again(self) -> None:
         self.register((1, "seg_1.spg", 11))
         put(self.folder, {1: b"old"})

@@ -54,7 +54,7 @@ class _Entry:
 
     Attributes:
         started: When its making began, by the reactor's clock.
-        tickets: Those who want it.
+        tickets: Those who want it, in the order in which they asked.
         opened: The snapshot, once it can be sent.
         ahead: The snapshot, while it stands ahead of the published log.
         patience: Ends the wait for the log.
@@ -62,7 +62,7 @@ class _Entry:
     """
 
     started: float
-    tickets: set[SnapshotTicket] = attrs.Factory(set)
+    tickets: dict[SnapshotTicket, None] = attrs.Factory(dict)
     opened: OpenSnapshot | None = None
     ahead: OpenSnapshot | None = None
     patience: IDelayedCall | None = None
@@ -148,7 +148,7 @@ class SnapshotStore:
         shared = self._entry_to_share()
         entry = _Entry(self._clock.seconds()) if shared is None else shared
         ticket = SnapshotTicket(partial(self._release, entry))
-        entry.tickets.add(ticket)
+        entry.tickets[ticket] = None
         if shared is None:
             self._make(entry)
         else:
@@ -304,7 +304,7 @@ class SnapshotStore:
             entry.patience = None
 
     def _release(self, entry: _Entry, ticket: SnapshotTicket) -> None:
-        entry.tickets.discard(ticket)
+        entry.tickets.pop(ticket, None)
         if entry.tickets or entry not in self._entries:
             return
         ready = entry.opened or entry.ahead
