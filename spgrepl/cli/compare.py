@@ -12,7 +12,7 @@ from spgrepl.comparing.key_ranges import RowDifference
 from spgrepl.comparing.pinned import HOLD_SECONDS, compare_pinned
 from spgrepl.comparing.repairing import RepairFile
 from spgrepl.errors import UsageError
-from spgrepl.postgresql.address import for_command_line, is_address
+from spgrepl.postgresql.address import for_command_line, is_address, names_server
 from spgrepl.sqlite.comparison import Comparison, compare_databases
 from spgrepl.text.options import parse_seconds
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_pinned(arguments: argparse.Namespace) -> int:
-    if is_address(arguments.first) or is_address(arguments.second):
+    if _is_server(arguments.first) or _is_server(arguments.second):
         raise UsageError("--pinned compares two SQLite databases")
     paths = [Path(name) for name in (arguments.first, arguments.second)]
     for path in paths:
@@ -110,8 +110,8 @@ def _run_pinned(arguments: argparse.Namespace) -> int:
 
 
 def _compare(first: str, second: str, tables: list[str] | None) -> Comparison:
-    servers = [for_command_line(name) for name in (first, second) if is_address(name)]
-    paths = [Path(name) for name in (first, second) if not is_address(name)]
+    servers = [for_command_line(name) for name in (first, second) if _is_server(name)]
+    paths = [Path(name) for name in (first, second) if not _is_server(name)]
     if len(servers) > 1:
         raise UsageError("two servers are not compared with each other: one of the two is a SQLite database")
     for path in paths:
@@ -122,3 +122,8 @@ def _compare(first: str, second: str, tables: list[str] | None) -> Comparison:
 
         return compare_with_server(paths[0], servers[0], tables)
     return compare_databases(paths[0], paths[1], tables)
+
+
+def _is_server(name: str) -> bool:
+    """Whether a word names a server; a file may have a name that looks like keywords of libpq."""
+    return is_address(name) or (names_server(name) and not Path(name).exists())

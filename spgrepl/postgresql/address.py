@@ -12,11 +12,19 @@ from spgrepl.errors import UsageError
 _SCHEMES = ("postgresql://", "postgres://")
 _SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _AUTHORITY = re.compile(r"(?P<scheme>\w+://)(?P<authority>[^/]*)(?P<rest>.*)", re.DOTALL)
+_PAIR = re.compile(
+    r"\s*(?P<key>\w+)\s*=\s*(?P<value>'(?:[^'\\]|\\.)*'|(?:[^'\s\\]|\\.)(?:[^\s\\]|\\.)*|)(?:\s+|\Z)", re.DOTALL
+)
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a server of PostgreSQL's protocol, and no engine by its name."""
+    """Whether a text is the URI of a server of PostgreSQL's protocol, and no file's or engine's name."""
     return text.lower().startswith(_SCHEMES)
+
+
+def names_server(engine: str) -> bool:
+    """Whether an engine is such a server: by its URI, or by keywords and values as libpq takes them."""
+    return is_address(engine) or ("=" in engine and "://" not in engine.partition("=")[0])
 
 
 @attrs.frozen(repr=False)
@@ -41,12 +49,13 @@ class ServerAddress:
         """Read a connection string; libpq judges what is in it when it connects.
 
         Raises:
-            UsageError: It is not a ``postgresql://`` URI. The message holds no password.
+            UsageError: It is neither a ``postgresql://`` URI nor ``keyword=value`` pairs. The message holds no
+                password.
         """
-        if not is_address(text):
-            raise UsageError("a server is named by a URI: postgresql://USER@HOST:PORT/DATABASE")
         if "\0" in text:
             raise UsageError("a connection string cannot hold a zero byte")
+        if not is_address(text):
+            return cls._of_pairs(text)
         found = _AUTHORITY.fullmatch(text)
         assert found is not None
         authority, rest = found["authority"], found["rest"]
@@ -74,6 +83,29 @@ class ServerAddress:
         shown = f"{found['scheme']}{user + '@' if user else ''}{hosts}{path}{listed}"
         return cls(text, shown, tuple(sorted(every, key=len, reverse=True)))
 
+    @classmethod
+    def _of_pairs(cls, text: str) -> ServerAddress:
+        """Read ``keyword=value`` pairs; a value may be in quotes, a backslash keeps the next character."""
+        secrets: set[str] = set()
+        kept = []
+        at = 0
+        while at < len(text) and (found := _PAIR.match(text, at)) is not None:
+            at = found.end()
+            key, value = found["key"], found["value"]
+            plain = re.sub(r"\\(.)", r"\1", value[1:-1] if value.startswith("'") else value, flags=re.DOTALL)
+            if key.lower() in _SECRETS:
+                secrets |= {value, plain}
+            elif "://" in plain or (key == "dbname" and "=" in plain):
+                raise UsageError(f"{key} holds another connection string: write its parts as keyword=value")
+            else:
+                kept.append(f"{key}={value}")
+        if at < len(text) or not text.strip():
+            raise UsageError(
+                "a server is named by a URI, postgresql://USER@HOST:PORT/DATABASE, or by keyword=value pairs: "
+                "host=HOST dbname=DATABASE user=USER"
+            )
+        return cls(text, " ".join(kept), tuple(sorted(secrets - {""}, key=len, reverse=True)))
+
     @property
     def has_secret(self) -> bool:
         """Whether a password stands in the text."""
@@ -97,7 +129,13 @@ class ServerAddress:
 
 def shown_engine(engine: str) -> str:
     """An engine's name, or a server's address, as it may be shown."""
-    return repr(ServerAddress.parse(engine).shown if is_address(engine) else engine)
+    if names_server(engine):
+        try:
+            return repr(ServerAddress.parse(engine).shown)
+        except UsageError:
+            return "of a connection string that cannot be read"
+    scheme, is_other, _ = engine.partition("://")
+    return repr(f"{scheme}://…" if is_other else engine)
 
 
 def for_command_line(text: str) -> ServerAddress:

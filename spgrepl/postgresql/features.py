@@ -78,7 +78,7 @@ def detect(connection: Any) -> Features:
         version,
         # CockroachDB has the functions, and they do nothing.
         advisory_locks=not is_cockroach
-        and _tried(connection, "SELECT pg_try_advisory_lock(0, 0), pg_advisory_unlock(0, 0)"),
+        and _tried(connection, "SELECT pg_try_advisory_lock(-1), pg_advisory_unlock(-1)"),
         origins=not is_cockroach
         and _tried(
             connection,

@@ -107,7 +107,8 @@ class Session:
             # What libpq says of a text that it cannot read may quote any part of it.
             raise ConfigurationError(
                 f"{self.address} is not a connection string that libpq takes: write "
-                f"postgresql://USER@HOST:PORT/DATABASE, with %XX for other characters than letters and digits"
+                f"postgresql://USER@HOST:PORT/DATABASE, with %XX for other characters than letters and digits, or "
+                f"keywords of libpq with their values"
             ) from None
         defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
         defaults["application_name"] = self._purpose[:63]

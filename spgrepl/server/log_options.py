@@ -9,7 +9,7 @@ from twisted.python import usage
 
 from spgrepl.errors import UsageError
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
-from spgrepl.postgresql.address import is_address
+from spgrepl.postgresql.address import names_server
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.server.plain_usage import PlainUsage
@@ -67,7 +67,7 @@ def check_replica_choices(options: PlainUsage, server_runs: bool = False) -> Non
         known = [choice.value for choice in choices]
         if options[name] not in known:
             raise usage.UsageError(f"--{name} is {' or '.join(known)}, not {options[name]!r}")
-    runs = options["engine"] == "sqlite" or (server_runs and is_address(options["engine"]))
+    runs = options["engine"] == "sqlite" or (server_runs and names_server(options["engine"]))
     if options["nondeterministic"] != "stop" and not runs:
         engines = "--engine sqlite and postgresql://…, which run" if server_runs else "--engine sqlite, which runs"
         raise usage.UsageError(f"--nondeterministic approximate is for {engines} statements")

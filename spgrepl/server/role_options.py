@@ -17,7 +17,7 @@ from spgrepl.log.transactions.groups import OnAmbiguity
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.peers import NamedPeer
-from spgrepl.postgresql.address import for_command_line, is_address, shown_engine
+from spgrepl.postgresql.address import for_command_line, names_server, shown_engine
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.options import REPLICA_OPTIONS, read_replica_limits
 from spgrepl.replica.subscribing.origins import Origin
@@ -79,7 +79,7 @@ class _RoleOptions(NamedSite):
 
     def postOptions(self) -> None:
         """Judge the options that were given; the settings are made when a reactor is there."""
-        server = self.takes_server and is_address(self["engine"])
+        server = self.takes_server and names_server(self["engine"])
         for name in self.required:
             if not self[name] and not (server and name == "db" and self.db_may_miss):
                 raise usage.UsageError(f"--{name} is missing")
@@ -259,7 +259,7 @@ class FollowerOptions(_ServingOptions):
                 raise usage.UsageError(f"--{option} is for followers of this follower; it needs --listen")
         if self["wal-level"] not in (None, "replica") and self["listen"] is None:
             raise usage.UsageError("--wal-level is for subscribers of this follower; it needs --listen")
-        if self["listen"] is not None and is_address(self["engine"]):
+        if self["listen"] is not None and names_server(self["engine"]):
             raise usage.UsageError("a follower into a server has no snapshot to give: leave out --listen")
         if self["listen"] is not None and self["engine"] == "counting":
             raise usage.UsageError("a follower that only counts has no snapshot to give: leave out --listen")

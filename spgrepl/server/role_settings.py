@@ -21,7 +21,7 @@ from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.peers import NamedPeer
-from spgrepl.postgresql.address import ServerAddress, is_address, shown_engine
+from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.spgsql.replay import Nondeterministic
@@ -88,8 +88,8 @@ class FollowerSettings:
     Attributes:
         paths: The copy and its own log.
         master: Where the master listens.
-        engine: Where the log is applied: one of `FOLLOWER_ENGINES`, the ``postgresql://`` URI of a server, or an
-            engine of your own. What of a URI is secret is shown nowhere.
+        engine: Where the log is applied: one of `FOLLOWER_ENGINES`, the ``postgresql://`` URI of a server (or its
+            keywords and values for libpq), or an engine of your own. What of it is secret is shown nowhere.
         listen: Where followers of this follower connect; None for nowhere.
         limits: What those followers are allowed.
         http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
@@ -142,7 +142,7 @@ def make_engine(settings: FollowerSettings) -> IEngine:
     database = settings.paths.database
     seconds = settings.replica.statement_seconds
     engine: IEngine
-    if is_address(settings.engine):
+    if names_server(settings.engine):
         engine = PostgresqlEngine(ServerAddress.parse(settings.engine), settings.nondeterministic, seconds=seconds)
     elif settings.engine == SqliteEngine.name:
         engine = SqliteEngine(

@@ -18,7 +18,7 @@ from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import ConfigurationError
 from spgrepl.interfaces.target import ITarget
-from spgrepl.postgresql.address import ServerAddress, is_address, shown_engine
+from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.reading.row_stream import RowStream
 from spgrepl.replica.copy_queries import CopyQueries
@@ -43,8 +43,8 @@ class SubscriberSettings:
             is the target: beside it a snapshot is gathered, and the file itself is not made.
         master: Where the master listens.
         subscription: What is subscribed to.
-        engine: Where rows are put: one of `SUBSCRIBER_ENGINES`, or the ``postgresql://`` URI of a server. What of
-            that is secret is shown nowhere.
+        engine: Where rows are put: one of `SUBSCRIBER_ENGINES`, or the ``postgresql://`` URI of a server, or its
+            keywords and values for libpq. What of that is secret is shown nowhere.
         http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
         without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
         fire_triggers: Whether the target's own triggers fire when rows arrive.
@@ -73,7 +73,7 @@ def make_target(settings: SubscriberSettings) -> ITarget:
     if settings.engine == "counting":
         target: ITarget = CountingTarget(database)
         return target
-    if is_address(settings.engine):
+    if names_server(settings.engine):
         return PostgresqlTarget(
             ServerAddress.parse(settings.engine),
             settings.subscription.name,

@@ -14,7 +14,7 @@ from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.errors import ConfigurationError, DatabaseLocked, EngineFailed, StatementRefused
 from spgrepl.interfaces.engine import IRemoteEngine
 from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
-from spgrepl.postgresql import transactions
+from spgrepl.postgresql import name_guard
 from spgrepl.postgresql.address import ServerAddress
 from tests.postgresql.conftest import Database
 
@@ -245,28 +245,43 @@ def test_after_a_lost_answer_the_server_says_how_far_it_is(
     assert database.query("SELECT count(*) FROM plain") == [(2,)]
 
 
+LOCKS = "pg_try_advisory_lock(bigint), pg_advisory_unlock(bigint)"
+
+
+@pytest.fixture
+def weak(database: Database) -> Iterator[str]:
+    """A role without the rights by which a server's features are used; the advisory locks are taken from all."""
+    _allow_little(database)
+    database.query(f"REVOKE EXECUTE ON FUNCTION {LOCKS} FROM PUBLIC")
+    yield database.server.url(database.name, "weak")
+    database.query(f"GRANT EXECUTE ON FUNCTION {LOCKS} TO PUBLIC")
+
+
+def _allow_little(database: Database) -> None:
+    if not database.query("SELECT 1 FROM pg_roles WHERE rolname = 'weak'"):
+        database.query("CREATE ROLE weak LOGIN")
+    database.query("GRANT ALL ON SCHEMA public TO weak")
+    database.query(f'GRANT CREATE ON DATABASE "{database.name}" TO weak')
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_a_second_process_under_the_name_is_kept_away(
-    locks: bool, target: PostgresqlTarget, database: Database, monkeypatch: pytest.MonkeyPatch
+    locks: bool, database: Database, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    target.close()
-    detect = transactions.Session.features.fget  # type: ignore[attr-defined]
-    import attrs
-
-    from spgrepl.postgresql import name_guard
-
+    """By an advisory lock, and where the server has none by a row that is leased."""
+    url = database.url if locks else request.getfixturevalue("weak")
     monkeypatch.setattr(name_guard, "_PATIENCE", {True: 0.5, False: 0.5})
-    monkeypatch.setattr(
-        transactions.Session,
-        "features",
-        property(lambda self: attrs.evolve(detect(self), advisory_locks=locks, origins=locks)),
-    )
-    first = PostgresqlTarget(ServerAddress.parse(database.url), "s")
-    second = PostgresqlTarget(ServerAddress.parse(database.url), "s")
+    first = PostgresqlTarget(ServerAddress.parse(url), "s")
+    second = PostgresqlTarget(ServerAddress.parse(url), "s")
     first.open()
+    first._server.connection().execute("CREATE TABLE plain (id bigint PRIMARY KEY)")
+    first.start(START)
     apply(first, ["INSERT INTO plain(id)VALUES(1)"])
     with pytest.raises(DatabaseLocked, match="in the hands of"):
         second.open()
+    absent = str(first.statistics()["server"])
+    assert ("a leased row keeps a second process away" in absent) is not locks
+    assert ("commits carry none" in absent) is not locks
     if not locks:
         # Its lease runs out while it does nothing: then it has lost the name.
         database.query("UPDATE spgrepl.leases SET until = now() - interval '1 second'")
@@ -282,9 +297,7 @@ def test_a_second_process_under_the_name_is_kept_away(
 def test_a_role_that_may_little_gets_the_same_rows(postgres: Any, database: Database) -> None:
     for statement in CREATE.split(";")[:3]:
         database.query(statement)
-    database.query("CREATE ROLE weak LOGIN")
-    database.query("GRANT ALL ON SCHEMA public TO weak")
-    database.query(f'GRANT CREATE ON DATABASE "{database.name}" TO weak')
+    _allow_little(database)
     database.query("GRANT ALL ON plain, t TO weak")
     database.query("CREATE TABLE child (id bigint PRIMARY KEY, p bigint REFERENCES plain)")
     database.query("GRANT ALL ON child TO weak")
