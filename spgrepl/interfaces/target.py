@@ -9,6 +9,7 @@ import attrs
 from zope.interface import Attribute, Interface
 
 from spgrepl.base.histories import History
+from spgrepl.interfaces.engine import Mark
 from spgrepl.log.format.records import RecordType
 
 
@@ -43,6 +44,8 @@ class SubscriptionState:
         alone_to: Up to where the copied rows hold already what records did that were committed by themselves; see
             `spgrepl.interfaces.engine.TransactionNotes`. None behind that position.
         marks: Records further back, in rising position: the first one that came, and one for each 64 MiB.
+        before_copy: The bytes of the master's log before the snapshot that rows were copied from; None where none
+            were, or the master did not send them.
     """
 
     publications: tuple[str, ...]
@@ -54,6 +57,7 @@ class SubscriptionState:
     histories: tuple[History, ...] = ()
     alone_to: int | None = None
     marks: tuple[FenceRecord, ...] = ()
+    before_copy: Mark | None = None
 
     @property
     def quiet_bytes(self) -> int:
@@ -105,7 +109,11 @@ class ITarget(Interface):
         """
 
     def copy_snapshot(
-        path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+        path: Path,
+        publications: Sequence[str],
+        position: int,
+        segments: Path | None = None,
+        before: Mark | None = None,
     ) -> SubscriptionState:
         """Put the rows of the published tables in a snapshot into the target, and begin the subscription there.
 
@@ -116,6 +124,7 @@ class ITarget(Interface):
             publications: The publications that are asked for; none at all means every table.
             position: The position in the master's log that the snapshot stands at.
             segments: Where the cold segments of an SPG server's snapshot are; None for beside it.
+            before: What stands before the position in the master's log; None where that is not known.
 
         Returns:
             The state that was stored: `position` is its position and its effective start.

@@ -83,6 +83,24 @@ class TimedEndpoint:
         return self._endpoint.connect(protocolFactory).addTimeout(CONNECT_SECONDS, self._clock)
 
 
+@implementer(IStreamClientEndpoint)
+class ReadyEndpoint:
+    """An endpoint that connects once something else has been done.
+
+    Args:
+        endpoint: Who connects.
+        ready: Does it, and fires then; where it fails, so does connecting.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, ready: Callable[[], Deferred[None]]) -> None:
+        self._endpoint = endpoint
+        self._ready = ready
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+        """Connect; see `IStreamClientEndpoint`."""
+        return self._ready().addCallback(lambda _: self._endpoint.connect(protocolFactory))
+
+
 class _QuietClient(ClientService):
     """A client service that logs nothing of its own for each attempt: its owner counts them."""
 

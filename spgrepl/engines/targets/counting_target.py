@@ -10,11 +10,12 @@ from zope.interface import implementer
 
 from spgrepl.disk.files import remove_own, replace_file
 from spgrepl.engines.statement_digest import StatementDigest
+from spgrepl.engines.targets.initial_copy import state_at_copy
 from spgrepl.engines.targets.stored_state import history_of, history_values, publications_of
 from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
-from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 
 
 def subscription_path(path: Path) -> Path:
@@ -52,7 +53,7 @@ class CountingTarget:
                 publications_of(content["publications"]),
                 int(content["effective_start"]),
                 int(content["position"]),
-                *history_of(content["fence"]),
+                **history_of(content["fence"]),
             )
             self._digest.reset(int(content["digest"]))
         except FileNotFoundError:
@@ -75,11 +76,15 @@ class CountingTarget:
         """See `ITarget`. Every snapshot will do: it is not looked at."""
 
     def copy_snapshot(
-        self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+        self,
+        path: Path,
+        publications: Sequence[str],
+        position: int,
+        segments: Path | None = None,
+        before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. No row is counted: the subscription begins where the snapshot stands."""
-        known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
-        state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
+        state = state_at_copy(path, publications, position, before)
         self.start(state)
         return state
 

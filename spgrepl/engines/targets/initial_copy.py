@@ -20,7 +20,10 @@ from spgrepl.disk.unnamed_files import database_uri
 from spgrepl.engines.sqlite_applier import raise_if_storage_failed
 from spgrepl.engines.targets.table_shape import TableShape, list_tables, read_shape
 from spgrepl.errors import CopyRefused, LocalFilesDamaged, SnapshotError, TableMismatch
+from spgrepl.interfaces.engine import Mark
+from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.sqlite.snapshot_histories import histories_in, notes_in
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 ATTACHED_SNAPSHOT = "spgrepl_snapshot"
@@ -131,6 +134,27 @@ def _source_table(snapshot: apsw.Connection, name: str) -> SourceTable:
         shape,
         tuple(SourceIndex(str(index), str(sql)) for index, sql in indexes.fetchall()),
         tuple(str(row[0]) for row in triggers),
+    )
+
+
+def state_at_copy(
+    path: Path, publications: Sequence[str], position: int, before: Mark | None = None
+) -> SubscriptionState:
+    """The state that a subscription begins with at a snapshot.
+
+    Args:
+        path: The snapshot, a SQLite database.
+        publications: The publications that are asked for.
+        position: The position in the master's log that the snapshot stands at.
+        before: What stands before the position in the master's log; None where that is not known.
+    """
+    return SubscriptionState(
+        tuple(publications),
+        position,
+        position,
+        histories=histories_in(path, position),
+        alone_to=notes_in(path, position).alone_to,
+        before_copy=before,
     )
 
 

@@ -18,7 +18,7 @@ from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets import stored_state
-from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy
+from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
 from spgrepl.engines.targets.server_state import (
     begin_subscription,
     check_shapes,
@@ -29,6 +29,7 @@ from spgrepl.engines.targets.server_state import (
 from spgrepl.engines.targets.transaction_words import refuse_transaction_control
 from spgrepl.errors import ConfigurationError, CopyRefused, DatabaseLocked, EngineFailed, StatementRefused
 from spgrepl.interfaces.conflicts import ConflictCounts
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.postgresql import own_schema
@@ -38,7 +39,7 @@ from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
-from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
+from spgrepl.sqlite.snapshot_histories import check_place
 
 _NOTHING: Mapping[int, RecordType] = {}
 _NO_COPY = "begin without the rows that are there, with --no-copy-data"
@@ -190,15 +191,19 @@ class PostgresqlTarget:
         check_head(head, _NO_COPY, spg=True)
 
     def copy_snapshot(
-        self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+        self,
+        path: Path,
+        publications: Sequence[str],
+        position: int,
+        segments: Path | None = None,
+        before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `snapshot_copy` says what is copied."""
         stored_state.check_position(position)
         if not convert_if_spg(path, _NO_COPY, segments):
             inspect_snapshot(path, _NO_COPY)
             check_place(path, position)
-        known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
-        state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
+        state = state_at_copy(path, publications, position, before)
         plan = plan_copy(path, publications)
         self._judge_cold_rows(plan)
         self._prepare_schema()

@@ -24,6 +24,7 @@ from spgrepl.engines.targets.initial_copy import (
     attached,
     copy_tables,
     plan_copy,
+    state_at_copy,
 )
 from spgrepl.engines.targets.stored_shapes import ShapeGuard
 from spgrepl.engines.targets.subscribed_rows import SubscribedRows
@@ -35,7 +36,7 @@ from spgrepl.errors import (
     StatementRefused,
 )
 from spgrepl.interfaces.conflicts import ConflictCounts
-from spgrepl.interfaces.engine import IClocked
+from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.spgsql.replay import Nondeterministic, holds_spg
@@ -43,7 +44,7 @@ from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.duplicates import DuplicateObject
 from spgrepl.sqlite.session import Patience, cannot_open, plain_connection, prepare_applying
-from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
+from spgrepl.sqlite.snapshot_histories import check_place
 
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -215,15 +216,19 @@ class SqliteTarget:
         check_head(head, NO_COPY, spg=True)
 
     def copy_snapshot(
-        self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+        self,
+        path: Path,
+        publications: Sequence[str],
+        position: int,
+        segments: Path | None = None,
+        before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `initial_copy` says what is copied."""
         stored_state.check_position(position)
         if not convert_if_spg(path, NO_COPY, segments):
             inspect_snapshot(path, NO_COPY)
             check_place(path, position)
-        known, alone_to = histories_in(path, position), notes_in(path, position).alone_to
-        state = SubscriptionState(tuple(publications), position, position, histories=known, alone_to=alone_to)
+        state = state_at_copy(path, publications, position, before)
         plan = plan_copy(path, publications)
         judge_cold_rows(plan, self._without_cold_rows)
         with self._storing():

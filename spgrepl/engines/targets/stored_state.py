@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from spgrepl.base.histories import History, histories_of, histories_values
+import attrs
+
+from spgrepl.base.histories import histories_of, histories_values
 from spgrepl.errors import LocalFilesDamaged, PositionTooLarge
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.sqlite.any_connection import SqlConnection
 from spgrepl.text.sqltext import fold_ascii
@@ -75,7 +78,7 @@ def state_of_row(name: str, row: Sequence[Any]) -> SubscriptionState:
     try:
         known = json.loads(fence)
         return SubscriptionState(
-            publications_of(json.loads(publications)), int(start), int(position), *history_of(known)
+            publications_of(json.loads(publications)), int(start), int(position), **history_of(known)
         )
     except (ValueError, TypeError, KeyError) as error:
         raise LocalFilesDamaged(
@@ -122,30 +125,29 @@ def history_values(state: SubscriptionState) -> dict[str, Any]:
         values["alone_to"] = state.alone_to
     if state.marks:
         values["marks"] = record_values(state.marks)
+    if state.before_copy is not None:
+        values["before_copy"] = list(attrs.astuple(state.before_copy))
     return values
 
 
-def history_of(
-    values: Any,
-) -> tuple[
-    tuple[FenceRecord, ...], int | None, str | None, tuple[History, ...], int | None, tuple[FenceRecord, ...]
-]:
-    """Read what a state knows of its master's history; earlier versions knew a fence alone.
-
-    Returns:
-        Fence, cluster id, divergence, histories, up to where records that stand alone have taken effect; marks.
+def history_of(values: Any) -> dict[str, Any]:
+    """Read what a state knows of its master's history, as arguments of `SubscriptionState`.
 
     Raises:
         TypeError, ValueError, KeyError: It is something else.
     """
-    if isinstance(values, list):
-        return fence_of(values), None, None, (), None, ()
-    master, diverged = values["master"], values["diverged"]
-    known = histories_of(values.get("histories", ()))
-    alone_to = values.get("alone_to")
-    master, alone_to = (None if one is None else int(one) for one in (master, alone_to))
-    marks = fence_of(values.get("marks", ()))
-    return fence_of(values["fence"]), master, diverged, known, alone_to, marks
+    if isinstance(values, list):  # as earlier versions wrote it, which knew a fence alone
+        return {"fence": fence_of(values)}
+    master, alone_to, before = values["master"], values.get("alone_to"), values.get("before_copy")
+    return {
+        "fence": fence_of(values["fence"]),
+        "master": None if master is None else int(master),
+        "diverged": values["diverged"],
+        "histories": histories_of(values.get("histories", ())),
+        "alone_to": None if alone_to is None else int(alone_to),
+        "marks": fence_of(values.get("marks", ())),
+        "before_copy": None if before is None else Mark(*map(int, before)),
+    }
 
 
 def begin_subscription(connection: SqlConnection, name: str, state: SubscriptionState) -> None:

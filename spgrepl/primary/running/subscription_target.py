@@ -15,6 +15,7 @@ from spgrepl.dialect.translate import MYSQL, POSTGRESQL, TranslationFailed, to_s
 from spgrepl.engines.row_applier import RowCounts, bound_values
 from spgrepl.errors import ConfigurationError, EngineFailed, LoggedNotApplied, StatementFailed, StatementRefused
 from spgrepl.interfaces.conflicts import ConflictCounts
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.log.transactions.words import StatementKind, statement_kind
@@ -112,7 +113,12 @@ class PrimaryTarget:
         self._refuse_copy()
 
     def copy_snapshot(
-        self, path: Path, publications: Sequence[str], position: int, segments: Path | None = None
+        self,
+        path: Path,
+        publications: Sequence[str],
+        position: int,
+        segments: Path | None = None,
+        before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. As at an SPG server nothing is copied: a subscription begins at the master's end."""
         self._refuse_copy()

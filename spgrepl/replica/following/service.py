@@ -17,12 +17,13 @@ from spgrepl.errors import HistoryDiverged, ReplayStopped, SpgReplError, UsageEr
 from spgrepl.interfaces.engine import IEngine, Mark, ReplayState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices
+from spgrepl.replica.connecting import ReadyEndpoint
 from spgrepl.replica.connection import Entered, Event
 from spgrepl.replica.following.applied_log import AppliedLog
 from spgrepl.replica.following.cold_gate import ColdRowsGate
 from spgrepl.replica.following.connection import FollowerConnection, LinkState, LinkTimeouts
 from spgrepl.replica.following.divergence import Divergence
-from spgrepl.replica.following.history import ComparingEndpoint, MasterHistory
+from spgrepl.replica.following.history import MasterHistory
 from spgrepl.replica.following.progress import Progress, SkipRequest
 from spgrepl.replica.following.queue import ReplayQueue
 from spgrepl.replica.following.replay import Replay
@@ -32,6 +33,7 @@ from spgrepl.replica.following.transaction_watch import TransactionWatch
 from spgrepl.replica.following.version_choice import VersionChoice
 from spgrepl.replica.link import ILinkOwner, MasterLink
 from spgrepl.replica.phases import Phase
+from spgrepl.replica.short_connections import MarkChoice, ShortConnections
 from spgrepl.replica.snapshot_receiver import IncomingSnapshot
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, Status, WalBytes
@@ -112,8 +114,9 @@ class FollowerService(FollowerTold):
         )
         self._cold = ColdRowsGate(self._worker, engine, self._segments, self._queue, self._without_cold_rows)
         self._cold.tell(self._clock, self._drop)
-        self._history = MasterHistory(reactor, self._endpoint)
-        comparing = ComparingEndpoint(self._history, lambda: self._divergence.known)
+        self._asking = ShortConnections(reactor, self._endpoint, "the follower is being stopped")
+        self._history = MasterHistory(self._asking, MarkChoice())
+        comparing = ReadyEndpoint(self._endpoint, lambda: self._history.compare(self._divergence.known))
         self._make_shared(comparing, self._replay.files.watch, paths.database)
         self._divergence = Divergence(
             self._on_divergence,
@@ -144,7 +147,7 @@ class FollowerService(FollowerTold):
             yield self._segments.start(None if state is None else state.base)
 
     def _let_go(self) -> None:
-        self._history.stop()
+        self._asking.stop()
 
     def _finish(self) -> Deferred[Any]:
         return self._segments.stop().addErrback(lambda failure: self._log.failure("ending segments", failure))
@@ -248,7 +251,7 @@ class FollowerService(FollowerTold):
             return self._segments.installed(incoming.crc).addCallback(lambda _: progress)
 
         done = incoming.finish().addCallback(lambda _: self._segments.installing(incoming.crc, position))
-        done.addCallback(lambda _: self._history.take(position)).addCallback(install).addCallback(note)
+        done.addCallback(lambda _: self._asking.take(position)).addCallback(install).addCallback(note)
         return done.addCallbacks(self._installed, self._not_installed, (incoming,), errbackArgs=(incoming,))
 
     def _not_installed(self, failure: Failure, incoming: IncomingSnapshot) -> Failure:

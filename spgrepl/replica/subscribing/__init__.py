@@ -1,6 +1,6 @@
 """Receiving the tables of some publications.
 
-What comes in: records of published tables (`connection`), a snapshot to begin with (`copy_link`,
+What comes in: records of published tables (`connection`), a snapshot to begin with (`initial_copies`, `copy_link`,
 `copied_segments`). What goes out: rows in a target, with the position in one transaction.
 
 - `service` owns one connection at a time, one target's thread, and what is told of them (`settings` has the

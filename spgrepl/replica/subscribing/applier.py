@@ -14,7 +14,7 @@ from spgrepl.base.measures import SECONDS, Histogram
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.errors import EngineFailed, ReplayStopped, ServiceStopped, StatementRefused
 from spgrepl.errors.shown import shown_bytes, shown_sql
-from spgrepl.interfaces.engine import IClocked
+from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import IRemoteTarget, ITarget, SubscriptionState
 from spgrepl.log.format.records import decode_record
 from spgrepl.log.transactions.steps import is_alone
@@ -142,10 +142,12 @@ class Applier:
         self._state = state
         return state
 
-    def copy(self, snapshot: Path, position: int, segments: Path | None = None) -> SubscriptionState:
+    def copy(
+        self, snapshot: Path, position: int, segments: Path | None = None, before: Mark | None = None
+    ) -> SubscriptionState:
         """Begin the subscription with the rows of a snapshot; see `ITarget.copy_snapshot`."""
         self._require_open()
-        self._state = self._target.copy_snapshot(snapshot, self._publications, position, segments)
+        self._state = self._target.copy_snapshot(snapshot, self._publications, position, segments, before)
         return self._state
 
     def note(self, state: SubscriptionState) -> SubscriptionState:

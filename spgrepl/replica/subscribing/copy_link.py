@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, singledispatchmethod
+from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -19,8 +19,8 @@ from spgrepl.base.worker import EngineWorker
 from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.spg_snapshot import is_spg, segments_beside, segments_needed
 from spgrepl.engines.targets.counting_target import CountingTarget
-from spgrepl.errors import CopyRefused, PeerError, SnapshotError, SpgReplError, StartLost
-from spgrepl.interfaces.engine import ReplayState
+from spgrepl.errors import CopyRefused, PeerError, SnapshotError, SpgReplError
+from spgrepl.interfaces.engine import Mark, ReplayState
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.replica.connection import Event
 from spgrepl.replica.following.connection import FollowerConnection
@@ -28,9 +28,9 @@ from spgrepl.replica.link import ILinkOwner, MasterLink
 from spgrepl.replica.snapshot_receiver import IncomingSnapshot
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
-from spgrepl.replica.subscribing.settings import Subscription, not_given
+from spgrepl.replica.subscribing.settings import not_given
 from spgrepl.wire.frames import ChunkBytes, Status
-from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart, StreamVersion
+from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
 
 
@@ -52,6 +52,7 @@ class CopyLink:
         target: Judges the snapshot's first bytes.
         path: In its folder the snapshot is gathered, in a file without a name; beside it, in a folder, the
             segments that rows of an SPG server's are in.
+        take: Takes the mark of the master's log that ends at a position.
         closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
             told to close it, else with the reason.
         copied: Called with the state when the rows are in place.
@@ -71,6 +72,7 @@ class CopyLink:
         applier: Applier,
         target: ITarget,
         path: Path,
+        take: Callable[[int], Deferred[Mark | None]],
         closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
         copied: Callable[[SubscriptionState], None],
         failed: Callable[[SpgReplError], None],
@@ -80,6 +82,7 @@ class CopyLink:
         self._applier = applier
         self._target = target
         self._path = path
+        self._take_mark = take
         self._closed = closed
         self._copied = copied
         self._failed = failed
@@ -176,9 +179,7 @@ class CopyLink:
             self._take(incoming, position, ready).addBoth(self._taken, incoming)
             return ready
         self._let_go()
-        copied = incoming.finish().addCallback(
-            lambda _: self._worker.call(self._applier.copy, incoming.path, position)
-        )
+        copied = incoming.finish().addCallback(lambda _: self._copy(incoming, position))
         copied.addBoth(self._clean, incoming)
         copied.addCallbacks(self._in_place, self._not_in_place)
         return succeed(None)
@@ -214,7 +215,14 @@ class CopyLink:
         if self._link is None:
             return None
         self._let_go()
-        state = yield self._worker.call(self._applier.copy, incoming.path, position, segments_beside(self._path))
+        state = yield self._copy(incoming, position, segments_beside(self._path))
+        return state
+
+    @inlineCallbacks
+    def _copy(self, incoming: IncomingSnapshot, position: int, segments: Path | None = None) -> Any:
+        """Put the rows in place, once it is known what stands before them in the master's log."""
+        before = yield self._take_mark(position)
+        state = yield self._worker.call(self._applier.copy, incoming.path, position, segments, before)
         return state
 
     @inlineCallbacks
@@ -274,123 +282,6 @@ class CopyLink:
         elif not self._arrived:
             self._done.fire(None)
         self._closed(link, reason if link.connection.heard else not_given(reason))
-
-
-class InitialCopies:
-    """The initial copy of a subscription: ordered, then made over a connection of its own, as often as it takes.
-
-    Args:
-        reactor: For deadlines of the connection.
-        worker: The target's thread.
-        applier: Puts the rows in place.
-        target: Judges a snapshot's first bytes.
-        path: Where a snapshot is gathered; None where nothing is ever copied.
-        wanted: What is subscribed to.
-        closed: See `CopyLink`.
-        copied: See `CopyLink`.
-        failed: See `CopyLink`.
-
-    Attributes:
-        due: Whether the next connection is to be one for the rows.
-        end: The master's end when the copy was ordered.
-    """
-
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        worker: EngineWorker,
-        applier: Applier,
-        target: ITarget,
-        path: Path | None,
-        wanted: Subscription,
-        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
-        copied: Callable[[SubscriptionState], None],
-        failed: Callable[[SpgReplError], None],
-    ) -> None:
-        self._reactor = reactor
-        self._make = partial(
-            CopyLink, reactor, worker, applier, target, closed=closed, copied=copied, failed=self._not_in_place
-        )
-        self._path = path
-        self._wanted = wanted
-        self._last: CopyLink | None = None
-        self._failed = failed
-        self._damage: str | None = None
-        self.due = False
-        self.end = 0
-
-    def order(self, end: int) -> None:
-        """Let the next connection be one for the rows; the master's log ends at `end`."""
-        self.due = True
-        self.end = end
-
-    def build_link(self) -> MasterLink[FollowerConnection]:
-        """The connection for the rows."""
-        assert self._path is not None
-        self.due = False
-        self._last = self._make(path=self._path)
-        self._last.limits = self._wanted.limits
-        connection = FollowerConnection(StreamVersion.V2, max_frame=self._wanted.max_frame)
-        link = MasterLink(self._reactor, self._last, connection)
-        return self._last.attach(link)
-
-    def _not_in_place(self, error: SpgReplError) -> None:
-        """A snapshot may have been damaged on its way, once."""
-        if isinstance(error, SnapshotError) and not isinstance(error, CopyRefused):
-            if str(error) == self._damage:
-                error = CopyRefused(f"{error}; a second snapshot was the same: check the master's database")
-            self._damage = str(error)
-        self._failed(error)
-
-    @property
-    def progress(self) -> dict[str, int] | None:
-        """Bytes received and expected while a snapshot comes, for the status."""
-        return None if self._last is None else self._last.progress
-
-    @property
-    def copying(self) -> bool:
-        """Whether a snapshot is here, and its rows are being put in place."""
-        return self._last is not None and self._last.copying
-
-    def when_done(self) -> Deferred[None]:
-        """Wait until nothing is being copied; see `CopyLink.when_ended`. A failure is told once."""
-        last = self._last
-        return succeed(None) if last is None else last.when_ended().addBoth(self._forget)
-
-    def _forget(self, result: Any) -> Any:
-        self._last = None
-        return result
-
-
-@implementer(IStreamClientEndpoint)
-class EndpointBehindCopy:
-    """An endpoint that connects once nothing is being copied.
-
-    Args:
-        endpoint: Who connects.
-        ready: Fires when that is so; where it fails, so does connecting.
-    """
-
-    def __init__(self, endpoint: IStreamClientEndpoint, ready: Callable[[], Deferred[None]]) -> None:
-        self._endpoint = endpoint
-        self._ready = ready
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
-        """Connect; see `IStreamClientEndpoint`."""
-        return self._ready().addCallback(lambda _: self._endpoint.connect(protocolFactory))
-
-
-def start_lost(end: int, advice: str) -> StartLost:
-    """The error that a subscription stands at position 0, where it cannot go on.
-
-    Args:
-        end: Where the master's log ends.
-        advice: What to do.
-    """
-    return StartLost(
-        f"this subscription stands at position 0, and the master's log has grown to {end}: position 0 cannot "
-        f"be asked for, because 0 means the master's end; {advice}"
-    )
 
 
 def _named(error: BaseException | None) -> SpgReplError:

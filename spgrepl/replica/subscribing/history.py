@@ -73,7 +73,15 @@ class MasterHistory:
                 position=state.position,
             )
             return self._applier.note(
-                attrs.evolve(state, effective_start=state.position, fence=(), marks=(), master=None, diverged=None)
+                attrs.evolve(
+                    state,
+                    effective_start=state.position,
+                    fence=(),
+                    marks=(),
+                    before_copy=None,
+                    master=None,
+                    diverged=None,
+                )
             )
         if state.diverged is not None:
             error = HistoryDiverged(

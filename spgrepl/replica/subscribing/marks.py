@@ -1,27 +1,24 @@
-"""Sparse marks of a subscription: records far before its position, one of which is compared at each resume.
+"""Sparse marks of a subscription, far before its position, one of which is compared at each resume.
 
-A stream can only be asked for from one position on, and begins with the fence. What lies further back needs a
-connection of its own, which asks for the log from a mark on and lets go after the first record.
+They are records that it was given, and the bytes before the snapshot that its rows were copied from. Whoever may
+have the snapshot may have those, in the stream of a follower: the stream of a subscriber has no bytes between
+records.
 """
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 from zlib import crc32
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from spgrepl.base.steady_clock import steady_clock
-from spgrepl.errors import HistoryDiverged, PeerError, ServiceStopped
+from spgrepl.errors import HistoryDiverged
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
-from spgrepl.replica.connecting import LinkFactory
+from spgrepl.replica.short_connections import MarkChoice, ShortConnections, ShortReader
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReplyParser
@@ -31,9 +28,6 @@ MARK_EVERY = 64 * 1024 * 1024
 
 MOST_MARKS = 64
 """Where there would be more, the older ones are thinned out: they are stored again with each position."""
-
-ANSWER_SECONDS = 5.0
-"""How long a master may take to send the record of a mark."""
 
 
 def further_marks(
@@ -61,110 +55,65 @@ def further_marks(
     return before if len(marks) == len(before) else tuple(marks)
 
 
-class MarkReader(Protocol):
-    """Reads the first record from a position on, then lets go of the master.
+class MarkReader(ShortReader):
+    """Reads the CRC-32 of the record that starts at a position.
 
     Args:
         clock: For the deadline.
         hello: What to ask for.
         wanted: The limits.
-
-    Attributes:
-        read: Fires with the CRC-32 of the record that starts there, or with None where none came.
     """
 
-    transport: Any
-
     def __init__(self, clock: IReactorTime, hello: SubscriberHello, wanted: Subscription) -> None:
-        self._clock = steady_clock(clock)
-        self._hello = hello
+        super().__init__(clock, hello.encode())
+        self._start = hello.start
         self._reply = SubscriberReplyParser()
-        self._replied = self._ended = False
+        self._replied = False
         self._frames = RecordFrameParser(hello.start, wanted.max_frame, wanted.max_record)
-        self._deadline: IDelayedCall | None = None
-        self.read: Deferred[int | None] = Deferred(lambda _: self._hang_up())
 
-    def connectionMade(self) -> None:
-        """Ask for the log."""
-        self._deadline = self._clock.callLater(ANSWER_SECONDS, self._expired)
-        self.transport.write(self._hello.encode())
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes from the master."""
-        try:
-            if not self._replied:
-                found = self._reply.feed(data)
-                if found is None:
-                    return
-                reply, data = found
-                self._replied = True
-                if reply.effective_start != self._hello.start:
-                    self._end(None)
-                    return
-            self._take(data)
-        except PeerError:
-            self._end(None)
+    def answered(self, data: bytes) -> None:
+        """See `ShortReader`."""
+        if not self._replied:
+            found = self._reply.feed(data)
+            if found is None:
+                return
+            reply, data = found
+            self._replied = True
+            if reply.effective_start != self._start:
+                self.end(None)
+                return
+        self._take(data)
 
     def _take(self, data: bytes) -> None:
         frames = self._frames.feed(data)
         if frames is not None and len(frames):
-            there = frames.start_of(0) == self._hello.start
-            self._end(crc32(frames.record(0)) if there else None)
+            there = frames.start_of(0) == self._start
+            self.end(crc32(frames.record(0)) if there else None)
         elif frames is not None and frames.end > frames.position:
             # It is not published any more.
-            self._end(None)
-
-    def _expired(self) -> None:
-        self._deadline = None
-        self._end(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The master closed before a record had come, or this side did."""
-        self._end(None)
-
-    def _end(self, crc: int | None) -> None:
-        ended, self._ended = self._ended, True
-        self._hang_up()
-        if not ended and not self.read.called:
-            self.read.callback(crc)
-
-    def _hang_up(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self.transport is not None:
-            self.transport.abortConnection()
+            self.end(None)
 
 
 class MarkComparison:
     """Compares marks with a master's log.
 
     Args:
-        reactor: For deadlines.
-        endpoint: The master.
+        asking: Asks the master.
         wanted: What is subscribed to.
-        choose: Chooses the mark that is compared; `random.choice` unless a test wants another.
+        choice: Chooses the mark that is compared.
     """
 
     _log = Logger()
 
     def __init__(
-        self,
-        reactor: IReactorTime,
-        endpoint: IStreamClientEndpoint,
-        wanted: Subscription,
-        choose: Callable[[Sequence[FenceRecord]], FenceRecord] = random.choice,
+        self, asking: ShortConnections, wanted: Subscription, choice: MarkChoice[FenceRecord | Mark]
     ) -> None:
-        self._reactor = reactor
-        self._endpoint = endpoint
+        self._asking = asking
         self._wanted = wanted
-        self._choose = choose
-        self._differs: FenceRecord | None = None
-        self._asking: Deferred[Any] | None = None
-        self._stopped = False
+        self._choice = choice
 
     def compare(self, state: SubscriptionState | None, own: int) -> Deferred[None]:
-        """Compare one mark of a state, taken at random; where one differed before, that one again.
+        """Compare one mark of a state.
 
         Args:
             state: How far the subscription has come; None where nothing is compared.
@@ -175,48 +124,40 @@ class MarkComparison:
             on the next connection. It fails with `HistoryDiverged` where the record is a different one, and as the
             endpoint does where the master cannot be reached.
         """
-        marks = [] if state is None or state.publications != self._wanted.publications else _further_back(state)
+        marks = [] if state is None else self._further_back(state)
         if not marks:
             return succeed(None)
-        if self._stopped:
-            return fail(ServiceStopped("the subscription is being stopped"))
-        mark = self._differs if self._differs in marks else self._choose(marks)
-        assert mark is not None
-        hello = SubscriberHello(mark.position, self._wanted.publications, own)
-        reader = MarkReader(self._reactor, hello, self._wanted)
-        connecting = self._endpoint.connect(LinkFactory(lambda: reader))
-        asking: Deferred[Any] = connecting.addCallback(lambda _: reader.read)
-        self._asking = asking
-        return asking.addBoth(self._asked).addCallback(self._judge, mark)
+        mark = self._choice.among(marks)
+        if isinstance(mark, Mark):
+            asked = self._asking.read_range(mark.start, mark.stop)
+        else:
+            hello = SubscriberHello(mark.position, self._wanted.publications, own)
+            asked = self._asking.ask(MarkReader(self._asking.reactor, hello, self._wanted))
+        return asked.addCallback(self._judge, mark)
 
-    def _asked(self, result: Any) -> Any:
-        self._asking = None
-        return fail(ServiceStopped("the subscription is being stopped")) if self._stopped else result
+    def _further_back(self, state: SubscriptionState) -> list[FenceRecord | Mark]:
+        """The marks that the fence does not cover, which is compared then anyway."""
+        found: list[FenceRecord | Mark] = [] if state.before_copy is None else [state.before_copy]
+        if state.publications == self._wanted.publications:
+            fence = state.fence[0].position if state.fence else state.position
+            found += [mark for mark in state.marks if mark.position < fence]
+        return found
 
-    def _judge(self, crc: int | None, mark: FenceRecord) -> None:
+    def _judge(self, crc: int | None, mark: FenceRecord | Mark) -> None:
+        if isinstance(mark, Mark):
+            what = f"log from position {mark.start} to {mark.stop}, where the copied rows were taken"
+            given = "that they were taken from"
+        else:
+            what = f"record at position {mark.position}, far before the position of this subscription"
+            given = "that it was given"
         if crc is None:
-            self._log.info(
-                "the master does not send its record at position {position}: this is not compared",
-                position=mark.position,
-            )
+            self._log.info("the master does not send its {what}: this is not compared", what=what)
         elif crc != mark.crc:
-            self._differs = mark
+            self._choice.differs(mark)
             raise HistoryDiverged(
-                f"the master's record at position {mark.position}, far before the position of this subscription, "
-                f"is not the one that it was given (CRC {crc:08x}, expected {mark.crc:08x}): its history is a "
-                f"different one. Point the subscriber at the right master, or make the subscription again"
+                f"the master's {what}, is not the one {given} (CRC {crc:08x}, expected {mark.crc:08x}): its "
+                f"history is a different one. Point the subscriber at the right master, or make the subscription "
+                f"again"
             )
         else:
-            self._differs = None
-
-    def stop(self) -> None:
-        """Let go of the master; what is under way fails."""
-        self._stopped = True
-        if self._asking is not None:
-            self._asking.cancel()
-
-
-def _further_back(state: SubscriptionState) -> list[FenceRecord]:
-    """The marks that the fence does not cover, which is compared then anyway."""
-    fence = state.fence[0].position if state.fence else state.position
-    return [mark for mark in state.marks if mark.position < fence]
+            self._choice.fits()

@@ -19,10 +19,12 @@ from spgrepl.disk.file_watch import FileWatch
 from spgrepl.engines.spg_snapshot import remove_segments
 from spgrepl.errors import HistoryDiverged, ReplicationLoop, SpgReplError, UsageError
 from spgrepl.interfaces.target import ITarget, SubscriptionState
+from spgrepl.replica.connecting import ReadyEndpoint
 from spgrepl.replica.connection import Entered, Event
 from spgrepl.replica.link import ILinkOwner, MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.service import ReplicaService
+from spgrepl.replica.short_connections import MarkChoice, ShortConnections
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.connection import (
     Received,
@@ -30,9 +32,9 @@ from spgrepl.replica.subscribing.connection import (
     SubscriptionLinkState,
     SubscriptionTimeouts,
 )
-from spgrepl.replica.subscribing.copy_link import EndpointBehindCopy, InitialCopies, start_lost
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.replica.subscribing.history import MasterHistory
+from spgrepl.replica.subscribing.initial_copies import InitialCopies, start_lost
 from spgrepl.replica.subscribing.marks import MarkComparison
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
@@ -106,12 +108,14 @@ class SubscriberService(ReplicaService):
             self.origins,
         )
         self._history = MasterHistory(self._worker, self._applier, self._subscription)
+        self._asking = ShortConnections(reactor, self._endpoint, "the subscription is being stopped")
         self._copies = InitialCopies(
             reactor,
             self._worker,
             self._applier,
             target,
             self._snapshot,
+            self._asking.take,
             subscription,
             self._copy_link_closed,
             self._copied,
@@ -119,8 +123,8 @@ class SubscriberService(ReplicaService):
         )
         self._pump = self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
         self.measures = {**self._queue.measures, "fsync_seconds": self._applier.commit_seconds}
-        self._marks = MarkComparison(reactor, self._endpoint, subscription)
-        endpoint = EndpointBehindCopy(self._endpoint, self._ready)
+        self._marks = MarkComparison(self._asking, subscription, MarkChoice())
+        endpoint = ReadyEndpoint(self._endpoint, self._ready)
         self._make_shared(endpoint, FileWatch(*target.files), f"the target of {subscription.name}")
         self._stream: MasterLink[SubscriberConnection] | None = None
         self._told_histories: tuple[History, ...] | None = None
@@ -148,7 +152,7 @@ class SubscriberService(ReplicaService):
         return state
 
     def _let_go(self) -> None:
-        self._marks.stop()
+        self._asking.stop()
 
     def _close_copy(self) -> None:
         self._applier.close()

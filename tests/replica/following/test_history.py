@@ -19,9 +19,10 @@ from spgrepl.errors import HistoryDiverged, LogTruncated, ServiceStopped
 from spgrepl.interfaces.engine import Fence, Mark, ReplayState
 from spgrepl.log.format import records
 from spgrepl.pairs import fence
-from spgrepl.replica.following import history
-from spgrepl.replica.following.history import MasterHistory, RangeReader
+from spgrepl.replica import short_connections
+from spgrepl.replica.following.history import MasterHistory
 from spgrepl.replica.following.states import OnDivergence
+from spgrepl.replica.short_connections import MarkChoice, RangeReader, ShortConnections
 from spgrepl.wire.frames import encode_status
 from tests.replica.following.copies import CREATE, database_bytes, log_of, opened
 from tests.replica.following.test_service import INSERT, FollowerCase, Script, ScriptedMaster, number, wal
@@ -68,8 +69,12 @@ def result_of(deferred: Deferred[Any]) -> Any:
     return found[0] if found else "nothing yet"
 
 
-def reading(master: Master) -> MasterHistory:
-    return MasterHistory(master.clock, master, lambda marks: marks[0])  # type: ignore[arg-type]
+def asking(master: Master) -> ShortConnections:
+    return ShortConnections(master.clock, master, "the follower is being stopped")  # type: ignore[arg-type]
+
+
+def reading(master: Master, choice: MarkChoice[Mark] | None = None) -> MasterHistory:
+    return MasterHistory(asking(master), choice or MarkChoice(lambda marks: marks[0]))
 
 
 def mark(start: int, stop: int) -> Mark:
@@ -78,7 +83,7 @@ def mark(start: int, stop: int) -> Mark:
 
 @pytest.mark.parametrize(("position", "start"), [(9000, 9000 - 4096), (300, 1), (2, 1)])
 def test_what_stands_before_a_snapshot_is_read_in_v1(master: Master, position: int, start: int) -> None:
-    taken = reading(master).take(position)
+    taken = asking(master).take(position)
     assert master.transports[-1].value() == b"SPGREPL\x01" + number(start)
     master.answer(LOG)
     assert result_of(taken) == mark(start, position)
@@ -87,20 +92,20 @@ def test_what_stands_before_a_snapshot_is_read_in_v1(master: Master, position: i
 
 
 def test_nothing_stands_before_position_1(master: Master) -> None:
-    assert result_of(reading(master).take(1)) is None
+    assert result_of(asking(master).take(1)) is None
     assert master.transports == []
 
 
 @pytest.mark.parametrize("how", ["closes", "silent", "snapshot"])
 def test_a_master_that_does_not_tell_is_not_waited_for(master: Master, how: str) -> None:
-    taken = reading(master).take(9000)
+    taken = asking(master).take(9000)
     master.answer(LOG[:6000])
     if how == "closes":
         master.readers[-1].connectionLost()
     elif how == "silent":
-        master.clock.advance(history.ANSWER_SECONDS)
+        master.clock.advance(short_connections.ANSWER_SECONDS)
     else:
-        taken = reading(master).take(9000)
+        taken = asking(master).take(9000)
         master.readers[-1].dataReceived(number(70000))
     assert result_of(taken) is None
     assert master.transports[-1].aborted  # type: ignore[attr-defined]
@@ -123,7 +128,7 @@ def test_every_mark_is_compared_at_some_time(master: Master) -> None:
     state = ReplayState(8500, 100, Fence(8000, 7), marks=tuple(mark(n, n + 50) for n in range(1, 500, 50)))
     asked = set()
     for _ in range(300):
-        MasterHistory(master.clock, master).compare(state).addErrback(lambda _: None)  # type: ignore[arg-type]
+        reading(master, MarkChoice()).compare(state).addErrback(lambda _: None)
         asked.add(int.from_bytes(master.transports[-1].value()[8:], "little"))
         master.answer(LOG)
     assert asked == set(range(1, 500, 50))
@@ -133,7 +138,7 @@ def test_a_mark_that_differed_is_compared_again(master: Master) -> None:
     """Another one may fit, and would say nothing about it."""
     state = ReplayState(8500, 100, Fence(8000, 7), marks=(mark(1, 100), mark(2000, 6000)))
     turns = iter([0, 1, 1])
-    found = MasterHistory(master.clock, master, lambda marks: marks[next(turns)])  # type: ignore[arg-type]
+    found = reading(master, MarkChoice(lambda marks: marks[next(turns)]))
     for _ in range(2):
         compared = found.compare(state)
         master.answer(LOG[:50] + b"?" + LOG[51:])
@@ -151,7 +156,7 @@ def test_what_the_fence_covers_is_not_asked_for_twice(master: Master) -> None:
 
 
 def test_what_is_under_way_ends_with_the_follower(master: Master) -> None:
-    asked = reading(master)
+    asked = asking(master)
     taken = asked.take(9000)
     asked.stop()
     assert isinstance(result_of(taken).value, ServiceStopped)
@@ -348,6 +353,6 @@ class DivergedTest(FollowerCase):
         self.ended.clear()
         self.log = self.master.log = bytes(700) + self.log[700:]
         # One mark is compared at a start, and all of them but those in what is changed are right.
-        self.patch(history.MasterHistory.__init__, "__defaults__", (lambda marks: marks[0],))
+        self.patch(MarkChoice.__init__, "__defaults__", (lambda marks: marks[0],))
         yield self.diverges()
         assert self.rows() == list(range(10, 50))

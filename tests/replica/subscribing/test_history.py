@@ -12,6 +12,7 @@ import pytest
 from spgrepl.engines.targets.counting_target import CountingTarget
 from spgrepl.engines.targets.stored_state import history_of, history_values
 from spgrepl.errors import HistoryDiverged, LogTruncated
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.log.format.records import encode_statement
 from spgrepl.replica.following.progress import SkipRequest
@@ -111,15 +112,21 @@ def test_where_nothing_has_come_yet_a_row_that_stands_there_now_stops_it(tmp_pat
         assert rig.numbers == []
 
 
-def test_a_position_inside_of_a_record_is_a_different_history_and_not_waited_for(rig: Rig) -> None:
+def test_a_position_inside_of_a_record_is_a_different_history_and_not_waited_for(tmp_path: Path) -> None:
     """The master closes without a byte, as it does for other reasons; asked for its end it answers."""
-    restored(rig, HEAD[:-1] + b"  " + encode_statement(b"INSERT INTO t VALUES (%d)" % 10**200))
-    restored(rig, encode_statement(b"INSERT INTO u VALUES (%d)" % 10**200))
-    rig.start()
-    rig.settle(8)
-    assert isinstance(ended(rig), HistoryDiverged)
-    assert "no record begins there" in rig.status["error"]
-    assert rig.numbers == [3]
+    with running(tmp_path, tables=(TABLE,), log=HEAD) as rig:
+        run_sql(rig.database, TABLE)
+        rig.start(copy_data=False)
+        rig.settle()
+        rig.grow(insert(3))
+        rig.settle()
+        away(rig)
+        restored(rig, encode_statement(b"INSERT INTO u VALUES (%d)" % 10**200))
+        rig.start(copy_data=False)
+        rig.settle(8)
+        assert isinstance(ended(rig), HistoryDiverged)
+        assert "no record begins there" in rig.status["error"]
+        assert rig.numbers == [3]
 
 
 def test_a_master_that_answers_nothing_is_tried_again(rig: Rig) -> None:
@@ -208,8 +215,9 @@ def test_what_is_known_of_a_history_is_stored(tmp_path: Path, master: int | None
         master,
         diverged,
         marks=(FenceRecord(1, 2),),
+        before_copy=Mark(1, 5, 9),
     )
-    assert SubscriptionState(("p",), 5, 70, *history_of(history_values(state))) == state
+    assert SubscriptionState(("p",), 5, 70, **history_of(history_values(state))) == state
     target = CountingTarget(tmp_path / "n")
     target.start(state)
     assert CountingTarget(tmp_path / "n").open() == state

@@ -11,8 +11,11 @@ import pytest
 
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import HistoryDiverged
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord
 from spgrepl.log.format.records import encode_statement
+from spgrepl.replica import short_connections
+from spgrepl.replica.short_connections import MarkChoice
 from spgrepl.replica.subscribing import marks
 from spgrepl.replica.subscribing.marks import further_marks
 from tests.replica.subscribing.kit import Rig, running
@@ -93,9 +96,8 @@ def restored(rig: Rig, changed: dict[int, bytes]) -> None:
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(
-        marks.MarkComparison.__init__, "__defaults__", (lambda found: found[min(number, len(found) - 1)],)
-    )
+    """The record of this number is compared; the first mark of all is the one before the copied rows."""
+    monkeypatch.setattr(MarkChoice.__init__, "__defaults__", (lambda found: found[number + 1],))
 
 
 def ended(rig: Rig) -> Any:
@@ -135,8 +137,8 @@ def test_another_record_far_before_the_fence_is_a_different_history(
 
 def test_where_one_differs_the_second_look_is_at_the_same_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one may fit, and would say nothing about it."""
-    turns = iter([0, *[1] * 100])
-    monkeypatch.setattr(marks.MarkComparison.__init__, "__defaults__", (lambda found: found[next(turns)],))
+    turns = iter([1, *[2] * 100])
+    monkeypatch.setattr(MarkChoice.__init__, "__defaults__", (lambda found: found[next(turns)],))
     restored(rig, {0: row(1, "b")})
     rig.start()
     rig.settle(3)
@@ -181,7 +183,7 @@ def test_a_master_that_does_not_answer_is_not_waited_for(rig: Rig) -> None:
     before = asked(rig)
     rig.start()
     assert asked(rig) == before + 1
-    rig.clock.advance(marks.ANSWER_SECONDS)
+    rig.clock.advance(short_connections.ANSWER_SECONDS)
     assert rig.wire.connections[before].ended
     assert asked(rig) == before + 2
     rig.settle(1)
@@ -222,3 +224,103 @@ def test_an_operator_who_says_that_the_history_is_the_same_begins_them_again(
     stored = SqliteTarget(rig.database, "s").open()
     assert stored is not None
     assert [one.crc for one in stored.marks] == [crc32(row(31))]
+
+
+# -- what stands before the copied rows ---------------------------------------------------------------------------
+
+QUIET = insert(1, "x"), insert(2, "x")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    """A subscription that has rows, and was given nothing since."""
+    with running(tmp_path, tables=TABLES, log=HEAD + QUIET[0]) as made:
+        made.start()
+        made.settle()
+        made.stop()
+        made.ended.clear()
+        yield made
+
+
+def test_what_stands_before_the_copied_rows_is_kept(fresh: Rig) -> None:
+    stored = fresh.stored
+    assert stored is not None
+    before = HEAD + QUIET[0]
+    assert stored.before_copy == Mark(1, len(before), crc32(before[1:]))
+    fresh.start("p", "q")
+    fresh.settle(1)
+    fresh.grow(row(1))
+    fresh.settle(1)
+    again = fresh.stored
+    assert again is not None
+    assert (again.publications, again.before_copy) == (("p", "q"), stored.before_copy)
+
+
+@pytest.mark.parametrize("asked", [("p",), ("p", "q")])
+def test_a_master_that_was_restored_before_anything_came_is_a_different_one(
+    fresh: Rig, asked: tuple[str, ...]
+) -> None:
+    """What is not published was written again, as long as before: no record tells, and rows would be missing."""
+    fresh.master.log.lose()
+    fresh.grow(HEAD, QUIET[1])
+    fresh.start(*asked)
+    fresh.settle(3)
+    assert isinstance(ended(fresh), HistoryDiverged)
+    assert "where the copied rows were taken" in fresh.status["error"]
+    assert fresh.stored is not None
+    assert fresh.stored.diverged is not None
+
+
+def test_the_same_master_goes_on_after_the_copied_rows(fresh: Rig) -> None:
+    fresh.start()
+    fresh.settle(1)
+    fresh.grow(row(1))
+    fresh.settle(1)
+    assert (fresh.numbers, fresh.ended) == ([1], [])
+
+
+def test_where_the_history_is_said_to_be_the_same_what_stood_before_the_rows_is_forgotten(fresh: Rig) -> None:
+    fresh.master.log.lose()
+    fresh.grow(HEAD, QUIET[1])
+    fresh.start(same_history=True)
+    fresh.settle(1)
+    assert fresh.stored is not None
+    assert (fresh.stored.before_copy, fresh.ended) == (None, [])
+
+
+def test_without_the_rows_there_is_nothing_before_them(tmp_path: Path) -> None:
+    with running(tmp_path, tables=TABLES, log=HEAD) as rig:
+        rig.start(copy_data=False)
+        rig.settle()
+        assert rig.stored is not None
+        assert rig.stored.before_copy is None
+
+
+def test_a_copy_is_made_where_the_master_does_not_send_what_stands_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a relay does, whose log begins there."""
+    monkeypatch.setattr(short_connections.RangeReader, "answered", lambda reader, _: reader.end(None))
+    with running(tmp_path, tables=TABLES, log=HEAD) as rig:
+        rig.start()
+        rig.settle()
+        assert rig.stored is not None
+        assert rig.stored.before_copy is None
+        rig.grow(row(1))
+        rig.settle(1)
+        assert (rig.numbers, rig.ended) == ([1], [])
+
+
+def test_stopped_while_it_is_taken(tmp_path: Path) -> None:
+    with running(tmp_path, tables=TABLES, log=HEAD) as rig:
+        rig.start()
+        while len(rig.wire.connections) < 3:
+            rig.turn()
+        rig.stop()
+        rig.settle(1)
+        assert not rig.service.running
+        assert (rig.stored, len(rig.wire.connections)) == (None, 3)
+        rig.start()
+        rig.settle(1)
+        assert rig.stored is not None
+        assert rig.stored.before_copy is not None

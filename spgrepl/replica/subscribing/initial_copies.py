@@ -1,0 +1,131 @@
+"""The initial copy of a subscription, as often as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from spgrepl.base.worker import EngineWorker
+from spgrepl.errors import CopyRefused, SnapshotError, SpgReplError, StartLost
+from spgrepl.interfaces.engine import Mark
+from spgrepl.interfaces.target import ITarget, SubscriptionState
+from spgrepl.replica.following.connection import FollowerConnection
+from spgrepl.replica.link import MasterLink
+from spgrepl.replica.subscribing.applier import Applier
+from spgrepl.replica.subscribing.copy_link import CopyLink
+from spgrepl.replica.subscribing.settings import Subscription
+from spgrepl.wire.handshake import StreamVersion
+
+
+class InitialCopies:
+    """The initial copy of a subscription: ordered, then made over a connection of its own, as often as it takes.
+
+    Args:
+        reactor: For deadlines of the connection.
+        worker: The target's thread.
+        applier: Puts the rows in place.
+        target: Judges a snapshot's first bytes.
+        path: Where a snapshot is gathered; None where nothing is ever copied.
+        take: See `CopyLink`.
+        wanted: What is subscribed to.
+        closed: See `CopyLink`.
+        copied: See `CopyLink`.
+        failed: See `CopyLink`.
+
+    Attributes:
+        due: Whether the next connection is to be one for the rows.
+        end: The master's end when the copy was ordered.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        worker: EngineWorker,
+        applier: Applier,
+        target: ITarget,
+        path: Path | None,
+        take: Callable[[int], Deferred[Mark | None]],
+        wanted: Subscription,
+        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
+        copied: Callable[[SubscriptionState], None],
+        failed: Callable[[SpgReplError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._make = partial(
+            CopyLink,
+            reactor,
+            worker,
+            applier,
+            target,
+            take=take,
+            closed=closed,
+            copied=copied,
+            failed=self._not_in_place,
+        )
+        self._path = path
+        self._wanted = wanted
+        self._last: CopyLink | None = None
+        self._failed = failed
+        self._damage: str | None = None
+        self.due = False
+        self.end = 0
+
+    def order(self, end: int) -> None:
+        """Let the next connection be one for the rows; the master's log ends at `end`."""
+        self.due = True
+        self.end = end
+
+    def build_link(self) -> MasterLink[FollowerConnection]:
+        """The connection for the rows."""
+        assert self._path is not None
+        self.due = False
+        self._last = self._make(path=self._path)
+        self._last.limits = self._wanted.limits
+        connection = FollowerConnection(StreamVersion.V2, max_frame=self._wanted.max_frame)
+        link = MasterLink(self._reactor, self._last, connection)
+        return self._last.attach(link)
+
+    def _not_in_place(self, error: SpgReplError) -> None:
+        """A snapshot may have been damaged on its way, once."""
+        if isinstance(error, SnapshotError) and not isinstance(error, CopyRefused):
+            if str(error) == self._damage:
+                error = CopyRefused(f"{error}; a second snapshot was the same: check the master's database")
+            self._damage = str(error)
+        self._failed(error)
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """Bytes received and expected while a snapshot comes, for the status."""
+        return None if self._last is None else self._last.progress
+
+    @property
+    def copying(self) -> bool:
+        """Whether a snapshot is here, and its rows are being put in place."""
+        return self._last is not None and self._last.copying
+
+    def when_done(self) -> Deferred[None]:
+        """Wait until nothing is being copied; see `CopyLink.when_ended`. A failure is told once."""
+        last = self._last
+        return succeed(None) if last is None else last.when_ended().addBoth(self._forget)
+
+    def _forget(self, result: Any) -> Any:
+        self._last = None
+        return result
+
+
+def start_lost(end: int, advice: str) -> StartLost:
+    """The error that a subscription stands at position 0, where it cannot go on.
+
+    Args:
+        end: Where the master's log ends.
+        advice: What to do.
+    """
+    return StartLost(
+        f"this subscription stands at position 0, and the master's log has grown to {end}: position 0 cannot "
+        f"be asked for, because 0 means the master's end; {advice}"
+    )
