@@ -17,7 +17,7 @@ _TARGET = re.compile(r"(value )?(>=|<=|<|>) ([0-9.]+)( .+)?")
 
 def _judged(figure: Figure, _: attrs.Attribute[str], target: str) -> None:
     if _TARGET.fullmatch(target) is None:
-        raise ValueError(f"{figure.name}: {target!r} is no target")
+        raise ValueError(f"{figure.name}: {target!r} is not a target")
 
 
 @attrs.frozen

@@ -68,7 +68,7 @@ def build(folder: Path) -> dict[str, str]:
     return {
         PATH_VARIABLE: str(built[0]),
         "LD_PRELOAD": library,
-        # Python frees much at its end only, and its own pools would hide what is read behind the end of an object.
+        # Python frees much at its end only, and its own pools would hide what is read after the end of an object.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "PYTHONMALLOC": "malloc",
     }

@@ -102,7 +102,7 @@ class _Copy:
         done = 0
         for section in sections:
             if section.stop <= done:
-                raise Broken(f"a section ends at {section.stop}, behind one that ends at {done}")
+                raise Broken(f"a section ends at {section.stop}, after one that ends at {done}")
             done = section.stop
             if section.undo:
                 self.pending = []

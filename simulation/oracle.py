@@ -87,7 +87,7 @@ class Oracle:
         """The state at a position.
 
         Raises:
-            InvariantBroken: It is no end of a unit.
+            InvariantBroken: It is not the end of a unit.
         """
         states = self.published if published else self.states
         if position not in states:

@@ -88,7 +88,7 @@ def trial_waits_in_the_running_reactor(twisted_greenlet: object) -> Iterator[Non
         if not waited_for.called or waited_for.paused:
             pytest_twisted.blockon(waited_for)
         # What ended this wait, or one of the test before, may be a call from a thread, of a batch that the reactor
-        # has begun and trial's own turns of the reactor would begin again. Behind a timer the batch is done.
+        # has begun and trial's own turns of the reactor would begin again. After a timer the batch is done.
         pytest_twisted.blockon(deferLater(reactor, 0))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -44,7 +44,7 @@ def test_targets_with_a_unit_are_about_the_value_others_about_the_ratio(
 
 
 def test_a_target_that_says_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="'fast' is no target"):
+    with pytest.raises(ValueError, match="'fast' is not a target"):
         figure(1, 1, "fast")
 
 

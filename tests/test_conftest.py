@@ -36,7 +36,7 @@ def test_a_deferred_that_fails_unseen_fails_its_test(
     pytester.makeconftest((request.config.rootpath / "tests" / "conftest.py").read_text())
     pytester.makepyfile(LOST)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    # The failure is found behind the test, while its fixtures are taken down: an error in pytest's words.
+    # The failure is found after the test, while its fixtures are taken down: an error in pytest's words.
     result.assert_outcomes(passed=3, errors=2)
     result.stdout.fnmatch_lines(["*nobody waits for this*"])
     result.stdout.fnmatch_lines(["*nor for this*"])

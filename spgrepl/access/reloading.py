@@ -1,4 +1,4 @@
-"""What is made of files, and made anew when they change."""
+"""What is made of files, and made again when they change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRY_SECONDS = 1.0
 
 
 class Reloading(Generic[_T]):
-    """Something that is made of files, and made anew when they change.
+    """Something that is made of files, and made again when they change.
 
     What was made stays in use while the files cannot be read or do not fit together, as when they are being
     replaced one after the other; the log says so once for each state of the files.
@@ -31,7 +31,7 @@ class Reloading(Generic[_T]):
         UsageError: It cannot be made the first time.
 
     Attributes:
-        reloads: How often it was made anew.
+        reloads: How often it was made again.
         error: Why the files are not what is in use; None where they are.
     """
 

@@ -19,12 +19,12 @@ def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
         most: The most bytes that it may have.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is longer; `strerror` says which.
+        OSError: It cannot be read, is not a regular file, or is longer; `strerror` says which.
     """
     # A pipe without a writer would let a blocking open wait for ever.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         found = file.read(most + 1)
     if len(found) > most:
         raise OSError(errno.EFBIG, f"it is longer than {most} bytes, and so not what is expected here", str(path))

@@ -96,7 +96,7 @@ class EngineWorker:
         self._running = True
 
     def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_R]:
-        """Run a blocking call in the thread, behind those that were asked for before.
+        """Run a blocking call in the thread, after those that were asked for before.
 
         Returns:
             A Deferred that fires in the reactor's thread with what the call returns or raises. It fails with

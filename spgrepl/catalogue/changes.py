@@ -53,7 +53,7 @@ class CatalogWalk:
         position: Where that is, between two units.
         judge: Says what becomes of transactions that were open at the same time and ended in different ways, where
             one of them changes publications.
-        group: The transactions that are open where it begins, behind `position`; None without any.
+        group: The transactions that are open where it begins, after `position`; None without any.
 
     Attributes:
         publications: What is known of the log up to `boundary`.
@@ -95,7 +95,7 @@ class CatalogWalk:
         return self._walk.begin
 
     def drop(self) -> None:
-        """Take the transactions for dead that are open behind the records that were taken."""
+        """Take the transactions for dead that are open after the records that were taken."""
         self._walk.drop(self._end)
         self._apply_ended()
 

@@ -72,7 +72,7 @@ class Publications:
     any_case: bool = False
 
     def after(self, change: CatalogChange) -> Publications:
-        """The publications behind a change that stands in the log.
+        """The publications after a change that stands in the log.
 
         What exists is replaced and what is missing dropped without complaint: the master has judged that. A change
         of subscriptions changes nothing here.

@@ -125,14 +125,14 @@ def read_catalogue(database: Path, patience: Patience | None = None) -> LogCatal
 
 @implementer(ICatalogSource, ILogListener)
 class LogCatalogSource:
-    """Learns the publications from a log itself, and from an SPG snapshot that the log goes on behind.
+    """Learns the publications from a log itself, and from an SPG snapshot that the log goes on after.
 
     The log is read once, in a thread; what has been learned is kept, in a file too where one is named, and only
-    what grew behind it is read again.
+    what grew after it is read again.
 
     Args:
         log: The log.
-        snapshot: The snapshot file; one that is no SPG envelope, or missing, tells nothing.
+        snapshot: The snapshot file; one that is not an SPG envelope, or missing, tells nothing.
         manifest: The manifest, whose WAL baseline says where the snapshot stands; None for the log's start.
         in_thread: Runs the reading.
         max_record: The most bytes of SQL or payload that a record may have.

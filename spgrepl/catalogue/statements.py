@@ -180,7 +180,7 @@ def is_control(sql: str) -> bool:
     """Whether a text begins like a statement of PROTOCOL section 5."""
     if _OPENERS.match(sql) is None:
         return False
-    # What is no valid Unicode is refused later, by whoever would execute it.
+    # What is not valid Unicode is refused later, by whoever would execute it.
     return statement_kind(sql.encode("utf-8", "surrogatepass")) is StatementKind.CONTROL
 
 
@@ -375,7 +375,7 @@ def _table(reader: StatementReader, expected: str) -> str:
     name = _new_name(reader, expected)
     if not reader.skip("."):
         return name
-    # Behind a dot every word is a name.
+    # After a dot every word is a name.
     return table_name([name, reader.name(expected)])
 
 
@@ -385,7 +385,7 @@ def _list(
     """Names between commas, one at least."""
     if reader.done() or reader.at(","):
         raise ControlSyntaxError(
-            f"{reader.what}: the list of {what} is empty: expected a name behind {behind}, found {reader.found()}"
+            f"{reader.what}: the list of {what} is empty: expected a name after {behind}, found {reader.found()}"
         )
     expected = f"the name of one of the {what}"
     names = [take(reader, expected)]

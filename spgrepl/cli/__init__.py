@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        # argparse's own passes over a disk or a terminal that refuses.
+        # argparse's own ignores a disk or a terminal that refuses.
         target = sys.stderr if file is None else file
         if message and target is not None:
             target.write(plain(message))

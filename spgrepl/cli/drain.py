@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = paths_of(arguments)
     if not paths.wal.exists():
         raise ConfigurationError(
-            f"{paths.wal} is missing: {paths.database} is no primary's database, or its log is elsewhere; then "
+            f"{paths.wal} is missing: {paths.database} is not a primary's database, or its log is elsewhere; then "
             f"name that with --wal"
         )
     with contextlib.closing(DatabaseWriter(paths)) as writer:

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Wait until a server has applied a position, as `spgrepl exec` prints it, and print how far it has come. "
         "A position with its history, such as 622@2f0c..., is counted as that history does. "
-        "Exit code 75: it took too long; 69: the server cannot be reached or stops; 76: it has another history."
+        "Exit code 75: it took too long; 69: the server cannot be reached or stops; 76: its history is different."
     )
     parser.add_argument(
         "--http",

@@ -98,7 +98,7 @@ class Core(Protocol):
 
     @property
     def Statements(self) -> Callable[[bytes, array[int], Mapping[int, bytes | None]], CompiledTexts]:
-        """The class of the texts of a batch: of its data, its ends, and the texts that are no part of the data."""
+        """The type of the texts of a batch: of its data, its ends, and texts that are not part of the data."""
 
     def known_owners(
         self, sql: CompiledTexts, first: int, stop: int, known: Mapping[bytes, Any], found: list[Any], /

@@ -11,7 +11,7 @@ from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
 PUBLIC = "public"
 
 _BEFORE_ONLY = frozenset({"UPDATE", "FROM", "JOIN", "USING", ","})
-# What stands behind a table that is itself called only.
+# What stands after a table that is itself called only.
 _BEHIND_A_TABLE = frozenset({"", "SET", "WHERE", "AS", "RETURNING", ",", ")", ";", "."})
 
 # The common form: the schema stands in front of the one table that a statement changes, and nowhere else.

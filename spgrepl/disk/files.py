@@ -293,7 +293,7 @@ def remove_own(path: Path, kind: str, suffixes: tuple[str, ...] = ("",)) -> list
     Args:
         path: The file beside which they lie. The caller holds the lock that their maker held.
         kind: What they were for, as it was said to `own_name`.
-        suffixes: What else may stand behind their names, for files that belong to them.
+        suffixes: What else may stand after their names, for files that belong to them.
 
     Returns:
         What was removed.

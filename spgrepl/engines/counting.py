@@ -69,7 +69,7 @@ class CountingEngine:
         """See `IEngine`. Every snapshot will do: it is not kept."""
 
     def install_snapshot(self, path: Path, state: ReplayState) -> None:
-        """See `IEngine`. The snapshot is thrown away and the digest begins anew."""
+        """See `IEngine`. The snapshot is thrown away and the digest begins again."""
         save_state(self._database, state, {"digest": 0})
         self._digest.reset(0)
         path.unlink()

@@ -30,7 +30,7 @@ class SegmentTable:
         self._known[segment_id] = self._unwritten[segment_id] = str(path)
 
     def write_all_again(self) -> None:
-        """The table is gone: all segments are to be listed anew."""
+        """The table is gone: all segments are to be listed again."""
         self._unwritten = dict(self._known)
 
     def missing(self, connection: apsw.Connection) -> bool:

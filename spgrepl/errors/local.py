@@ -128,7 +128,7 @@ class TransactionExpired(LocalError):
 
 
 class DifferentHistory(LocalError):
-    """A position is of another history than the one that is held here, or of a part of it that was lost."""
+    """A position is of a different history than the one that is held here, or of a part of it that was lost."""
 
     exit_code = EXIT_OTHER_HISTORY
 

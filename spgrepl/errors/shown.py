@@ -75,7 +75,7 @@ def shown_sql(sql: str) -> str:
 def handed_sql(sql: str) -> str:
     """A statement as a program gets it that goes by its text: without passwords of users, the rest as it is.
 
-    What `shown_sql` leaves out of a table's definition, such as the default of a column ``password``, is no
+    What `shown_sql` leaves out of a table's definition, such as the default of a column ``password``, is not a
     secret of the server, and a table that is made without it would be another one.
 
     Args:
@@ -88,7 +88,7 @@ def handed_sql(sql: str) -> str:
 
 
 def _may_be_several(sql: str) -> bool:
-    """Whether there may be another statement behind the first, however strings are read."""
+    """Whether there may be another statement after the first, however strings are read."""
     return any(_ANOTHER.search(pattern.sub(" ", sql)) is not None for pattern in _READINGS[:2])
 
 

@@ -97,7 +97,7 @@ class TransactionUnits:
         """See `IUnits`."""
         before = self._walk.group
         self._walk.take(batch, index)
-        # A COMMIT AND CHAIN ends nothing here: a position behind it would be one inside of a transaction.
+        # A COMMIT AND CHAIN ends nothing here: a position after it would be one inside of a transaction.
         return before is not None and self._walk.group is None
 
     def content(self, batch: RecordBatch, index: int) -> list[Content]:

@@ -14,7 +14,7 @@ from spgrepl.log.format.records import RecordType
 
 @attrs.frozen
 class Fence:
-    """What the log's bytes just before a position were, so that another history is recognised.
+    """What the log's bytes just before a position were, so that a different history is recognised.
 
     Attributes:
         start: Position of the first byte covered: a record's first byte, or 1 for the first record of all, since
@@ -56,7 +56,7 @@ class TransactionNotes:
         drops: How many groups of transactions were taken for dead.
         met: Records that the snapshot held already.
         alone_to: Up to where the copy holds already what records did that were committed by themselves: its
-            snapshot was taken inside of open transactions, and its log begins where these do. None behind that
+            snapshot was taken inside of open transactions, and its log begins where these do. None after that
             position.
     """
 

@@ -15,7 +15,7 @@ from spgrepl.log.format.records import RecordType
 
 @attrs.frozen
 class FenceRecord:
-    """A record that was applied, so that another history is recognised.
+    """A record that was applied, so that a different history is recognised.
 
     Attributes:
         position: Where it starts in the master's log.
@@ -42,7 +42,7 @@ class SubscriptionState:
         diverged: Why the master's history is known to be a different one; None where nothing is known against it.
         histories: Whose positions the master's are, as far as that is known; see `spgrepl.base.histories`.
         alone_to: Up to where the copied rows hold already what records did that were committed by themselves; see
-            `spgrepl.interfaces.engine.TransactionNotes`. None behind that position.
+            `spgrepl.interfaces.engine.TransactionNotes`. None after that position.
         marks: Records further back, in rising position: the first one that came, and one for each 64 MiB.
         before_copy: The bytes of the master's log before the snapshot that rows were copied from; None where none
             were, or the master did not send them.

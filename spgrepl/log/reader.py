@@ -1,6 +1,6 @@
 """Reading a log file from end to end: its records, where the last whole one ends, and what is wrong with it.
 
-Files are read a piece at a time, so memory depends on the longest record and not on the file. What stands behind
+Files are read a piece at a time, so memory depends on the longest record and not on the file. What stands after
 the last whole record is judged by `spgrepl.log.format.salvage`.
 """
 
@@ -31,13 +31,13 @@ Progress = Callable[[int, int], None]
 
 
 class Damage(enum.Enum):
-    """What stands behind the last whole record of a log."""
+    """What stands after the last whole record of a log."""
 
     NONE = "none"
     """Nothing: the log ends with a whole record."""
 
     TORN = "torn"
-    """An incomplete or bad record and nothing readable behind it: a write that a crash cut short."""
+    """An incomplete or bad record and nothing readable after it: a write that a crash cut short."""
 
     BROKEN = "broken"
     """A bad record in the middle, or one that is whole and cannot be read: cutting there would lose data."""
@@ -49,11 +49,11 @@ class LogReport:
 
     Attributes:
         length: The file's length in bytes, as it was when reading began.
-        whole_end: The position just behind the last whole record.
+        whole_end: The position just after the last whole record.
         records: How many whole records were read.
-        damage: What stands behind the last whole record.
+        damage: What stands after the last whole record.
         error: What is wrong with the record at `whole_end`; None where it is only incomplete, or nothing is there.
-        next_whole: Where the log can be read again behind a broken place; None where no such place was found.
+        next_whole: Where the log can be read again after a broken place; None where no such place was found.
         open_transaction: Where the transactions begin that are open at the end; None without any.
         transactions: What was counted of transactions.
         warnings: The first `KEPT_WARNINGS` oddities.

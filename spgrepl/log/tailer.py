@@ -235,7 +235,7 @@ class WalTailer:
         if status.st_size < file.length:
             return f"it was truncated to {status.st_size} bytes after {file.length} had been published"
         if _seen(status) != file.seen and not file.ends_as_before():
-            return f"other bytes stand before position {file.length} than were published: it was written anew"
+            return f"other bytes stand before position {file.length} than were published: it was written again"
         try:
             named = os.stat(self._path)
         except FileNotFoundError:

@@ -24,12 +24,12 @@ class Level(enum.StrEnum):
         """Read a level as users write it; capital letters do not matter, as in PostgreSQL.
 
         Raises:
-            UsageError: The text is no level.
+            UsageError: The text is not a level.
         """
         try:
             return cls(text.lower())
         except ValueError:
-            raise UsageError(f"{text!r} is no WAL level: there are replica and logical") from None
+            raise UsageError(f"{text!r} is not a WAL level: there are replica and logical") from None
 
 
 LevelListener = Callable[[Level], None]
@@ -66,7 +66,7 @@ class WalLevel:
         """Put a level into effect, and tell the listeners where it is another one than before.
 
         Raises:
-            UsageError: The text is no level.
+            UsageError: The text is not a level.
         """
         value = Level.parse(level)
         self._chosen = True

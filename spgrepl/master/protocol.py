@@ -35,7 +35,7 @@ from spgrepl.wire.subscription import SubscriberHello
 class MasterProtocol(Protocol):
     """Reads the hello, hands over to a stream, and sees to the deadlines.
 
-    What a follower sends after its hello is passed over: the protocol has no use for it.
+    What a follower sends after its hello is skipped: the protocol has no use for it.
 
     Args:
         context: What all connections share.
@@ -92,7 +92,7 @@ class MasterProtocol(Protocol):
         self._untrusted = reason
 
     def dataReceived(self, data: bytes) -> None:
-        """A peer has sent something: its hello, or something to pass over."""
+        """A peer has sent something: its hello, or something to skip."""
         if self.state is ConnectionState.HELLO:
             # A fault of this side is not to be taken for something that the peer did.
             self._context.connections.guarded(self, lambda _: self._read_hello(data))

@@ -144,7 +144,7 @@ class FenceCheck:
         """Take bytes of the stream.
 
         Returns:
-            What stands behind the fence.
+            What stands after the fence.
 
         Raises:
             HistoryDiverged: The bytes are not those that this copy was made from.

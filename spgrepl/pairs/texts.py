@@ -23,7 +23,7 @@ class Owner(enum.Enum):
     """A follower's, which has a copy of its master's."""
 
     ARCHIVE = "archive"
-    """A follower's whose copy is no database of SQLite, as that of an archive, which is its log."""
+    """A follower's whose copy is not a database of SQLite, as that of an archive, which is its log."""
 
 
 @attrs.frozen

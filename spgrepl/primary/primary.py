@@ -72,7 +72,7 @@ class Primary(PrimaryTold):
     - ``CREATE`` and ``DROP PUBLICATION`` and ``SUBSCRIPTION`` are logged like any statement, alone or in a
       `transaction`, and undone with it. ``DROP … IF EXISTS`` of what is not there is logged, too.
     - ``SHOW PUBLICATIONS`` and ``SHOW SUBSCRIPTIONS`` give rows.
-    - ``SET`` and ``SHOW effective_wal_level`` take effect at once, not behind the requests that wait, and not in
+    - ``SET`` and ``SHOW effective_wal_level`` take effect at once, not after the requests that wait, and not in
       the log: a file beside it holds the level for the next start. `wal_level.set()` is for this run alone.
     - ``WAIT FOR WAL POSITION n [WITH TIMEOUT ms]`` gives 1 as soon as position n is durable and 0 when the time is
       over. Other requests go on meanwhile.
@@ -253,7 +253,7 @@ class Primary(PrimaryTold):
             parameters: Values for its parameters, by place or by name.
 
         Returns:
-            A Deferred that fires with the position in the log behind the statement, in bytes, when it is durable.
+            A Deferred that fires with the position in the log after the statement, in bytes, when it is durable.
             The position has the rows of RETURNING, SHOW and SELECT as its ``results``.
         """
         return self._ask(Request((sql,), parameters=(parameters,)))
@@ -286,7 +286,7 @@ class Primary(PrimaryTold):
             deadline: How many seconds a block may take before it is rolled back.
 
         Returns:
-            A Deferred that fires with the position in the log behind the transaction, in bytes, when it is
+            A Deferred that fires with the position in the log after the transaction, in bytes, when it is
             durable, with what its statements returned as its ``results``. The failure of a statement names it by
             its number, from 1. Without statements, the block.
         """

@@ -1,7 +1,7 @@
 """``twistd spgrepl master``, ``… follower``, ``… subscriber`` and ``… run``: options in, a service out.
 
 Wrong options end the process with a usage message and exit code 64, settings that cannot work with 78; a follower
-whose master has another history ends it with 76. All codes are those of `sysexits`.
+whose master has a different history ends it with 76. All codes are those of `sysexits`.
 """
 
 from __future__ import annotations

@@ -222,11 +222,11 @@ class ReplicaService(Troubled, LivingService):
         else:
             self._retries.doubted()
 
-    def _reached(self, position: int, *, anew: bool = False) -> None:
-        """More is applied, up to a position; or a fresh snapshot, which says nothing of the log behind it."""
+    def _reached(self, position: int, *, fresh: bool = False) -> None:
+        """More is applied, up to a position; or a fresh snapshot, which says nothing of the log after it."""
         if self._link is not None:
             self._link.connection.applied = position
-            if self._link.connection.heard and not anew:  # Else it came over the connection that is doubted.
+            if self._link.connection.heard and not fresh:  # Else it came over the connection that is doubted.
                 self._second_look.moved()
 
     def _drop(self, failure: Failure) -> None:

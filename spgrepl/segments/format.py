@@ -40,7 +40,7 @@ def segment_name(segment_id: int) -> str:
 
 
 def segment_id_of(name: str) -> int | None:
-    """The id of the segment whose file has a name; None where the name is no segment's."""
+    """The id of the segment whose file has a name; None where the name is not a segment's."""
     found = _NAME.fullmatch(name)
     number = int(found[1]) if found else -1
     return number if 0 <= number <= MAX_ID else None
@@ -283,7 +283,7 @@ _X = 1 << 30
 
 
 def _shifted(crc: int, length: int) -> int:
-    """What a CRC contributes to that of its bytes and `length` bytes behind them: crc · x^(8·length)."""
+    """What a CRC contributes to that of its bytes and `length` bytes after them: crc · x^(8·length)."""
     power, factor, exponent = _ONE, _X, 8 * length
     while exponent:
         if exponent & 1:

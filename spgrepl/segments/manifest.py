@@ -92,7 +92,7 @@ def decode_manifest(data: bytes, name: str = "manifest") -> Manifest:
     reader = _Reader(data, name)
     magic = reader.take(len(MAGIC), "the magic")
     if magic != MAGIC:
-        raise UnsupportedManifest(f"{name} begins with {magic!r}, expected {MAGIC!r}: it is no manifest")
+        raise UnsupportedManifest(f"{name} begins with {magic!r}, expected {MAGIC!r}: it is not a manifest")
     version = reader.take(1, "the version")[0]
     if version != VERSION:
         raise UnsupportedManifest(f"{name} has version {version}; only version {VERSION} is read")
@@ -164,7 +164,7 @@ class _Reader:
             )
         if self._at != len(self._data):
             raise ManifestChecksumMismatch(
-                f"{self._name} has {len(self._data) - self._at} bytes behind its CRC, expected none; restore it"
+                f"{self._name} has {len(self._data) - self._at} bytes after its CRC, expected none; restore it"
             )
 
 
@@ -181,4 +181,4 @@ def _segments(entries: list[tuple[int, bytes, int]], name: str) -> list[Manifest
 def _require_rising(ids: list[int]) -> None:
     for before, after in itertools.pairwise(ids):
         if after <= before:
-            raise ValueError(f"segment {after} stands behind segment {before}, expected rising ids")
+            raise ValueError(f"segment {after} stands after segment {before}, expected rising ids")

@@ -77,7 +77,7 @@ class _Listing:
     Attributes:
         files: The segments that can be served, in rising id.
         missing: The ids of those that are registered and have no file.
-        unsettled: Whether some were passed over because they are still being written.
+        unsettled: Whether some were skipped because they are still being written.
         error: Why the manifest cannot be read.
         left_out: Files that look like segments and are not served, with the reason of each.
     """

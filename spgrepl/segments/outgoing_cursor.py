@@ -147,7 +147,7 @@ class _OpenSegment:
         return min(PIECE, left)
 
     def read(self) -> bytearray | Deferred[bytearray]:
-        """The next bytes, behind room for headers, whether there will be some or not."""
+        """The next bytes, after room for headers, whether there will be some or not."""
         size = self._extent()
         if not size:
             return bytearray(CHUNK_ROOM)
@@ -190,7 +190,7 @@ class _OpenSegment:
         if found != self._identity:
             what = "was removed or replaced" if not found[2] else f"changed: {self._size} bytes became {found[0]}"
             raise SegmentChanged(
-                f"{self._file.path} {what} while segment {self._file.id} was sent; the follower gets it anew when "
+                f"{self._file.path} {what} while segment {self._file.id} was sent; the follower gets it when "
                 f"it connects again"
             )
 

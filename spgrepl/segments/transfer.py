@@ -49,7 +49,7 @@ class SegmentTransfer:
     told: int = 0
 
     def run(self, step: Callable[[], object]) -> None:
-        """Take a step, in the thread; none behind one that has failed, whose bytes would be missing."""
+        """Take a step, in the thread; none after one that has failed, whose bytes would be missing."""
         if self.given_up or self.failed:
             return
         try:

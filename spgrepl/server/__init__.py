@@ -7,7 +7,7 @@ What comes in: options or settings. What goes out: services that start in order,
 - `role_options` and `site_options` read what is typed into `role_settings`, of which roles are made.
 - `status` is what a site answers, `control_socket` the site beside the log; `log_options`, `plain_usage`
   and `exit_code` are what `process.tap` needs.
-- `orders` are what a follower is told that is no SQL; `promoted` lets its process go on as a master.
+- `orders` are what a follower is told that is not SQL; `promoted` lets its process go on as a master.
 
 Imports: `access`, `base`, `catalogue`, `disk`, `engines`, `engines.postgresql`, `engines.targets`, `errors`,
 `failover`, `interfaces`, `log`, `log.format`, `log.transactions`, `master`, `master.judged`, `master.shared`,

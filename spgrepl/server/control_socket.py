@@ -76,13 +76,13 @@ class ControlSocket(Service):
                 f"into a folder with a shorter name"
             )
         if not os.access(self._path.parent, os.W_OK | os.X_OK):
-            raise ConfigurationError(f"{self._path.parent} is no folder that this process may write into")
+            raise ConfigurationError(f"{self._path.parent} is not a folder that this process may write into")
         try:
             mode = self._path.lstat().st_mode
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(mode):
-            raise ConfigurationError(f"{self._path} is there and is no socket: move it away")
+            raise ConfigurationError(f"{self._path} is there and is not a socket: move it away")
         holder = _find_listener(self._path)
         if holder is not None:
             raise ConfigurationError(

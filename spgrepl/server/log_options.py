@@ -1,4 +1,4 @@
-"""What may be chosen about a log: a record to pass over, and transactions that an SPG server's log cannot tell."""
+"""What may be chosen about a log: a record to skip, and transactions that an SPG server's log cannot tell."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ FILES = [
     ["wal", "w", None, "Its log [default: the database's name with .wal]."],
 ]
 SKIP = [
-    ["skip-at", None, None, "Pass over the record at this position, once; with --skip-crc."],
-    ["skip-crc", None, None, "The CRC-32 of the record to pass over, as the error names it."],
+    ["skip-at", None, None, "Skip the record at this position, once; with --skip-crc."],
+    ["skip-crc", None, None, "The CRC-32 of the record to skip, as the error names it."],
 ]
 ON_DIVERGENCE = [
     "on-divergence",
@@ -109,13 +109,13 @@ class TransactionOptions(PlainUsage):
 
 
 def check_skip(options: PlainUsage) -> None:
-    """Refuse half of an order to pass over a record."""
+    """Refuse half of an order to skip a record."""
     if (options["skip-at"] is None) != (options["skip-crc"] is None):
         raise usage.UsageError("--skip-at and --skip-crc belong together: one record is meant, by both")
 
 
 def skip_request(options: Any) -> SkipRequest | None:
-    """The record that an operator ordered to pass over; None where there is none."""
+    """The record that an operator ordered to skip; None where there is none."""
     if options["skip-at"] is None:
         return None
     return SkipRequest(options.value("skip-at", parse_position), options.value("skip-crc", parse_crc))

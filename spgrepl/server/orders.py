@@ -1,4 +1,4 @@
-"""Orders to a running follower that are no SQL: to become a primary, to leave a record out; and what they do."""
+"""Orders to a running follower that are not SQL: to become a primary, to leave a record out; and what they do."""
 
 from __future__ import annotations
 

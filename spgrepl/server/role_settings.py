@@ -95,7 +95,7 @@ class FollowerSettings:
         http: Where ``/status`` and ``/wait`` are answered; None for nowhere.
         on_divergence: What to do when the master's history is another one.
         without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
-        skip: A record to pass over, once.
+        skip: A record to skip, once.
         max_record: The most bytes of SQL or payload that a record may have.
         max_frame: The longest frame that is accepted, in bytes.
         segment_chunk: At how many bytes cold segments are cut for those followers, 16 MiB at most.

@@ -66,7 +66,7 @@ def compare_databases(first: Path, second: Path, tables: Collection[str] | None 
 
     Raises:
         FileNotFoundError: One of them does not exist.
-        LocalFilesDamaged: One of them is no SQLite database, or is damaged.
+        LocalFilesDamaged: One of them is not a SQLite database, or is damaged.
     """
     with _opened(first) as one, _opened(second) as other:
         try:

@@ -24,7 +24,7 @@ def joined_script(statements: Sequence[bytes]) -> str | None:
     Returns:
         The script; or None.
     """
-    # Nothing but the semicolon goes behind a statement: SQLite keeps the text of a CREATE as it stands.
+    # Nothing but the semicolon goes after a statement: SQLite keeps the text of a CREATE as it stands.
     joined = b";\n".join(statements)
     if b"\0" in joined or needs_a_look(joined):
         return None
@@ -56,7 +56,7 @@ def _may_have_parameters(text: bytes) -> bool:
 
 
 def _stands_alone(statement: bytes) -> bool:
-    """Whether a text is one statement that a ``;`` behind it ends, and holds none that could end a transaction."""
+    """Whether a text is one statement that a ``;`` after it ends, and holds none that could end a transaction."""
     text = statement.decode("utf-8")
     return (
         apsw.complete(text + ";")

@@ -42,5 +42,5 @@ def sql_for_log(sql: str | bytes) -> str:
 
 
 def without_values(text: str) -> str:
-    """A text whose literals, and lists of values behind an equals sign, are left out."""
+    """A text whose literals, and lists of values after an equals sign, are left out."""
     return text if SqlInLogs.allowed else _VALUES.sub("…", text)

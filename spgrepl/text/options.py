@@ -26,7 +26,7 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     size = int(found[1]) * _UNITS[found[2].upper()] if found else 0
     if size <= 0:
-        raise UsageError(f"{text!r} is no size: write bytes above 0, such as 4096, 64M or 1G")
+        raise UsageError(f"{text!r} is not a size: write bytes above 0, such as 4096, 64M or 1G")
     return size
 
 
@@ -53,7 +53,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e9:
-        raise UsageError(f"{text!r} is no duration: write seconds above 0, such as 60 or 0.5")
+        raise UsageError(f"{text!r} is not a duration: write seconds above 0, such as 60 or 0.5")
     return seconds
 
 
@@ -81,7 +81,7 @@ def parse_count(text: str) -> int:
         UsageError: The text is no such number.
     """
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise UsageError(f"{text!r} is no number from 1 on")
+        raise UsageError(f"{text!r} is not a number from 1 on")
     return int(text)
 
 
@@ -92,7 +92,7 @@ def parse_position(text: str) -> int:
         UsageError: The text is no such number.
     """
     if not (text.isascii() and text.isdigit() and int(text) < 2**64):
-        raise UsageError(f"{text!r} is no position: write a number of bytes from 0 on")
+        raise UsageError(f"{text!r} is not a position: write a number of bytes from 0 on")
     return int(text)
 
 
@@ -108,7 +108,7 @@ def parse_name(text: str) -> str:
             return name
     elif text.strip() and '"' not in text:
         return fold_ascii(text)
-    raise UsageError(f"{text!r} is no name: write it as in SQL, with double quotes where capitals are to stay")
+    raise UsageError(f"{text!r} is not a name: write it as in SQL, with double quotes where capitals are to stay")
 
 
 def parse_publication(text: str) -> str:
@@ -131,5 +131,7 @@ def parse_crc(text: str) -> int:
     """
     digits = text.lower().removeprefix("0x")
     if re.fullmatch(r"[0-9a-f]{1,8}", digits) is None:
-        raise UsageError(f"{text!r} is no CRC-32: write eight hex digits, as in the message that names the record")
+        raise UsageError(
+            f"{text!r} is not a CRC-32: write eight hex digits, as in the message that names the record"
+        )
     return int(digits, 16)

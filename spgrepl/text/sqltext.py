@@ -76,7 +76,7 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The offset just behind the token."""
+        """The offset just after the token."""
         return self.start + len(self.text)
 
     @property
@@ -99,7 +99,7 @@ class Token(NamedTuple):
 
 _PLAIN = frozenset({TokenKind.WORD, TokenKind.OPERATOR})
 
-# SQLite's character classes. Everything beyond ASCII belongs to identifiers; a vertical tab is no blank.
+# SQLite's character classes. Everything beyond ASCII belongs to identifiers; a vertical tab is not a blank.
 _BLANK = r"[ \t\n\f\r]"
 _NAME = r"[A-Za-z0-9_$\x80-\U0010ffff]"
 _NAME_START = r"[A-Za-z_\x80-\U0010ffff]"
@@ -147,12 +147,12 @@ _IGNORED = frozenset({TokenKind.BLANK, TokenKind.COMMENT})
 # -- statements -----------------------------------------------------------------------------------------------
 
 # The end of a statement is found as sqlite3_complete() finds it: by a small machine over eight classes of tokens,
-# whose only memory is whether a CREATE TRIGGER has begun, in which a semicolon ends the trigger only behind END.
+# whose only memory is whether a CREATE TRIGGER has begun, in which a semicolon ends the trigger only after END.
 _STEP = re.compile(
     rf"(?P<skip>(?>(?:{_BLANK}++|{_COMMENT})+))|(?P<word>{_NAME}++)|(?P<quoted>{_STRING}|{_QUOTED})|.", re.DOTALL
 )
 
-# All tokens up to the next semicolon, in one step; `last` ends behind the last one that is no blank or comment.
+# All tokens up to the next semicolon, in one step; `last` ends after the last one that is not a blank or comment.
 _REST = re.compile(
     rf"(?>(?:(?>(?:{_BLANK}++|{_COMMENT})*)"
     rf"(?P<last>(?>(?:[^;'\"`\[/\- \t\n\f\r]++|{_STRING}|{_QUOTED}|-(?!-)|/(?!\*))+)))*)"
@@ -206,7 +206,7 @@ def _statement_end(text: str, start: int) -> tuple[int, int, int]:
         start: Where the statement, or blank in front of it, begins.
 
     Returns:
-        Where its first token begins, where its last one ends, and where the text goes on behind its semicolon.
+        Where its first token begins, where its last one ends, and where the text goes on after its semicolon.
         The first two are equal when there is nothing but blanks and comments.
     """
     stage = _Stage.START
@@ -267,7 +267,7 @@ def split_pieces(pieces: Iterable[str]) -> Iterator[str]:
         found, at = _cut(text, whole=False)
         held = [text[at:]]
         size = len(text) - at
-        # What had no end yet is looked at again when there is as much again behind it.
+        # What had no end yet is looked at again when there is as much again after it.
         wanted = 0 if found else 2 * size
         yield from found
     yield from split_statements("".join(held))

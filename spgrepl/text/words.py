@@ -31,7 +31,7 @@ def table_name(parts: list[str]) -> str:
     names in them are the names alone.
 
     Args:
-        parts: The parts of its name, folded; what stands before the last two is passed over.
+        parts: The parts of its name, folded; what stands before the last two is skipped.
     """
     if len(parts) == 1 or parts[-2] == "public" or fold_ascii(parts[-2]) == "main":
         return parts[-1]
@@ -47,7 +47,7 @@ class StatementReader:
     """Takes a statement's tokens one by one, and says what is wrong with the one at hand.
 
     Args:
-        sql: The statement. Semicolons in front of it are passed over.
+        sql: The statement. Semicolons in front of it are skipped.
 
     Attributes:
         what: What is being read, for errors.

@@ -1,4 +1,4 @@
-"""The families of metrics that a scrape consists of: made anew for each, of plain values."""
+"""The families of metrics that a scrape consists of: made again for each, of plain values."""
 
 from __future__ import annotations
 

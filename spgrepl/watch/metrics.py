@@ -47,7 +47,7 @@ class Watched:
 
 
 class StatusCollector(Collector):
-    """Makes the metrics of some roles, at each scrape anew: there is no second copy of any count.
+    """Makes the metrics of some roles, at each scrape again: there is no second copy of any count.
 
     Args:
         watched: The roles.

@@ -121,7 +121,7 @@ def encode_status(length: int, clock: int) -> bytes:
 
 
 def encode_skip(passed_over: int) -> bytes:
-    """A whole SKIP frame, 13 bytes: how many bytes of the log were passed over since the frame before."""
+    """A whole SKIP frame, 13 bytes: how many bytes of the log were skipped since the frame before."""
     return _HEADER.pack(FrameType.SKIP, _SKIP.size) + _SKIP.pack(passed_over)
 
 
@@ -176,7 +176,7 @@ class FrameParser:
     """A push parser for V2 frames.
 
     WAL payloads and the bytes of segment chunks are passed on as they come and never gathered. Frames of other
-    types, and a STATUS of another size, are passed over without keeping them: that is how the protocol grows.
+    types, and a STATUS of another size, are skipped without keeping them: that is how the protocol grows.
 
     Args:
         max_frame: The longest payload that a header may state, in bytes.

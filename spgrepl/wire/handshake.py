@@ -57,7 +57,7 @@ class HelloParser:
         """Take bytes as they come.
 
         Returns:
-            The hello and the bytes behind it, or None while it is incomplete.
+            The hello and the bytes after it, or None while it is incomplete.
 
         Raises:
             HandshakeError: The first bytes are the start of no magic that is known, or a subscriber's hello breaks
@@ -112,7 +112,7 @@ def encode_snapshot_start(length: int) -> bytes:
 
 
 def encode_snapshot_end(position: int) -> bytes:
-    """The 8 bytes behind a snapshot: the position in the log that it stands at."""
+    """The 8 bytes after a snapshot: the position in the log that it stands at."""
     return _U64.pack(position)
 
 
@@ -141,7 +141,7 @@ class ReplyParser:
         """Take bytes as they come.
 
         Returns:
-            The events that they complete, and the bytes behind the reply once that is complete.
+            The events that they complete, and the bytes after the reply once that is complete.
 
         Raises:
             HandshakeError: A snapshot is announced to a start above 0.

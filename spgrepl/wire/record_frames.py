@@ -62,8 +62,8 @@ class RecordFrames:
     Attributes:
         data: The bytes: whole frames.
         position: The position in the master's log in front of them.
-        end: The position behind them.
-        ends: For each record the offset in `data` just behind it.
+        end: The position after them.
+        ends: For each record the offset in `data` just after it.
         sql: For each record its statement as UTF-8, expanded where it was compressed; empty where there is none.
         types: The type of each record that is not a single statement, by index.
         settled: How many of the records stand in front of the last STATUS, and the position there.
@@ -95,7 +95,7 @@ class RecordFrames:
         return position + before - offset - HEADER_SIZE * (index - first)
 
     def end_of(self, index: int) -> int:
-        """The position in the master's log behind the record of an index."""
+        """The position in the master's log after the record of an index."""
         return self.start_of(index) + len(self.record(index))
 
     def first_row(self, first: int, stop: int) -> int:
@@ -114,12 +114,12 @@ class RecordFrames:
         return self.data[before + HEADER_SIZE : self.ends[index]]
 
     def begin_run(self, offset: int, position: int) -> None:
-        """Note where frames of records begin behind something else."""
+        """Note where frames of records begin after something else."""
         self.runs.append((len(self.ends), offset, position))
 
 
 class RecordFrameParser:
-    """A push parser for the SUB stream behind the reply.
+    """A push parser for the SUB stream after the reply.
 
     Args:
         position: The effective start.
@@ -154,7 +154,7 @@ class RecordFrameParser:
 
     @property
     def position(self) -> int:
-        """The position behind everything that was returned."""
+        """The position after everything that was returned."""
         return self._position
 
     def feed(self, data: bytes) -> RecordFrames | None:
@@ -211,7 +211,7 @@ class RecordFrameParser:
             while True:
                 before, count = at, len(found.ends)
                 at = self._cut_common(data, at, found)
-                # The headers of the frames are no part of the log.
+                # The headers of the frames are not part of the log.
                 found.end += at - before - HEADER_SIZE * (len(found.ends) - count)
                 count = len(found.ends)
                 after = self._cut_other(data, at, size, found)
@@ -251,7 +251,7 @@ class RecordFrameParser:
         return at
 
     def _cut_other(self, data: bytes, at: int, size: int, found: RecordFrames) -> int:
-        """Take one frame of any kind; returns the offset behind it, or -1 where it is incomplete."""
+        """Take one frame of any kind; returns the offset after it, or -1 where it is incomplete."""
         if size - at < HEADER_SIZE:
             return -1
         kind: int

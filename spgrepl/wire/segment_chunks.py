@@ -57,7 +57,7 @@ class ChunkHeader:
 
 
 def encode_chunk_header(header: ChunkHeader) -> bytes:
-    """The 16 bytes in front of a chunk's bytes, behind the frame's own header."""
+    """The 16 bytes in front of a chunk's bytes, after the frame's own header."""
     return _HEADER.pack(header.segment, header.seq, header.total, header.length)
 
 

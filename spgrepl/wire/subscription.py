@@ -171,7 +171,7 @@ class SubscriberReplyParser:
         """Take bytes as they come.
 
         Returns:
-            The reply and the bytes behind it, or None while it is incomplete.
+            The reply and the bytes after it, or None while it is incomplete.
         """
         self._held += data
         if len(self._held) < _REPLY.size:

@@ -82,7 +82,7 @@ def test_the_first_entry_that_fits_counts(client: Client, rights: Rights) -> Non
         ("[[client]]\nuser = 0", "may = None is not"),
         ("[[client]]\nuser = 0\nmay = []", r"may = \[\] is not"),
         ("[[client]]\nuser = 0\nmay = [1]", r"may = \[1\] is not"),
-        ("[[client]]\nuser = 0\nmay = ['\"a']", "is no name"),
+        ("[[client]]\nuser = 0\nmay = ['\"a']", "is not a name"),
         ('[[client]]\nuser = "nobody at all"\nmay = "nothing"', "there is no user 'nobody at all'"),
         ('[[client]]\naddress = "10.0.0.1/8"\nmay = "nothing"', "is not an address or a network"),
         ('[[client]]\ncertificate = 1\nmay = "nothing"', "the certificate 1 is not a name"),

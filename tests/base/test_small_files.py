@@ -29,18 +29,18 @@ def test_a_file_that_is_too_long(tmp_path: Path) -> None:
 
 def test_a_pipe_that_nobody_writes_into(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_small(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/dev/zero"])
 def test_a_device_without_an_end(path: str) -> None:
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_small(Path(path))
 
 
 def test_a_folder_and_a_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"no regular file|directory"):
+    with pytest.raises(OSError, match=r"not a regular file|directory"):
         read_small(tmp_path)
     with pytest.raises(FileNotFoundError):
         read_small(tmp_path / "missing")

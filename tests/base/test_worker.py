@@ -18,7 +18,7 @@ class EngineWorkerTest(TestCase):
         from twisted.internet import reactor
 
         # The last thing to happen must not come from a thread: at a test's end trial turns the reactor by hand,
-        # which calls anew what a thread has called and is not finished with.
+        # which calls again what a thread has called and is not finished with.
         self.addCleanup(lambda: deferLater(reactor, 0))  # type: ignore[arg-type]
         self.worker = EngineWorker(reactor, "test-engine")  # type: ignore[arg-type]
         self.worker.start()

@@ -50,7 +50,7 @@ class ServerStatementsTests(SynchronousTestCase):
         assert self.successResultOf(waiting) == QueryResult(("reached",), [(1,)])
 
     def test_a_position_that_is_not_reached_in_time(self) -> None:
-        """It is no failure."""
+        """It is not a failure."""
         waiting = self.statements.run("WAIT FOR WAL POSITION 622 WITH TIMEOUT 1500")
         assert self.asked == [(622, 1.5)]
         self.waits[0].errback(WaitTimeout("position 622 was not reached"))

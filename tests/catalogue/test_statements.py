@@ -121,7 +121,7 @@ def test_what_changes_nothing_in_a_log_is_not_looked_at(sql: str) -> None:
         ("CREATE PUBLICATION p FOR ALL", "expected TABLES, found the end"),
         (
             "CREATE PUBLICATION p FOR TABLE",
-            "the list of tables is empty: expected a name behind TABLE, found the end",
+            "the list of tables is empty: expected a name after TABLE, found the end",
         ),
         ("CREATE PUBLICATION p FOR TABLES IN SCHEMA app", "only the schema public is known"),
         ("CREATE PUBLICATION p FOR TABLES IN", "expected SCHEMA, found the end"),
@@ -134,7 +134,7 @@ def test_what_changes_nothing_in_a_log_is_not_looked_at(sql: str) -> None:
         ("CREATE PUBLICATION p FOR TABLE [a]", "expected the name of one of the tables, found '\\[a\\]'"),
         (
             "CREATE PUBLICATION p FOR ALL TABLES EXCEPT",
-            "the list of tables is empty: expected a name behind EXCEPT",
+            "the list of tables is empty: expected a name after EXCEPT",
         ),
         ("CREATE PUBLICATION p FOR TABLE all", "found 'all', which is a name in double quotes only"),
         ("CREATE PUBLICATION FOR TABLE t", "expected the publication's name, found 'FOR'"),

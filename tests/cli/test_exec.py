@@ -75,7 +75,7 @@ def test_statements_from_arguments(shell: Shell) -> None:
 
 
 def test_statements_from_a_file_and_from_standard_input(shell: Shell) -> None:
-    """A byte order mark is passed over; -f - is standard input, and so is nothing at all."""
+    """A byte order mark is skipped; -f - is standard input, and so is nothing at all."""
     script = shell.folder / "s.sql"
     script.write_bytes("\ufeffCREATE TABLE t (a); -- é\nINSERT INTO t VALUES ('é');\n".encode())
     assert shell.run("-f", str(script)) == 0
@@ -178,7 +178,7 @@ def test_a_long_statement_is_cut_in_the_message(shell: Shell) -> None:
 def test_bytes_that_are_no_text(shell: Shell) -> None:
     """The statement that holds them is refused by its number."""
     assert shell.run(stdin=b"CREATE TABLE t (a); INSERT INTO t VALUES ('\xff')") == 65
-    assert "statement 2 failed: the text is no valid Unicode" in shell.err
+    assert "statement 2 failed: the text is not valid Unicode" in shell.err
 
 
 def test_a_database_that_is_being_written(shell: Shell) -> None:

@@ -320,7 +320,7 @@ def test_publications_come_from_the_database_that_the_log_belongs_to(
     assert found == ["control", "ddl", "ddl", "control", "forward", "other_table"]
     with log.open("ab") as file:
         file.write(encode_statement(b"DROP PUBLICATION p") + row("orders", 2))
-    # The database has not come as far: what changes behind it changes there.
+    # The database has not come as far: what changes after it changes there.
     found = outcomes(capsys, log, "--db", str(database), "--publication", "p")
     assert found[4:] == ["forward", "other_table", "control", "unknown_publication"]
 
@@ -470,7 +470,7 @@ def test_either_publications_or_all_tables_are_asked_for(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--publication", '"p'], "is no name"),
+        (["--publication", '"p'], "is not a name"),
         (["--define", "DROP PUBLICATION p"], "does not define a publication"),
         (["--define", "CREATE PUBLICATION p FOR TABLE"], "the list of tables is empty"),
         (["--define", "SELECT 1"], "argument --define: the statement: expected CREATE"),

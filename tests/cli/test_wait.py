@@ -110,5 +110,5 @@ def test_addresses(text: str, address: StatusAddress) -> None:
     "text", ["", "ftp://h", "http://", "http://h:99999", "http://h/other", "unix:relative", "h:x"]
 )
 def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(UsageError, match="is no address of a server"):
+    with pytest.raises(UsageError, match="is not an address of a server"):
         StatusAddress.parse(text)

@@ -26,7 +26,7 @@ LOCAL = "127.0.0.1:0"
 TAB, ENTER = "\ue004", "\ue007"
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "images"
 TAKE_PICTURES = bool(os.environ.get("SPGREPL_PICTURES"))
-"""Whether the pictures in docs/images are taken anew."""
+"""Whether the pictures in docs/images are taken again."""
 
 
 @pytest.fixture(scope="module")

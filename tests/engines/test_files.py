@@ -74,7 +74,7 @@ def test_a_disk_that_refuses_leaves_the_old_state(database: Path) -> None:
 
 def test_an_archive_keeps_snapshot_and_log_byte_for_byte(tmp_path: Path, database: Path) -> None:
     assert verifyObject(IEngine, ArchiveEngine(database))
-    log = log_of("CREATE TABLE t (a)", "this is no SQL at all", "BEGIN", "x; COMMIT; BEGIN; y", "ROLLBACK")
+    log = log_of("CREATE TABLE t (a)", "this is not SQL at all", "BEGIN", "x; COMMIT; BEGIN; y", "ROLLBACK")
     with opened(tmp_path, ArchiveEngine) as copy:
         copy.install(b"SPGENV01, or anything", 40)
         copy.replay.apply([log])

@@ -338,7 +338,7 @@ class GovernedTailerTests(SynchronousTestCase):
         assert self.listener.heard == [4, 7]
 
     def test_what_the_disk_refused_may_change(self) -> None:
-        """It was not published, so its replacement is no loss."""
+        """It was not published, so its replacement is not a loss."""
         self.writer.begin(self.log, 4, refused=False)
         self.tailer.start()
         self.append(b"refused")

@@ -71,7 +71,7 @@ class ServiceCase(TestCase):
 
         self.reactor: Any = reactor
         # The last thing to happen must not come from a thread: at a test's end trial turns the reactor by hand,
-        # which calls anew what a thread has called and is not finished with.
+        # which calls again what a thread has called and is not finished with.
         self.addCleanup(lambda: task.deferLater(reactor, 0))
         self.folder = Path(self.mktemp())
         self.folder.mkdir()

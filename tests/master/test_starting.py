@@ -88,7 +88,7 @@ def test_who_has_waited_for_too_long_is_let_go_without_an_answer(tmp_path: Path)
 def test_who_waits_may_go_and_may_be_sent_away(master: Master) -> None:
     gone, stays = follow(master), follow(master)
     gone.lose()
-    stays.send(b"more, which is passed over")
+    stays.send(b"more, which is skipped")
     master.hub.stop()
     assert stays.closing
     assert stays.take() == b""

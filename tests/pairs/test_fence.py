@@ -1,4 +1,4 @@
-"""The fence: another history is recognised, the same one never taken for another."""
+"""The fence: a different history is recognised, the same one never taken for another."""
 
 from __future__ import annotations
 

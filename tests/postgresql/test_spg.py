@@ -314,7 +314,7 @@ def test_a_first_insert_that_meets_its_own_row(
     engine.expect_own_rows(False)
     with pytest.raises(StatementRefused, match="duplicate key"):
         run(engine, held[1:2], 400)
-    # What breaks anything else is no row of its own.
+    # What breaks anything else is not a row of its own.
     engine.expect_own_rows(True)
     with pytest.raises(StatementRefused, match="invalid input syntax"):
         run(engine, ["INSERT INTO a VALUES ('q')"], 400)

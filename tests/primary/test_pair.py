@@ -61,7 +61,7 @@ def _refused(paths: DatabasePaths, message: str) -> None:
 @pytest.mark.parametrize("statements", [[], [TABLE], [TABLE, "INSERT INTO t VALUES (1)"]])
 @pytest.mark.parametrize("kind", ["sqlite", "text", "zeros", "log", "record that is not whole"])
 def test_a_file_that_is_not_the_log_stays_as_it_is(tmp_path: Path, statements: list[str], kind: str) -> None:
-    """At position 0, behind the first group, and later."""
+    """At position 0, after the first group, and later."""
     fresh = DatabasePaths.of(tmp_path / "fresh.db")
     _begin(fresh, *statements)
     other = tmp_path / "customers.db"
@@ -269,12 +269,12 @@ def test_what_is_cut_off_is_kept_until_the_next_clean_start(tmp_path: Path, stat
 @pytest.mark.parametrize("resumes", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_page_that_was_lost_in_what_nobody_acknowledged(tmp_path: Path, resumes: bool, inside: bool) -> None:
-    """Power fails while a group of several pages is on its way: one page is zero, those behind it are there."""
+    """Power fails while a group of several pages is on its way: one page is zero, those after it are there."""
     paths = DatabasePaths.of(tmp_path / "app.db")
     _begin(paths, TABLE)
     acknowledged = paths.wal.stat().st_size
     group = encode_v2(b"BEGIN")
-    # One record that ends where a page does, so that behind a lost page the log can be read again, or just not.
+    # One record that ends where a page does, so that after a lost page the log can be read again, or just not.
     lead = 4096 - acknowledged - len(group) - 8 - (0 if resumes else 5)
     group += encode_v2(b"INSERT INTO t VALUES('" + b"x" * (lead - 24) + b"')")
     group += b"".join(encode_v2(b"INSERT INTO t VALUES(%04d)" % number) for number in range(1000))

@@ -87,7 +87,7 @@ def test_every_option_of_the_command_line_is_a_field(folder: Path, kind: str) ->
         (GOOD + "max-connections = true\n", "c.toml:5: [master] max-connections: expected a text or a number"),
         (
             GOOD + "max-connections = 0\n",
-            "c.toml:5: [master] max-connections: --max-connections: '0' is no number",
+            "c.toml:5: [master] max-connections: --max-connections: '0' is not a number",
         ),
         (GOOD + 'peer = ["x"]\n', "c.toml:5: [master] peer: --peer: 'x' is not NAME=ADDRESS"),
         (GOOD + "\n# a comment\n\n" + GOOD, "c.toml:8: [master] a: there are two of the name 'a'"),
@@ -99,7 +99,7 @@ def test_every_option_of_the_command_line_is_a_field(folder: Path, kind: str) ->
         ("[process]\nhtpp = 5\n" + GOOD, "c.toml:2: [process] htpp: there is no such option; there are http"),
         ("[process]\nhttp = 5\n" + GOOD, "c.toml:2: [process] http: expected an endpoint, found 5"),
         ('[process]\nhttp = "nowhere:x"\n' + GOOD, "c.toml:2: [process] http: 'nowhere:x' is not an endpoint"),
-        ("[process]\nready-lag = -1\n" + GOOD, "c.toml:2: [process] ready-lag: '-1' is no duration"),
+        ("[process]\nready-lag = -1\n" + GOOD, "c.toml:2: [process] ready-lag: '-1' is not a duration"),
         ('[process]\non-failure = "x"\n' + GOOD, "c.toml:2: [process] on-failure: expected exit or go-on"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What users type behind ``twistd spgrepl``: roles, defaults, and refusals with exit codes."""
+"""What users type after ``twistd spgrepl``: roles, defaults, and refusals with exit codes."""
 
 from __future__ import annotations
 
@@ -217,19 +217,19 @@ def test_wrong_usage_is_64_and_says_why(line: str, said: str, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (f"{MASTER} --stalled-reader soon", "--stalled-reader: 'soon' is no duration"),
-        (f"{MASTER} --max-connections 0", "--max-connections: '0' is no number"),
-        (f"{MASTER} --max-record huge", "--max-record: 'huge' is no size"),
+        (f"{MASTER} --stalled-reader soon", "--stalled-reader: 'soon' is not a duration"),
+        (f"{MASTER} --max-connections 0", "--max-connections: '0' is not a number"),
+        (f"{MASTER} --max-record huge", "--max-record: 'huge' is not a size"),
         (f"{SUBSCRIBER} --start 0", "--start: position 0 cannot be asked for"),
         (f"{MASTER} --http nowhere", "--http: 'nowhere' is not an endpoint to listen on"),
         ("master --db a.db --listen nowhere", "--listen: 'nowhere' is not an endpoint to listen on"),
         ("master --db a.wal --listen h:1", "would share the file"),
         ("follower --db a.db --master nowhere", "--master: 'nowhere' is not an endpoint to connect to"),
-        (f"{FOLLOWER} --skip-at here --skip-crc 0", "--skip-at: 'here' is no position"),
-        (f"{FOLLOWER} --skip-at 0 --skip-crc what", "--skip-crc: 'what' is no CRC-32"),
-        (f"{MASTER} --wal-level loud", "--wal-level: 'loud' is no WAL level"),
-        (f"{SUBSCRIBER} --start here", "--start: 'here' is no position"),
-        (f'{SUBSCRIBER} --publication "p', "--publication: '\"p' is no name"),
+        (f"{FOLLOWER} --skip-at here --skip-crc 0", "--skip-at: 'here' is not a position"),
+        (f"{FOLLOWER} --skip-at 0 --skip-crc what", "--skip-crc: 'what' is not a CRC-32"),
+        (f"{MASTER} --wal-level loud", "--wal-level: 'loud' is not a WAL level"),
+        (f"{SUBSCRIBER} --start here", "--start: 'here' is not a position"),
+        (f'{SUBSCRIBER} --publication "p', "--publication: '\"p' is not a name"),
     ],
 )
 def test_a_value_that_does_not_fit_names_its_option(folder: Path, line: str, said: str) -> None:
@@ -379,7 +379,7 @@ def test_what_is_chosen_about_transactions(folder: Path, words: str, expected: T
     ("line", "complaint"),
     [
         ("--ambiguous-transactions guess", "--ambiguous-transactions is stop or resnapshot or merge, not 'guess'"),
-        ("--open-transactions drop-after never", "--open-transactions: 'never' is no duration"),
+        ("--open-transactions drop-after never", "--open-transactions: 'never' is not a duration"),
         ("--open-transactions drop", "'drop' is neither wait nor drop-after SECONDS"),
     ],
 )

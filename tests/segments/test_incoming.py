@@ -305,7 +305,7 @@ class FailureTests(AssemblerCase):
 
     @defer.inlineCallbacks
     def test_a_write_that_fails_alone(self) -> Any:
-        """What was to be written behind it is not: no file comes together without the bytes between."""
+        """What was to be written after it is not: no file comes together without the bytes between."""
         writev, calls, content = os.writev, [], bytes(8 * segments.WRITE_BYTES)
 
         def fail_once(handle: int, pieces: Sequence[memoryview]) -> int:
@@ -398,7 +398,7 @@ class StartTests(AssemblerCase):
         yield self.assembler.installed(11)
         yield self.send(1, b"one")
         assert read_manifest(self.paths.manifest).snapshot_crc == 11  # type: ignore[union-attr]
-        # Killed before the next snapshot was in place, and behind that.
+        # Killed before the next snapshot was in place, and after that.
         yield self.assembler.installing(22, 200)
         yield self.restart(100)
         assert read_manifest(self.paths.manifest).snapshot_crc == 11  # type: ignore[union-attr]

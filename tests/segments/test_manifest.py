@@ -106,7 +106,7 @@ def test_wrong_checksum() -> None:
 
 
 def test_bytes_behind_the_end() -> None:
-    with pytest.raises(ManifestChecksumMismatch, match="1 bytes behind its CRC"):
+    with pytest.raises(ManifestChecksumMismatch, match="1 bytes after its CRC"):
         decode_manifest(encode_manifest(SAMPLE) + b"x")
 
 
@@ -133,7 +133,7 @@ def test_ids_that_do_not_rise(ids: tuple[int, int]) -> None:
         encode_manifest(Manifest(0, segments))
     entries = b"".join(struct.pack("<II", number, 1) + b"s" + struct.pack("<I", 0) for number in ids)
     content = b"SPGMAN01\x0a" + struct.pack("<II", 0, 2) + entries + struct.pack("<Q", 0)
-    with pytest.raises(MalformedManifest, match=f"segment {ids[1]} stands behind segment {ids[0]}"):
+    with pytest.raises(MalformedManifest, match=f"segment {ids[1]} stands after segment {ids[0]}"):
         decode_manifest(sealed(content))
 
 

@@ -273,7 +273,7 @@ class TurnTests(SegmentCase):
             peer.resume()
             data += peer.take()
         assert files(data[8:]) == [(1, b"s" * 3_000_000)]
-        # One is owed behind each chunk, however many were due.
+        # One is owed after each chunk, however many were due.
         assert [kind for kind, _ in frames(data[8:])][:5] == [3, 1, 3, 1, 3]
 
     def damaged(self, damage: object) -> None:

@@ -150,7 +150,7 @@ class ControlSocketTests(TestCase):
         self.path.write_text("notes")
         made = self.service()
         made.startService()
-        assert "is no socket: move it away" in (made.error or "")
+        assert "is not a socket: move it away" in (made.error or "")
         assert self.path.read_text() == "notes"
 
     def test_a_name_that_is_too_long(self) -> None:
@@ -167,7 +167,7 @@ class ControlSocketTests(TestCase):
         """The service does without."""
         made = self.service(self.path.parent / "missing" / "s")
         made.startService()
-        assert "missing is no folder that this process may write into" in (made.error or "")
+        assert "missing is not a folder that this process may write into" in (made.error or "")
 
     @inlineCallbacks
     def test_anothers_socket_stays(self) -> Any:

@@ -178,7 +178,7 @@ async def test_a_wait_begun_before_there_is_a_copy_is_judged_when_there_is_one(c
 
 @pytest_twisted.ensureDeferred
 async def test_a_fresh_copy_of_another_database_ends_waits_for_the_one_before(chain: Chain) -> None:
-    """A follower that takes a fresh snapshot goes over to another history, and says so to those who wait."""
+    """A follower that takes a fresh snapshot goes over to a different history, and says so to those who wait."""
     primary = await with_rows(chain)
     master = await chain.master("head", primary)
     follower = await chain.follower("copy", "head", on_divergence=OnDivergence.RESNAPSHOT)

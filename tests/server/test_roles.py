@@ -46,7 +46,7 @@ from tests.log.samples import VECTORS
 
 
 class Site:
-    """Roles in one folder; all are stopped behind the test."""
+    """Roles in one folder; all are stopped after the test."""
 
     def __init__(self, folder: Path) -> None:
         from twisted.internet import reactor

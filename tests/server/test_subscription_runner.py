@@ -229,7 +229,7 @@ async def test_the_statement_that_the_error_advises_skips_the_record(pair):
     found = await stopped_at_a_conflict(pair)
     assert "--skip-at" not in error_of(pair)
     before = pair.own.position
-    assert await pair.own.execute(found[0]) == before  # it is no part of the log
+    assert await pair.own.execute(found[0]) == before  # it is not a part of the log
     await pair.caught_up()
     assert await pair.rows() == [(1, 1), (2, 0), (3, 3)]
     assert error_of(pair) == "None"

@@ -38,7 +38,7 @@ def test_what_is_kept_as_it_came_stands_where_its_log_begins(saved: tuple[Path, 
 
 
 def test_nothing_is_known_of_other_snapshots(saved: tuple[Path, int], tmp_path: Path) -> None:
-    """Those of earlier versions have no digest, so what they say may be damaged itself; SPG's are no databases."""
+    """Those of earlier versions have no digest, so their words may be damaged too; SPG's are not databases."""
     snapshot, position = saved
     with closing(apsw.Connection(str(snapshot))) as connection:
         snapshot_digest.drop(connection)

@@ -32,7 +32,7 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5M", "M", "1T", "many"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size: write bytes above 0"):
+    with pytest.raises(UsageError, match="is not a size: write bytes above 0"):
         options.parse_size(text)
 
 
@@ -49,13 +49,13 @@ def test_seconds(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "soon"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="is no duration"):
+    with pytest.raises(UsageError, match="is not a duration"):
         options.parse_seconds(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "²"])
 def test_what_is_no_count(text: str) -> None:
-    with pytest.raises(UsageError, match="is no number from 1 on"):
+    with pytest.raises(UsageError, match="is not a number from 1 on"):
         options.parse_count(text)
 
 
@@ -67,7 +67,7 @@ def test_positions_and_counts() -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", str(2**64), "0x10", "٣"])
 def test_what_is_no_position(text: str) -> None:
-    with pytest.raises(UsageError, match="is no position"):
+    with pytest.raises(UsageError, match="is not a position"):
         options.parse_position(text)
 
 
@@ -78,7 +78,7 @@ def test_checksums(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "0x", "123456789", "xyz", "-1"])
 def test_what_is_no_checksum(text: str) -> None:
-    with pytest.raises(UsageError, match="is no CRC-32"):
+    with pytest.raises(UsageError, match="is not a CRC-32"):
         options.parse_crc(text)
 
 

@@ -145,7 +145,7 @@ def test_tokens(text: str, expected: list[tuple[str, str]]) -> None:
 
 
 def test_a_byte_order_mark_is_blank() -> None:
-    """SQLite passes over a byte order mark; so does the tokenizer."""
+    """SQLite skips a byte order mark; so does the tokenizer."""
     assert [token.text for token in significant_tokens("\ufeffselect 1")] == ["select", "1"]
 
 
@@ -221,7 +221,7 @@ def test_what_has_no_literal() -> None:
     ],
 )
 def test_main_verb(text: str, verb: str) -> None:
-    """The verb stands first, or behind the common table expressions."""
+    """The verb stands first, or after the common table expressions."""
     assert main_verb(significant_tokens(text)) == verb
 
 

@@ -58,7 +58,7 @@ Outcome = tuple[bytes, list[Status], list[tuple[ChunkHeader, bytes]], int, str |
 
 
 def read(pieces: list[bytes], limit: int = LIMIT) -> Outcome:
-    """What a parser makes of pieces: log bytes, statuses, chunks, frames passed over, and the error at the end."""
+    """What a parser makes of pieces: log bytes, statuses, chunks, frames skipped, and the error at the end."""
     parser = FrameParser(limit)
     wal, statuses = b"", []
     chunks: list[tuple[ChunkHeader, list[bytes]]] = []

@@ -1,6 +1,6 @@
 """Whose record is it: the tables that a record of the log changes, judged by its SQL.
 
-Nearly all statements of a log are alike up to the blank behind their table's name. So the first bytes of a
+Nearly all statements of a log are alike up to the blank after their table's name. So the first bytes of a
 statement are looked up among those that are known to decide, whatever follows them; what is not known is settled
 by one expression, and what that does not settle by `spgrepl.catalogue.owners.parser`.
 """
@@ -63,7 +63,7 @@ LONG = 16 * 1024
 _MAX_OWNERS = 10_000
 _MAX_KNOWN = 4096
 
-# The first bytes of a statement reach to the first blank behind the shortest INSERT INTO, and four bytes on:
+# The first bytes of a statement reach to the first blank after the shortest INSERT INTO, and four bytes on:
 # enough to show an UPDATE's SET. Statements without a blank in reach give too little to be known.
 _BLANK_FROM = 13
 _BLANK_TO = 256
@@ -74,8 +74,8 @@ _BLANK = rb"[ \t\n\f\r]"
 # A byte order mark is a blank to SQLite where a name could begin.
 _NAME = rb'(?>(?!\xef\xbb\xbf)[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+|"[^"]++"|`[^`]++`)'
 
-# A match depends on no byte behind it, and no bytes behind it can change the statement's target: a name goes on
-# behind a blank only with a dot. In MySQL an UPDATE may name more tables before its SET, and the name in a DELETE
+# A match depends on no byte after it, and no bytes after it can change the statement's target: a name goes on
+# after a blank only with a dot. In MySQL an UPDATE may name more tables before its SET, and the name in a DELETE
 # may be an alias that follows in USING.
 _PLAIN = re.compile(
     rb"%(blank)s*+(?:(?P<update>UPDATE)|(?P<delete>DELETE%(blank)s++FROM)"
@@ -140,7 +140,7 @@ class OwnerJudge:
         Args:
             batch: The records.
             first: The index of the first one to judge.
-            stop: The index behind the last one; all by default.
+            stop: The index after the last one; all by default.
 
         Raises:
             RecordError: A record cannot be judged; see `TooManyTokens`.

@@ -143,7 +143,7 @@ class _Reader:
         self.now = next(self._tokens, None)
 
     def _accept(self, word: str) -> bool:
-        """Pass over a word if it stands here."""
+        """Skip a word if it stands here."""
         if self.upper != word:
             return False
         self._step()
@@ -157,7 +157,7 @@ class _Reader:
             self._step()
 
     def _skip_parenthesis(self) -> None:
-        """Pass over what stands behind an opening parenthesis, and its end."""
+        """Skip what stands after an opening parenthesis, and its end."""
         if self.now is None:
             return
         depth, at = 1, self.now.start
@@ -175,7 +175,7 @@ class _Reader:
     # -- names
 
     def _part(self) -> str | None:
-        """Pass over one part of a name and return it folded; None where there is none."""
+        """Skip one part of a name and return it folded; None where there is none."""
         name = self._name_here() if self.now is not None else ""
         if not name:
             return None
@@ -197,7 +197,7 @@ class _Reader:
         return ""
 
     def _parts(self) -> list[str]:
-        """Pass over a name and return its parts, none where there is none; its last one may be a `*`."""
+        """Skip a name and return its parts, none where there is none; its last one may be a `*`."""
         parts: list[str] = []
         part = self._part()
         while part is not None:
@@ -208,7 +208,7 @@ class _Reader:
         return []
 
     def _table(self, words: frozenset[str] = frozenset()) -> str | None:
-        """Pass over a table's name, and over some words that may stand before it.
+        """Skip a table's name, and some words that may stand before it.
 
         The words are names of tables as well, where no other name follows.
         """
@@ -274,11 +274,11 @@ class _Reader:
     # -- MySQL's statements on several tables
 
     def _alias(self) -> str | None:
-        """Pass over the alias of a table."""
+        """Skip the alias of a table."""
         return self._part() if self._accept("AS") or self.upper not in _NO_ALIAS else None
 
     def _references(self, expected: bool) -> list[_Reference]:
-        """Pass over joined tables up to the word that ends them.
+        """Skip joined tables up to the word that ends them.
 
         Args:
             expected: Whether the first of them stands here.

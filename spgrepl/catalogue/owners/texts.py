@@ -51,7 +51,7 @@ def statements(text: str, mysql: bool = False) -> list[str]:
         The statements, with other databases' strings and comments put into SQLite's form. The statements in the
         body of a trigger or function are a part of the one that creates it, or left out.
     """
-    # Behind a byte order mark the end of a trigger's body is not found.
+    # After a byte order mark the end of a trigger's body is not found.
     text = text.removeprefix("\ufeff")
     if mysql:
         text = _MYSQL.sub(_instead, text)
@@ -59,7 +59,7 @@ def statements(text: str, mysql: bool = False) -> list[str]:
         text = _POSTGRESQL.sub(_instead, text)
     pieces = split_statements(text)
     if mysql and pieces and pieces[0][:6].upper() == "CREATE":
-        # Such a record is one statement: what stands behind a semicolon is the body of what it creates.
+        # Such a record is one statement: what stands after a semicolon is the body of what it creates.
         return pieces[:1]
     return _without_bodies(pieces)
 

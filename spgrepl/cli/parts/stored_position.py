@@ -46,7 +46,7 @@ def wait_for_position(paths: DatabasePaths, statement: WaitForPosition) -> bool:
             )
         while True:
             position = stored.read()
-            # Each time: a fresh snapshot may bring along another history.
+            # Each time: a fresh snapshot may bring along a different history.
             wanted = Histories(stored.histories).place(statement.position, str(paths.database))
             if position is not None and position >= wanted:
                 return True

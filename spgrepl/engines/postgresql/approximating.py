@@ -113,7 +113,7 @@ class _Rewriting:
         return self._tokens[at].kind is TokenKind.OPERATOR and self._tokens[at].text == operator
 
     def _target(self) -> tuple[str, int]:
-        """The table that is changed, and the index behind its name; "" where that is not plain."""
+        """The table that is changed, and the index after its name; "" where that is not plain."""
         at = next((n for words in _HEADS if (n := len(words)) and self._words(0, *words)), 0)
         if not at:
             return "", 0
@@ -132,7 +132,7 @@ class _Rewriting:
         raise Refused("a parenthesis does not end")
 
     def _elements(self, at: int) -> list[tuple[int, int]]:
-        """The elements of a row, each by the index of its first token and that behind its last."""
+        """The elements of a row, each by the index of its first token and that after its last."""
         end, depth, found, start = self._closing(at), 0, [], at + 1
         for index in range(at, end + 1):
             depth += self._is(index, "(") or self._is(index, "[")

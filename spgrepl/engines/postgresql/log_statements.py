@@ -1,4 +1,4 @@
-"""SQL of a log that is no row: as it stands where the server understands it, else translated, else a stop."""
+"""SQL of a log that is not a row: as it stands where the server understands it, else translated, else a stop."""
 
 from __future__ import annotations
 

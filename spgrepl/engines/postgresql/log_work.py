@@ -29,7 +29,7 @@ class LogWork:
         recogniser: Reads canonical rows.
         rows: Puts them in.
         statements: Runs all other SQL.
-        schema: Knows the tables of which rows are passed over; None where there are none.
+        schema: Knows the tables of which rows are skipped; None where there are none.
         begun: Whether the transaction is open already; else it is begun together with what comes first.
 
     Attributes:
@@ -108,7 +108,7 @@ class LogWork:
             self.flush()
 
     def _is_left_out(self, table: str, number: int, sql: bytes) -> bool:
-        """Whether rows of a table are passed over.
+        """Whether rows of a table are skipped.
 
         Raises:
             StatementRefused: It is spgrepl's own.

@@ -35,7 +35,7 @@ class SchemaChanges:
     """Knows the master's schema, and makes its changes.
 
     Attributes:
-        left_out: The tables of which rows are passed over: virtual ones, and those that these keep.
+        left_out: The tables of which rows are skipped: virtual ones, and those that these keep.
     """
 
     _log = Logger()

@@ -61,14 +61,14 @@ class CountingTarget:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LocalFilesDamaged(
                 f"{self._file} cannot be read as a subscription's state ({error!r}); restore it, or move it away "
-                f"to begin the subscription anew"
+                f"to begin the subscription again"
             ) from error
         return state
 
     def start(self, state: SubscriptionState) -> None:
-        """See `ITarget`. The digest begins anew."""
+        """See `ITarget`. The digest begins again."""
         if not self._file.parent.is_dir():
-            raise ConfigurationError(f"{self._file.parent} is no folder: make it, or name another place")
+            raise ConfigurationError(f"{self._file.parent} is not a folder: make it, or name another place")
         self._store(state, 0)
         self._digest.reset(0)
 

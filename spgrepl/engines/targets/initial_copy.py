@@ -163,7 +163,7 @@ def state_at_copy(
 
 @contextlib.contextmanager
 def attached(target: apsw.Connection, plan: CopyPlan) -> Iterator[None]:
-    """Let statements on a target read the snapshot too; no transaction may be open before and behind."""
+    """Let statements on a target read the snapshot too; no transaction may be open before and after."""
     target.limit(apsw.SQLITE_LIMIT_ATTACHED, 1)
     target.execute(f"ATTACH ? AS {ATTACHED_SNAPSHOT}", (database_uri(plan.path, immutable=True),))
     try:
@@ -254,7 +254,7 @@ def _refuse_other_table(target: apsw.Connection, database: Path, wanted: TableSh
 
 
 def _copy_rows(target: apsw.Connection, shape: TableShape, name: str) -> None:
-    """Copy all rows, in the order of their numbers; where those have no name they are made anew in that order."""
+    """Copy all rows, in the order of their numbers; where those have no name they are made again in that order."""
     columns = [quote_name(column.name) for column in shape.columns if column.stored]
     if shape.row_number is not None:
         columns.insert(0, shape.row_number)

@@ -47,7 +47,7 @@ _NO_COPY = "begin without the rows that are there, with --no-copy-data"
 
 @attrs.frozen
 class _Skipped:
-    """A record that is to be kept and passed over."""
+    """A record that is to be kept and skipped."""
 
     position: int
     record: bytes

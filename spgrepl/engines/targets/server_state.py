@@ -69,7 +69,7 @@ def _columns(state: SubscriptionState) -> tuple[int, int, str, str]:
 def keep_skipped(
     connection: Any, name: str, position: int, crc: int, record: bytes, sql: bytes, reason: str
 ) -> None:
-    """Keep a record that was passed over, in the open transaction."""
+    """Keep a record that was skipped, in the open transaction."""
     text = sql.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
     connection.execute(_KEEP, (name, position, crc, record, text, reason.replace("\0", "")))
 

@@ -160,7 +160,7 @@ class SqliteTarget:
         if self._applier is not None:
             return self._applier
         if not self._database.parent.is_dir():
-            raise ConfigurationError(f"{self._database.parent} is no folder: make it, or name another place")
+            raise ConfigurationError(f"{self._database.parent} is not a folder: make it, or name another place")
         if not self._database.exists():
             refuse_orphaned_journal(self._database)
             make_private(self._database)
@@ -242,7 +242,7 @@ class SqliteTarget:
     def _copy(self, connection: apsw.Connection, plan: CopyPlan, position: int) -> None:
         known = self._state
         if known is not None and known.diverged is not None:
-            # The rows that are there are of another history: a fresh copy was ordered in their place.
+            # The rows that are there are of a different history: a fresh copy was ordered in their place.
             replaceable = self._shapes.copied(connection)
         else:
             replaceable = stored_state.replaceable_tables(connection, self._name)

@@ -1,4 +1,4 @@
-"""The tables in a target that say how far its subscriptions have come, and what was passed over."""
+"""The tables in a target that say how far its subscriptions have come, and what was skipped."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def state_of_row(name: str, row: Sequence[Any]) -> SubscriptionState:
     except (ValueError, TypeError, KeyError) as error:
         raise LocalFilesDamaged(
             f"the row of subscription {name!r} in the table spgrepl_subscriber cannot be read ({error}); restore "
-            f"it, or delete it and begin the subscription anew"
+            f"it, or delete it and begin the subscription again"
         ) from error
 
 
@@ -186,7 +186,7 @@ def _columns(state: SubscriptionState) -> tuple[int, int, str, str]:
 
 
 def note_copied(connection: SqlConnection, name: str, tables: Iterable[str]) -> None:
-    """Write down, in the open transaction, which tables' rows come from a copy that may have to be made anew."""
+    """Write down, in the open transaction, which tables' rows come from a copy that may have to be made again."""
     connection.execute(_COPIED)
     connection.execute("DELETE FROM spgrepl_copied WHERE subscription = ?", (name,))
     for table in tables:
@@ -196,7 +196,7 @@ def note_copied(connection: SqlConnection, name: str, tables: Iterable[str]) -> 
 def replaceable_tables(connection: SqlConnection, name: str) -> frozenset[str]:
     """The tables whose rows a new copy may replace, in lower case: a copy put them there, and nothing came since.
 
-    Only the copy of an empty log, at position 0, may have to be made anew; see `spgrepl.errors.StartLost`.
+    Only the copy of an empty log, at position 0, may have to be made again; see `spgrepl.errors.StartLost`.
     """
     known = read_subscription(connection, name)
     if known is None or known.position or connection.execute(_COPIED_THERE).fetchone() is None:
@@ -208,7 +208,7 @@ def replaceable_tables(connection: SqlConnection, name: str) -> frozenset[str]:
 def keep_skipped(
     connection: SqlConnection, name: str, position: int, record: bytes, sql: bytes, reason: str
 ) -> None:
-    """Keep a record that was passed over, in the open transaction. Its CRC is that of all its bytes."""
+    """Keep a record that was skipped, in the open transaction. Its CRC is that of all its bytes."""
     check_position(position)
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     row = (name, position, crc32(record), record, sql.decode("utf-8", "replace"), reason, now)

@@ -205,7 +205,7 @@ def _unique_key(connection: SqlConnection, index: str, partial: bool, sql: str |
         for name, collation, descending in columns
     ]
     if sql is not None and (partial or any(name is None for name, _, _ in columns)):
-        # Only the text tells expressions and conditions apart. It begins behind the index's and the table's names.
+        # Only the text tells expressions and conditions apart. It begins after the index's and the table's names.
         tokens = significant_tokens(sql)
         first = next(place for place, token in enumerate(tokens) if token.text == "(")
         parts.append(" ".join(token.upper or token.text for token in tokens[first:]))

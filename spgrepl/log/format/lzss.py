@@ -85,7 +85,7 @@ def _longest_match(data: bytes, at: int, size: int, newest: int) -> tuple[int, i
         data: All bytes.
         at: The place.
         size: The length of `data`.
-        newest: Where the first `MIN_MATCH` of these bytes stood last: no match starts behind that.
+        newest: Where the first `MIN_MATCH` of these bytes stood last: no match starts after that.
     """
     limit = min(MAX_MATCH, size - at)
     start = max(0, at - MAX_DISTANCE)

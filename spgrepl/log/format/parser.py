@@ -52,7 +52,7 @@ class RecordBatch:
     Attributes:
         position: Where the first one starts in the log.
         data: The records' bytes.
-        ends: For each record the offset in `data` just behind it.
+        ends: For each record the offset in `data` just after it.
         sql: For each record its statement as UTF-8, expanded where it was compressed; None where there is none.
         special: The indices of records that are not one plain INSERT, UPDATE, DELETE or REPLACE, rising.
         types: The type of each record that is neither v1, v2 nor a single statement, by index.
@@ -70,7 +70,7 @@ class RecordBatch:
 
     @property
     def end(self) -> int:
-        """The position just behind the last record."""
+        """The position just after the last record."""
         return self.position + len(self.data)
 
     def start_of(self, index: int) -> int:
@@ -141,8 +141,8 @@ def cut_records(
         core: The compiled core; None runs the reference.
 
     Returns:
-        The whole records, and the error of the record behind them where that one is broken. Without an error
-        the bytes behind the batch are the start of a record that is still incomplete.
+        The whole records, and the error of the record after them where that one is broken. Without an error
+        the bytes after the batch are the start of a record that is still incomplete.
     """
     if core is not None:
         return _cut_compiled(core, data, position, limit)
@@ -197,7 +197,7 @@ def _cut_common(data: bytes, at: int, limit: int, columns: _Columns) -> int:
     ends, special = columns.ends, columns.special
     add_end, add_sql, unpack, crc, dml = ends.append, columns.sql.append, _COMMON.unpack_from, crc32, _DML_PREFIXES
     # Words between these bounds state a length within the limit, and have no bit of another format. A v3 record
-    # with less SQL than the prefix would take it from the record behind.
+    # with less SQL than the prefix would take it from the record after.
     longest = min(limit, LENGTH_MASK)
     v3_from, v3_to, v3_base = FLAG_V3 + _PREFIX, FLAG_V3 + longest, FLAG_V3 - 9
     v2_from, v2_to, v2_base = FLAG_V2, FLAG_V2 + longest, FLAG_V2 - 8

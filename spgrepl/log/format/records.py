@@ -103,7 +103,7 @@ class Record:
 
     @property
     def end(self) -> int:
-        """The position just behind the record."""
+        """The position just after the record."""
         return self.position + self.length
 
 

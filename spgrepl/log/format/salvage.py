@@ -1,4 +1,4 @@
-"""Finding records behind a place where a log cannot be read.
+"""Finding records after a place where a log cannot be read.
 
 A crash in the middle of a write leaves an incomplete or bad record at the end of a log, which may be cut off. A
 flipped bit in a length looks the same from where it stands: the record seems to reach beyond the end of the file.
@@ -147,7 +147,7 @@ class _Search:
         return _crc_at(self._descriptor, position + 8, size) == crc
 
     def _is_text(self, position: int, size: int) -> bool:
-        """Whether a v1 record is likely: a short text without control characters, and a record behind it."""
+        """Whether a v1 record is likely: a short text without control characters, and a record after it."""
         if not 5 <= size <= min(self._limit, _SHORT) or not self._may_end_at(position + size):
             return False
         sql = os.pread(self._descriptor, size, position)

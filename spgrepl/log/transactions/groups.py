@@ -21,7 +21,7 @@ class Revoked:
 
     Attributes:
         start: The first position.
-        end: The position behind the last record, that of the ROLLBACK itself.
+        end: The position after the last record, that of the ROLLBACK itself.
     """
 
     start: int

@@ -20,7 +20,7 @@ def held_work(batch: RecordBatch, begin: int, revoked: Sequence[Revoked], skip: 
         batch: Records of the log, up to the one that ends the last of the transactions.
         begin: Where the first of them begins; what stands in front of it belongs to others.
         revoked: What was taken back, in rising order.
-        skip: The index of a record to pass over.
+        skip: The index of a record to skip.
     """
     work = Work()
     special = set(records_to_look_at(batch, len(batch)))

@@ -72,7 +72,7 @@ class UnitCutter:
         Args:
             batch: The records, which follow those of the last call.
             stop: How many of them to take.
-            skip: The index of a record to pass over.
+            skip: The index of a record to skip.
 
         Returns:
             At most three sections: the end of an open transaction, what is complete, and the start of a

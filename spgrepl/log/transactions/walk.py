@@ -66,7 +66,7 @@ class TransactionWalk:
 
         Args:
             batch: The records.
-            until_closed: Whether to stop behind the record that ends the open transactions.
+            until_closed: Whether to stop after the record that ends the open transactions.
 
         Returns:
             How many records were taken.
@@ -212,7 +212,7 @@ class TransactionWalk:
         return Ended(group, takes_effect, tuple(self.revoked[first:]))
 
     def drop(self, position: int) -> Ended | None:
-        """Take the transactions that are open for dead, at a position behind the records that were taken.
+        """Take the transactions that are open for dead, at a position after the records that were taken.
 
         Returns:
             What has ended so; None where none was open.

@@ -24,7 +24,7 @@ class StatementKind(enum.Enum):
 # what it has tried.
 _BLANKS = rb"[ \t\n\f\r]++|\xef\xbb\xbf"
 _GAP = rb"(?>%(blanks)s|--[^\n]*\n?|/\*.*?\*/)" % {b"blanks": _BLANKS}
-# Behind a word, a byte order mark is a part of it.
+# After a word, a byte order mark is a part of it.
 _BETWEEN = rb"(?!\xef)(?>%(gap)s+)" % {b"gap": _GAP}
 _KIND = re.compile(
     rb"(?>(?:%(gap)s|;)*)(?:"
@@ -59,7 +59,7 @@ _WRITTEN_SO = {
 
 
 def statement_kind(sql: bytes) -> StatementKind:
-    """Say what a statement means to replay, by its first words; comments in front of them are passed over.
+    """Say what a statement means to replay, by its first words; comments in front of them are skipped.
 
     Args:
         sql: One statement in UTF-8. Of several only the first is judged.
@@ -76,7 +76,7 @@ def statement_kind(sql: bytes) -> StatementKind:
 
 
 def may_hide_transaction(sql: bytes) -> bool:
-    """Whether a text could hold, behind its first statement, one that begins or ends a transaction.
+    """Whether a text could hold, after its first statement, one that begins or ends a transaction.
 
     A quick test that errs on the side of yes (a trigger's body, a string with ``; the end`` in it).
     """

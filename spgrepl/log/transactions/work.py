@@ -148,7 +148,7 @@ class Section:
 
     Attributes:
         work: What to execute.
-        stop: The index behind the run's last record.
+        stop: The index after the run's last record.
         complete: Whether the engine commits there. If not, its transaction stays open.
         undo: Whether the engine first undoes what it has of a transaction that an earlier batch left open: it was
             rolled back, or is not alone any more.

@@ -200,7 +200,7 @@ class PieceCutter:
     def _remember(self, start: int, scan: _Scan) -> None:
         self._scans[start] = scan
         if len(self._scans) > _MOST_SCANS:
-            # Whoever still needs it follows that transaction anew.
+            # Whoever still needs it follows that transaction again.
             del self._scans[next(iter(self._scans))]
 
     def _note_inside(self, start: int) -> None:

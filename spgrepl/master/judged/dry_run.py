@@ -50,7 +50,7 @@ class LogTrial:
 
     Attributes:
         length: How long the log is, or was when this began.
-        position: The position behind what was given out.
+        position: The position after what was given out.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LogTrial:
         Raises:
             LocalFilesDamaged: The log ends before it.
             StartInsideRecord: No record starts there.
-            RecordError: The log is damaged behind it.
+            RecordError: The log is damaged after it.
         """
         if position > self.length:
             raise LocalFilesDamaged(
@@ -108,7 +108,7 @@ class LogTrial:
             self.position, unit = piece.end, piece.unit
 
     def held_back(self, stop: int | None = None) -> Iterator[JudgedRecords]:
-        """Go through the whole records of a transaction that has not ended, behind what was given out.
+        """Go through the whole records of a transaction that has not ended, after what was given out.
 
         Args:
             stop: Where the log is at fault; its end by default.

@@ -57,7 +57,7 @@ class KnownUnit:
 
     Attributes:
         start: Where it begins.
-        end: The position behind the record that ends it.
+        end: The position after the record that ends it.
         revoked: What of it was taken back.
     """
 
@@ -71,9 +71,9 @@ class Sifted:
     """What a filter makes of a run of records.
 
     Attributes:
-        lead: How many bytes of the log are passed over before the first record that is forwarded.
+        lead: How many bytes of the log are skipped before the first record that is forwarded.
         frames: WAL frames, with SKIP frames between them: it begins and ends with a WAL frame, or is empty.
-        trail: How many bytes are passed over behind the last one; where nothing is forwarded all are `lead`.
+        trail: How many bytes are skipped after the last one; where nothing is forwarded all are `lead`.
         records: How many records are forwarded.
         passed_over: Those that are not, by reason.
     """
@@ -93,7 +93,7 @@ class Piece:
         batch: The records.
         owners: What each of them changes.
         revoked: Where records stand that never took effect; in rising order.
-        unit: The transaction that goes on behind this piece; None where the piece ends between two units.
+        unit: The transaction that goes on after this piece; None where the piece ends between two units.
     """
 
     batch: RecordBatch
@@ -109,7 +109,7 @@ class Piece:
 
     @property
     def end(self) -> int:
-        """The position behind its last byte."""
+        """The position after its last byte."""
         return self.batch.end
 
     @cached_property
@@ -131,7 +131,7 @@ class Piece:
         Args:
             wanted: The filter.
             first: The index of the first record to look at.
-            stop: The index behind the last one; all by default.
+            stop: The index after the last one; all by default.
             reader: The cluster id of who gets them, without the rows that originated there.
             rows_from: From which position on the log holds rows; None where it holds statements, which state no
                 origin: a client of an SPG server may end its statements with any comment.
@@ -154,7 +154,7 @@ class Piece:
         Args:
             wanted: The filter.
             first: The index of the first record.
-            stop: The index behind the last one.
+            stop: The index after the last one.
         """
         mask, void = self._mask(wanted, first, stop, set(self.owners[first:stop])), self._void_indices()
         return [

@@ -35,7 +35,7 @@ class Selection:
         self._filter, self.unknown = publications.filter_for(self._names)
 
     def parts(self, piece: Piece) -> Iterator[tuple[TableFilter, int, int]]:
-        """The filters for a piece, each with the indices of its first record and behind its last one.
+        """The filters for a piece, each with the indices of its first record and after its last one.
 
         Changes of the publications take effect where they stand.
         """
@@ -49,6 +49,6 @@ class Selection:
             yield self._filter, first, len(piece.owners)
 
     def named(self, reason: Reason) -> Reason:
-        """Why something was passed over: tables that nobody could ask for are those of unknown publications."""
+        """Why something was skipped: tables that nobody could ask for are those of unknown publications."""
         nothing_known = len(self.unknown) == len(self._names) > 0
         return Reason.UNKNOWN_PUBLICATION if nothing_known and reason is Reason.OTHER_TABLE else reason

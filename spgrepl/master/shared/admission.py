@@ -68,7 +68,7 @@ class Admission:
         """A connection is there, and has to say hello.
 
         It, or another one that has not said hello either, is ended where there are too many of these: the oldest
-        of those that come from where most do. A hello takes no longer than a round trip: that is no friend's.
+        of those that come from where most do. A hello takes no longer than a round trip: that is not a friend's.
         """
         if origin is not None:
             self._of[origin] += 1

@@ -110,7 +110,7 @@ class LogFeed:
             self._reader = None
 
     def _open(self) -> FileReader:
-        """Our own descriptor of the file, so that none is closed, and its number given anew, under a read."""
+        """Our own descriptor of the file, so that none is closed, and its number given again, under a read."""
         if self._reader is None:
             self._reader = FileReader(os.dup(self._log.fileno()), "the log", self._in_thread)
         return self._reader

@@ -27,7 +27,7 @@ class MasterLimits:
         farewell: How long a connection that is being closed may take for what was sent to it already.
         status_interval: The time between two STATUS frames.
         cache_bytes: How much of the log is held for connections that read the same part of it. Little, so that it
-            stays in the processor's own cache: to read a chunk anew costs less than to send it from cold memory.
+            stays in the processor's own cache: to read a chunk again costs less than to send it from cold memory.
         keepalive_idle: Silence after which the kernel asks whether the peer still lives.
         keepalive_interval: The time between two such questions.
         keepalive_count: How many of them may stay unanswered.

@@ -97,7 +97,7 @@ class FileSnapshotSource:
                     return 0 if manifest is None else manifest.wal_baseline
         raise SnapshotError(
             f"the CRC-32 of {self._database} is not the one that {self._manifest} states of it: they belong to "
-            f"different snapshots; restore the one that was damaged, or let their writer make both anew"
+            f"different snapshots; restore the one that was damaged, or let their writer make both again"
         )
 
     def _open(self) -> BinaryIO:

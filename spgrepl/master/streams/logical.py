@@ -127,7 +127,7 @@ class SubscriberStream(Stream):
         return LogTruncated(
             f"the subscriber asks for the log from position {start}, which ends at "
             f"{self._context.feed.length}: the log was truncated or replaced, or is another one; the subscription "
-            f"has to be made anew"
+            f"has to be made again"
         )
 
     def _records_are_refused(self) -> bool:

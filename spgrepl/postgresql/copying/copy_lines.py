@@ -81,7 +81,7 @@ class LineSource:
         given = self.own.get(name)
         if given is None:
             return column
-        # A blob is no text: a value without one is a misfit.
+        # A blob is not a text: a value without one is a misfit.
         return f"CASE WHEN {column} IS NOT NULL THEN coalesce('' || ({given.format(column)}), x'') END"
 
     # -- what does not fit ------------------------------------------------------------------------------------

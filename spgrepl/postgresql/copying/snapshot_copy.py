@@ -248,7 +248,7 @@ class SnapshotCopy:
 def difference_of(source: SourceTable, present: Table) -> str | None:
     """What tells a table in the server from the one that is to be copied; None where that fits into it."""
     if present.kind not in TABLE_KINDS:
-        return "it is no table there, but something else of that name"
+        return "it is not a table there, but something else of that name"
     for name in source.copied:
         column = present.columns.get(name)
         if column is None:

@@ -193,7 +193,7 @@ def _foreign_key(
         ),
     ]
     if len(columns) != len(key.columns) or frozenset(columns) not in unique:
-        notes.append(f"{what} is left out: its columns are no key there")
+        notes.append(f"{what} is left out: its columns are not a key there")
         return None
     return LaterStatement(
         what,

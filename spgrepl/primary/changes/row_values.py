@@ -50,6 +50,6 @@ def refuse_bytes(table: str, *values: RowValue) -> None:
     for value in values:
         if isinstance(value, RawText) or (isinstance(value, str) and "\0" in value):
             raise Unwritable(
-                f"a row of table {table} holds text with NUL, or text that is no valid Unicode, which can be "
+                f"a row of table {table} holds text with NUL, or text that is not valid Unicode, which can be "
                 f"replicated in databases with the encoding UTF-8 only: store it as a blob"
             )

@@ -99,7 +99,7 @@ class MarkFile:
         except (ValueError, KeyError, TypeError) as error:
             raise LocalFilesDamaged(
                 f"{self._path} cannot be read ({error!r}): move it away, and make the subscriptions of this "
-                f"database anew where a crash came before"
+                f"database again where a crash came before"
             ) from error
 
 

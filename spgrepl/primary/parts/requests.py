@@ -94,7 +94,7 @@ class Written:
     """A request that was applied, logged and made durable.
 
     Attributes:
-        position: The position in the log behind it, in bytes; where it only looked, the position that it saw.
+        position: The position in the log after it, in bytes; where it only looked, the position that it saw.
         results: What its statements returned, those that return rows.
     """
 

@@ -183,7 +183,7 @@ def _check_characters(sql: str) -> None:
     try:
         sql.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise StatementFailed(f"the text is no valid Unicode: {error.reason} at {error.start}", sql) from None
+        raise StatementFailed(f"the text is not valid Unicode: {error.reason} at {error.start}", sql) from None
 
 
 def _check_length(text: str, max_length: int) -> None:

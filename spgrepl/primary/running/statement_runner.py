@@ -332,7 +332,7 @@ class StatementRunner:
                 f"it returns text that is not UTF-8 ({error}): write CAST(… AS BLOB) for that column", text
             )
         if isinstance(error, UnicodeEncodeError):
-            return StatementFailed(f"the text is no valid Unicode: {error.reason} at {error.start}", text)
+            return StatementFailed(f"the text is not valid Unicode: {error.reason} at {error.start}", text)
         if isinstance(error, apsw.BindingsError):
             return StatementFailed(unfit_values(error), text)
         if isinstance(error, apsw.Error | Unwritable):

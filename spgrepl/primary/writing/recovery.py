@@ -246,7 +246,7 @@ def _run_section(
     work = section.work
     if work.types or work.settled or section.opened_by is not None:
         raise LocalFilesDamaged(
-            f"{path} holds, behind position {state.position}, a record that no primary writes: another program "
+            f"{path} holds, after position {state.position}, a record that no primary writes: another program "
             f"wrote there; {_ADVICE}"
         )
     statements = list(_in_order(work))
@@ -259,7 +259,7 @@ def _run_section(
         session.reapply(statements, rows=session.holds_rows())
     except (StatementFailed, StatementRefused, UnicodeDecodeError) as error:
         raise LocalFilesDamaged(
-            f"a statement of {path} behind position {state.position} does not fit the database: {error}; {_ADVICE}"
+            f"a statement of {path} after position {state.position} does not fit the database: {error}; {_ADVICE}"
         ) from error
     if not section.complete:
         return state

@@ -119,7 +119,7 @@ class DatabaseWriter:
         """
         for folder in (self._paths.database.parent, self._paths.wal.parent):
             if not folder.is_dir():
-                raise ConfigurationError(f"{folder} is no folder: make it, or name another place")
+                raise ConfigurationError(f"{folder} is not a folder: make it, or name another place")
         try:
             self._paths.require_distinct()
             self._lock.acquire()

@@ -60,12 +60,12 @@ class AppliedLog:
                 listener.log_grew(length)
 
     def hold(self) -> None:
-        """Newcomers are to wait: a snapshot is about to be put in place, and the log may begin anew with it."""
+        """Newcomers are to wait: a snapshot is about to be put in place, and the log may begin again with it."""
         self.known = False
 
     def restart(self) -> None:
-        """The log begins anew, behind a fresh snapshot: whoever reads the old one has to go."""
-        reason = LogTruncated(f"{self.path} begins anew behind a fresh snapshot of this follower's own master")
+        """The log begins again, after a fresh snapshot: whoever reads the old one has to go."""
+        reason = LogTruncated(f"{self.path} begins again after a fresh snapshot of this follower's own master")
         self.close()
         for listener in list(self._listeners):
             listener.log_lost(reason)

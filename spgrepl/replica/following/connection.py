@@ -52,7 +52,7 @@ class LinkTimeouts:
             log that this copy has already, which is compared first.
         snapshot: The same, where the master has to make a snapshot first.
         snapshot_idle: Without a byte, within a snapshot.
-        silence: Without a byte, not even a STATUS, on a V2 stream that goes on behind what was compared.
+        silence: Without a byte, not even a STATUS, on a V2 stream that goes on after what was compared.
         behind: Without a byte of the log, while each STATUS says that there is more.
     """
 
@@ -151,7 +151,7 @@ class FollowerConnection(Connection[LinkState]):
 
     def _take(self, data: bytes) -> None:
         if self.state is LinkState.STREAMING and self.deadline is not None:
-            # Whoever sends is not silent: a long frame, or one that is passed over, leaves no room for a STATUS.
+            # Whoever sends is not silent: a long frame, or one that is skipped, leaves no room for a STATUS.
             self._set_deadline(self._timeouts.silence)
         if self.state in _STREAM_STATES:
             self._receive_stream(data)

@@ -52,7 +52,7 @@ class Execution:
     Args:
         engine: Where.
         read_log: Reads again what transactions hold that have ended.
-        skip: Where a record starts that is to be passed over, and its CRC-32.
+        skip: Where a record starts that is to be skipped, and its CRC-32.
 
     Attributes:
         base: The position of the snapshot that the copy began with.
@@ -76,11 +76,11 @@ class Execution:
         return 0 if self._own_rows is None else int(self._own_rows.take_met())
 
     def leave_out(self, position: int, crc: int) -> None:
-        """Pass over the record that starts at a position when it comes, once."""
+        """Skip the record that starts at a position when it comes, once."""
         self._skip = (position, crc)
 
     def skipped(self, batch: RecordBatch) -> int | None:
-        """The index of the record of a batch that is to be passed over; None where it has none."""
+        """The index of the record of a batch that is to be skipped; None where it has none."""
         return None if self._skip is None else index_to_skip(batch, *self._skip)
 
     def run(self, batch: RecordBatch, work: Work) -> None:
@@ -114,7 +114,7 @@ class Execution:
 
         Args:
             settled: The transactions.
-            end: The position behind the record that ended the last of them.
+            end: The position after the record that ended the last of them.
 
         Raises:
             Refused: As `run`.
@@ -159,7 +159,7 @@ class Execution:
 
 
 def index_to_skip(batch: RecordBatch, position: int, crc: int) -> int | None:
-    """Find the record that is to be passed over, and log what is done about it.
+    """Find the record that is to be skipped, and log what is done about it.
 
     Args:
         batch: Records of the log.
@@ -174,19 +174,19 @@ def index_to_skip(batch: RecordBatch, position: int, crc: int) -> int | None:
     starts = [0, *batch.ends]
     index = bisect_left(starts, position - batch.position)
     if starts[index] != position - batch.position:
-        _log.error("--skip-at {position}: no record starts there; nothing is passed over", position=position)
+        _log.error("--skip-at {position}: no record starts there; nothing is skipped", position=position)
         return None
     record = batch.record(index)
     if record.crc != crc:
         _log.error(
-            "--skip-at {position}: the record there has CRC {found:08x}, not {wanted:08x}; it is not passed over",
+            "--skip-at {position}: the record there has CRC {found:08x}, not {wanted:08x}; it is not skipped",
             position=position,
             found=record.crc,
             wanted=crc,
         )
         return None
     _log.warn(
-        "passing over the record at position {position}, CRC {crc:08x}, as ordered: {sql}",
+        "skipping the record at position {position}, CRC {crc:08x}, as ordered: {sql}",
         position=record.position,
         crc=record.crc,
         sql=sql_for_log(shown_bytes(record.sql or b"")),

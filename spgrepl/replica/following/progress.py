@@ -15,7 +15,7 @@ MAX_POSITION = 2**63 - 1
 
 @attrs.frozen
 class SkipRequest:
-    """An operator's order to pass over one record, once.
+    """An operator's order to skip one record, once.
 
     Attributes:
         position: Where the record starts in the master's log.
@@ -34,7 +34,7 @@ class Progress:
         applied: The position up to which the engine holds everything.
         durable: The position up to which the local log is on disk; ahead of `applied` inside a transaction.
         base: The position at which the local log begins.
-        copies: How many snapshots were put in place since the start; each one begins the local log anew.
+        copies: How many snapshots were put in place since the start; each one begins the local log again.
         group: The transactions that are open.
         notes: What was counted of transactions.
         opened: How many transactions have begun and not ended, that of a SAVEPOINT without a BEGIN among them.
@@ -79,7 +79,7 @@ def counted(notes: TransactionNotes, section: Section, position: int, met: int =
     Args:
         notes: What there was to know before it.
         section: The section.
-        position: The position behind it.
+        position: The position after it.
         met: How many of its statements the snapshot held already.
     """
     tally = section.tally

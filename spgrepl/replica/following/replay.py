@@ -36,7 +36,7 @@ class Replay:
         engine: Where the log is applied.
         paths: The database's files.
         max_record: The most bytes of SQL or payload that a record may have.
-        skip: A record to pass over.
+        skip: A record to skip.
         choices: What is done about transactions that the log cannot tell.
     """
 
@@ -122,7 +122,7 @@ class Replay:
     # -- the stream -------------------------------------------------------------------------------------------
 
     def resume(self) -> ReplayState | None:
-        """Go back to the applied position: the stream begins anew from there.
+        """Go back to the applied position: the stream begins again from there.
 
         Returns:
             The state to resume from; None where a snapshot is needed.

@@ -51,7 +51,7 @@ class FollowerService(FollowerTold):
         engine: Where the log is applied.
         paths: The copy's files.
         on_divergence: What to do when the master's history is another one.
-        skip: A record to pass over, once.
+        skip: A record to skip, once.
         timeouts: Deadlines of the connection.
         max_record: The most bytes of SQL or payload that a record may have.
         max_frame: The longest frame that is accepted, in bytes.
@@ -260,7 +260,7 @@ class FollowerService(FollowerTold):
             self._fail_with(useless)
         progress = self._replay.progress()
         if progress.copies != (self._progress.copies if self._progress else 0):
-            # The copy is the new one already; only what comes behind that has failed.
+            # The copy is the new one already; only what comes after that has failed.
             self._progressed(progress)
         elif self._progress is not None:
             self.log.publish(self.log.length)

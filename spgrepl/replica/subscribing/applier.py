@@ -42,8 +42,8 @@ class Applier:
         target: Where they are applied.
         publications: The publications that the subscription asks for.
         lock: The file that keeps a second process away from this subscription; None for no lock.
-        skip: A record to pass over, once.
-        keep_refused: Whether a record that the target refuses is kept in a table of the target, and passed over.
+        skip: A record to skip, once.
+        keep_refused: Whether a record that the target refuses is kept in a table of the target, and skipped.
         how_to_skip: Says what leaves a record out that stops the subscription, by its position and CRC; None for
             the command's own options.
         origins: Says which rows are wanted; None for all.
@@ -373,7 +373,7 @@ class Applier:
             )
             return None
         self._log.warn(
-            "passing over the record at position {position}, CRC {crc:08x}, as ordered: {sql}",
+            "skipping the record at position {position}, CRC {crc:08x}, as ordered: {sql}",
             position=wanted.position,
             crc=crc,
             sql=sql_for_log(shown_bytes(frames.sql[at])),

@@ -88,7 +88,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
     """
 
     read_size = READ_SIZE
-    advice = "Point the subscriber at the right master, or make the subscription anew"
+    advice = "Point the subscriber at the right master, or make the subscription again"
     asks = (SubscriberReply,)
     leads_to = _LEADS_TO
 
@@ -179,7 +179,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
             if found.end > found.position:
                 self._behind_since = None
             if found.status is not None and found.settled is not None:
-                # Of what came in front of it, not behind it.
+                # Of what came in front of it, not after it.
                 self._judge_length(found.status, max(found.settled[1], self._applied))
                 if self.state is SubscriptionLinkState.STREAMING:
                     self._judge_progress(found.status, found.end, self._timeouts.behind)
@@ -189,7 +189,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
                     self._enter(SubscriptionLinkState.STREAMING, self._timeouts.silence)
                     _forget_before(found, self._applied)
                 self._events.append(Received(found, first))
-            # A fault behind what was whole is told by the next call.
+            # A fault after what was whole is told by the next call.
             found = self._frames.feed(b"")
 
     # -- the end ----------------------------------------------------------------------------------------------

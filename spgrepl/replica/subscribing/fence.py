@@ -1,4 +1,4 @@
-"""The fence of a subscription: the last records that were applied, by which another history is recognised.
+"""The fence of a subscription: the last records that were applied, by which a different history is recognised.
 
 Between them lie bytes that the subscriber never saw, so there is no one checksum over a range, as a follower has.
 Each record is compared for itself. Where a record comes that did not come before, or one does not come again,
@@ -36,13 +36,13 @@ _log = Logger()
 def fence_behind(
     before: tuple[FenceRecord, ...], frames: RecordFrames, first: int, stop: int
 ) -> tuple[FenceRecord, ...]:
-    """The fence behind some records.
+    """The fence after some records.
 
     Args:
         before: The fence in front of them.
         frames: Where they are.
         first: The index of the first one.
-        stop: The index behind the last one.
+        stop: The index after the last one.
     """
     found: list[FenceRecord] = []
     size = 0

@@ -22,8 +22,8 @@ class Portion:
     Attributes:
         frames: Where they are.
         first: The index of the first one.
-        stop: The index behind the last one.
-        end: The position behind them, and behind what was passed over after them.
+        stop: The index after the last one.
+        end: The position after them, and after what was skipped after them.
     """
 
     frames: RecordFrames
@@ -55,8 +55,8 @@ def place_of(portions: Sequence[Portion], done: int, index: int) -> tuple[int, i
 def safe_stop(frames: RecordFrames, first: int, index: int) -> int:
     """Where to stop for a record that is refused: before it, or before the transaction that it is part of.
 
-    A writer puts the statements of a transaction into v2 records, and BEGIN in front of them is passed over: a run
-    of frames that begins behind something passed over begins with the transaction, or in it.
+    A writer puts the statements of a transaction into v2 records, and BEGIN in front of them is skipped: a run
+    of frames that begins after something skipped begins with the transaction, or in it.
     """
     if frames.record(index)[3] & _FORMAT_BITS != _V2_BITS:
         return index

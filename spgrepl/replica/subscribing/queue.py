@@ -90,6 +90,6 @@ class ApplyQueue(Pump[list[Portion], SubscriptionState]):
         return (batch, size) if batch and self._brings_something(batch) else None
 
     def _brings_something(self, batch: list[Portion]) -> bool:
-        """Whether there is more in a batch than a STATUS behind nothing new."""
+        """Whether there is more in a batch than a STATUS after nothing new."""
         state = self._applier.state
         return any(one.first < one.stop for one in batch) or state is None or batch[-1].end != state.position

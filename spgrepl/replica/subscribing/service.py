@@ -235,7 +235,7 @@ class SubscriberService(ReplicaService):
 
     def prepare(self) -> Deferred[SubscriberHello]:
         """See `ILinkOwner`."""
-        # Behind a batch of the last connection that may still be in flight, and moves the state.
+        # After a batch of the last connection that may still be in flight, and moves the state.
         return self._worker.call(self._applier.reopen).addCallback(self._prepared)
 
     def _prepared(self, _: None) -> SubscriberHello:

@@ -70,7 +70,7 @@ class Subscription:
         copy_data: Whether the rows that are there already are copied first.
         start: Where to begin without a copy; None for the master's current end.
         keep_refused: Whether records that the target refuses are put aside, and the others go on.
-        skip: A record to pass over, once.
+        skip: A record to skip, once.
         same_history: Whether to go on whatever was found of the master's history, once: an operator says that only
             its publications were changed.
         origin: Which rows are wanted, by where they originated.

@@ -53,7 +53,7 @@ class StatusAddress:
         except ValueError:
             parts, port = urlsplit(""), 0
         if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/", "/status", "/wait", "/sql"):
-            raise UsageError(f"{text!r} is no address of a server: write http://HOST:PORT or unix:/path")
+            raise UsageError(f"{text!r} is not an address of a server: write http://HOST:PORT or unix:/path")
         return cls(host=parts.hostname, port=port)
 
 

@@ -63,7 +63,7 @@ def build_site(
     ``GET /wait?position=N&timeout=S`` answers 200 with ``{"applied": M}`` when position N is applied, 504 when S
     seconds (30 where not stated) went by first, 400 where the arguments are wrong, 503 when the server stops or
     too many requests wait already. ``token=T`` in the place of the position takes what `spgrepl.Position` is as
-    text; the answer counts as the token does. 409 says that it is of another history.
+    text; the answer counts as the token does. 409 says that it is of a different history.
 
     ``POST /sql`` with one statement as its body answers 200 with ``{"columns": […], "rows": [[…], …]}``, 400 where
     the statement is refused, and 401 or 403 to all but programs that come over a UNIX socket or show the token:

@@ -241,7 +241,7 @@ class ExpressionReader(TokenReader):
         return found
 
     def _word(self, word: str) -> Expression | None:
-        """What begins with a word that is no name; None where it is one."""
+        """What begins with a word that is not a name; None where it is one."""
         if word in ("null", "true", "false"):
             self.step()
             return Plain({"null": None, "true": True, "false": False}[word])

@@ -13,7 +13,7 @@ class TypeName(NamedTuple):
     Attributes:
         name: Its name in small letters, its words joined by a blank.
         parameters: Its numbers.
-        dimensions: How often ``[]`` stands behind it.
+        dimensions: How often ``[]`` stands after it.
         using: What follows USING; empty where nothing does.
     """
 

@@ -203,7 +203,7 @@ class Campaign:
         """Kill.
 
         Args:
-            look: Called behind each kill with the position that the copy stands at.
+            look: Called after each kill with the position that the copy stands at.
             again: Called when a catch-up came to its end before its kill, and all files were removed.
         """
         while self.hits < self.kills:

@@ -140,7 +140,7 @@ def lose_commits(database: Path, chance: random.Random) -> bool:
 
 
 def tear_log(wal: Path, at_least: int, chance: random.Random) -> None:
-    """Leave of the log what an unfinished write may: some bytes behind what the database relies on."""
+    """Leave of the log what an unfinished write may: some bytes after what the database relies on."""
     length = wal.stat().st_size
     if chance.random() < 0.5:
         os.truncate(wal, chance.randint(at_least, length))

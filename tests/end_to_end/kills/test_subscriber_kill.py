@@ -58,7 +58,7 @@ def make_logs(chance: random.Random) -> tuple[bytes, bytes]:
 
 
 def lay_out(master: Server, log: bytes) -> Path:
-    """Put a snapshot, a log that goes on behind it, and the manifest that says so beside a master."""
+    """Put a snapshot, a log that goes on after it, and the manifest that says so beside a master."""
     with closing(sqlite3.connect(master.database, isolation_level=None)) as connection:
         for statement in (*TABLES, SECRETS):
             connection.execute(statement)

@@ -255,7 +255,7 @@ class Site:
     def settle(self) -> None:
         """Let the primary write no more, and wait until all copies hold what it holds.
 
-        A primary's process that is started anew writes; so it is stopped first, and serves without writing then.
+        A primary's process that is started again writes; so it is stopped first, and serves without writing then.
         """
         self.primary.signal(signal.SIGTERM)
         self.primary.wait()

@@ -126,5 +126,5 @@ def test_a_disk_that_refuses_leaves_the_old_state(path: Path) -> None:
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     target = CountingTarget(tmp_path / "nowhere" / "counted.db")
     assert target.open() is None
-    with pytest.raises(ConfigurationError, match="is no folder"):
+    with pytest.raises(ConfigurationError, match="is not a folder"):
         target.start(STATE)

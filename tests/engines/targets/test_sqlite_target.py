@@ -194,7 +194,7 @@ def test_what_is_no_database_is_named(database: Path) -> None:
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     target = SqliteTarget(tmp_path / "nowhere" / "target.db", "s")
     assert target.open() is None
-    with pytest.raises(ConfigurationError, match="is no folder"):
+    with pytest.raises(ConfigurationError, match="is not a folder"):
         target.start(STATE)
 
 

@@ -112,7 +112,7 @@ class FeedTests(SynchronousTestCase):
         assert bytes(old.raw) == self.content[3 * PIECE :]
 
     def test_own_descriptor(self) -> None:
-        """The log's owner may close its descriptor, and the number be given anew, while a thread reads."""
+        """The log's owner may close its descriptor, and the number be given again, while a thread reads."""
         self.patch(FileReader, "read_now", lambda *_: None)
         self.threads.hold()
         asked = self.feed.chunk(0)

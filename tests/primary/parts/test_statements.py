@@ -78,7 +78,7 @@ def test_savepoints_belong_into_transactions(sql: str) -> None:
         ('DROP TABLE "SpgRepl_Replay"', "belongs to spgrepl"),
         ("CREATE TRIGGER r AFTER DELETE ON t BEGIN DELETE FROM 'spgrepl_replay'; END", "belongs to spgrepl"),
         ("INSERT INTO t VALUES ('a\0b')", "NUL"),
-        ("DROP TABLE '\udc80'", "no valid Unicode"),
+        ("DROP TABLE '\udc80'", "not valid Unicode"),
         ("CREATE TABLE t (a DEFAULT '" + "é" * 600 + "')", "has 1229 bytes"),
     ],
 )

@@ -31,7 +31,7 @@ def paths(tmp_path: Path) -> DatabasePaths:
 
 
 def append(paths: DatabasePaths, data: bytes) -> None:
-    """Put bytes behind the log's end, as a crash may leave them."""
+    """Put bytes after the log's end, as a crash may leave them."""
     with open(paths.wal, "ab") as file:
         file.write(data)
 
@@ -90,7 +90,7 @@ def test_a_torn_tail_is_cut(paths: DatabasePaths) -> None:
 
 
 def test_an_open_transaction_is_ended(paths: DatabasePaths) -> None:
-    """With a ROLLBACK behind it, for somebody may have read its records already."""
+    """With a ROLLBACK after it, for somebody may have read its records already."""
     for sql in (b"BEGIN", b"INSERT INTO t VALUES (2, 'b')"):
         append(paths, encode_v2(sql))
     append(paths, encode_v2(b"COMMIT")[:-2])
@@ -205,13 +205,13 @@ def test_a_log_of_another_database(paths: DatabasePaths, tmp_path: Path) -> None
     ],
 )
 def test_statements_that_do_not_fit(paths: DatabasePaths, record: bytes, message: str) -> None:
-    """The database stands before them, and nothing is passed over."""
+    """The database stands before them, and nothing is skipped."""
     append(paths, record)
     refused(paths, message)
 
 
 def test_an_empty_record_in_the_middle(paths: DatabasePaths) -> None:
-    """Zeros with something behind them are no unfinished write; an empty statement changes nothing."""
+    """Zeros with something after them are not an unfinished write; an empty statement changes nothing."""
     append(paths, encode_v1(b"") + encode_statement(b"INSERT INTO t VALUES (2, 'b')"))
     assert rows(paths) == [(1,), (2,)]
 

@@ -205,7 +205,7 @@ def test_stopping_at_a_failure(tmp_path: Path) -> None:
         ("INSERT INTO t VALUES (1, load_extension('x'))", "not authorized"),
         ("INSERT INTO t VALUES (?, 1)", "bindings"),
         ("INSERT INTO t VALUES (8, 1) RETURNING CAST(x'ff' AS TEXT)", "not UTF-8"),
-        ("INSERT INTO t VALUES (8, '\udc80')", "no valid Unicode"),
+        ("INSERT INTO t VALUES (8, '\udc80')", "not valid Unicode"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, sql: str, message: str) -> None:
@@ -344,7 +344,7 @@ def test_a_followers_copy_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    """What is no database is named."""
+    """What is not a database is named."""
     paths = DatabasePaths.of(tmp_path / "primary.db")
     paths.database.write_bytes(b"no database at all, by any means" * 100)
     refused(paths, LocalFilesDamaged, "file is not a database")
@@ -382,7 +382,7 @@ def test_a_log_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_log_that_can_neither_be_written_nor_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands behind its end is unknown: everything is refused until it is opened again."""
+    """What stands after its end is unknown: everything is refused until it is opened again."""
     with opened(tmp_path, TABLE) as writer:
 
         def fail(*_arguments: int) -> None:

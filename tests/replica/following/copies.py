@@ -56,7 +56,7 @@ class Copy:
         return self.replay.install(len(snapshot), position, before)
 
     def resume(self, log: bytes) -> int:
-        """Begin a stream of a master's whole log anew, its fence compared.
+        """Begin a stream of a master's whole log again, its fence compared.
 
         Returns:
             Where the stream goes on.

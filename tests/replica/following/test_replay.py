@@ -302,7 +302,7 @@ def test_a_connection_that_ends_inside_a_transaction_undoes_it(copy: Copy) -> No
 
 
 def refused_log() -> tuple[bytes, int, int]:
-    """A log whose third of four records is refused, with that record's position behind 100 and its CRC."""
+    """A log whose third of four records is refused, with that record's position after 100 and its CRC."""
     log = log_of(INSERT.format(1), INSERT.format(2), "INSERT INTO missing VALUES (3)", INSERT.format(4))
     record = batch_of(log, 100).record(2)
     return log, record.position, record.crc

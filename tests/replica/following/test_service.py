@@ -143,7 +143,7 @@ class FollowerCase(TestCase):
 
         self.reactor: Any = reactor
         # The last thing to happen must not come from a thread: at a test's end trial turns the reactor by hand,
-        # which calls anew what a thread has called and is not finished with.
+        # which calls again what a thread has called and is not finished with.
         self.addCleanup(lambda: task.deferLater(reactor, 0))  # type: ignore[arg-type]
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
@@ -221,7 +221,7 @@ class RecordedStreamsTest(FollowerCase):
 
     @defer.inlineCallbacks
     def test_the_recorded_log_in_sqlite(self) -> Any:
-        """All of the recorded log but one statement is SQL; that one is passed over as an operator would."""
+        """All of the recorded log but one statement is SQL; that one is skipped as an operator would."""
         refused = next(record for record in batch_of(MIXED_LOG) if record.sql and b"Quoted" in record.sql)
 
         def play(script: Script) -> None:
@@ -313,7 +313,7 @@ class WellBehavedMasterTest(FollowerCase):
         yield self.until(lambda: self.rows()[:1] == [100] and len(self.rows()) == 90)
         assert self.paths.wal.read_bytes() == self.master_wal.read_bytes()
         assert self.ended == []
-        # Whoever reads this copy's own log has to begin anew, too, and is never shown one for the other.
+        # Whoever reads this copy's own log has to begin again, too, and is never shown one for the other.
         yield self.until(lambda: service.log.length == self.master_wal.stat().st_size)
         assert reader.told[0] is LogTruncated
         assert os.pread(service.log.fileno(), 10**6, 0) == self.master_wal.read_bytes()
@@ -407,7 +407,7 @@ class MisbehavingMasterTest(FollowerCase):
         assert service.log.length == len(log_of(INSERT.format(1)))
         assert status["positions"]["applied"] == 100 + len(log_of(INSERT.format(1)))
         assert self.rows() == [1]
-        # Somebody mends the copy; replay goes on by itself.
+        # Somebody fixes the copy; replay goes on by itself.
         with contextlib.closing(sqlite3.connect(self.paths.database)) as connection:
             connection.execute("CREATE TABLE later (a)")
         yield service.when_applied(100 + len(bad), 30)

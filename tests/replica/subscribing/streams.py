@@ -7,7 +7,7 @@ from spgrepl.wire.frames import encode_skip, encode_status, encode_wal_header
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 
 Item = bytes | int | str
-"""A record; a number of bytes that are passed over; or `STATUS`."""
+"""A record; a number of bytes that are skipped; or `STATUS`."""
 
 STATUS = "status"
 

@@ -275,7 +275,7 @@ def test_a_refused_record_stops_behind_what_stands_before_it(make: Make) -> None
     assert rig.numbers == [1, 2, 3]
     assert rig.stored.position == at
     assert rig.stored.fence[-1].position == at - len(insert(3))
-    # Again, and then somebody mends the target.
+    # Again, and then somebody fixes the target.
     assert stopped(rig, [BAD, insert(4)]).position == at
     run_sql(rig.database, "CREATE TABLE nowhere (x)")
     rig.apply([BAD, insert(4)], [insert(5)])
@@ -292,7 +292,7 @@ def test_the_first_record_may_be_the_one(make: Make, mark: bytes | None) -> None
 
 
 def test_a_transaction_is_taken_back_whole_where_the_wire_tells_that_it_is_one(make: Make) -> None:
-    """Its records are v2, and BEGIN is passed over in front of them."""
+    """Its records are v2, and BEGIN is skipped in front of them."""
     rig = make()
     body = [inside("INSERT INTO t VALUES (2)"), inside("INSERT INTO nowhere VALUES (3)")]
     error = stopped(rig, [insert(1), 14, *body, 15, insert(4)])
@@ -356,7 +356,7 @@ def test_a_target_that_changes_meanwhile_is_named_and_nothing_is_kept(make: Make
     assert rig.numbers == []
 
 
-# -- putting aside, passing over --------------------------------------------------------------------------------
+# -- putting aside, skipping --------------------------------------------------------------------------------
 
 
 def test_with_on_error_skip_refused_records_are_put_aside_and_the_others_go_on(
@@ -397,7 +397,7 @@ def test_a_record_is_passed_over_on_demand(make: Make, record: bytes, logged: li
     state = rig.apply([insert(1), 9, record, insert(2)], [insert(3)])
     assert rig.numbers == [1, 2, 3]
     assert state.position == at + length_of(record, insert(2), insert(3))
-    assert [line for line in logged if f"passing over the record at position {at}" in line]
+    assert [line for line in logged if f"skipping the record at position {at}" in line]
 
 
 def test_another_record_at_that_place_is_applied(make: Make, logged: list[str]) -> None:

@@ -315,7 +315,7 @@ def test_another_history_is_recognised_before_anything_of_it_is_handed_on() -> N
 
 
 def test_a_status_in_front_of_what_is_new_ends_nothing() -> None:
-    """The position would go back with it, and behind a crash the same records would be applied again."""
+    """The position would go back with it, and after a crash the same records would be applied again."""
     rig = resumed()
     rig.send(stream(40, A, STATUS, 20, B, 5, NEW, end=5000))
     ((frames, first),) = rig.pieces

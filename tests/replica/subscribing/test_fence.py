@@ -1,4 +1,4 @@
-"""The fence of a subscription: another history is recognised, and nothing is applied twice or lost."""
+"""The fence of a subscription: a different history is recognised, and nothing is applied twice or lost."""
 
 from __future__ import annotations
 

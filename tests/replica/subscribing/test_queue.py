@@ -183,7 +183,7 @@ def test_a_long_transaction_behind_a_batch_in_flight_is_cut_too(rig: Rig) -> Non
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_connection_that_was_paused_goes_on_where_only_more_of_it_helps(rig: Rig, share: float) -> None:
-    """What waits behind the last STATUS may be more than the low mark, and too little to be cut."""
+    """What waits after the last STATUS may be more than the low mark, and too little to be cut."""
     rig.push(A, STATUS)
     bytes_before = 0
     while bytes_before < ApplyQueue.high_water * (1 - share):

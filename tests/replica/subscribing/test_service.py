@@ -63,7 +63,7 @@ BAD = encode_statement(b"INSERT INTO t VALUES (1, 2)")
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    """A master with two rows, and a log that goes on behind them."""
+    """A master with two rows, and a log that goes on after them."""
     with running(tmp_path, tables=(TABLE, *ROWS), log=HEAD) as made:
         yield made
 
@@ -381,7 +381,7 @@ def test_a_subscription_may_begin_with_an_empty_log(empty: Rig) -> None:
     empty.grow(insert(3))
     empty.settle()
     assert empty.numbers == [1, 2, 3]
-    # The one record behind position 0 cannot be compared: from there no stream can be asked for.
+    # The one record after position 0 cannot be compared: from there no stream can be asked for.
     empty.wire.last.cut()
     empty.grow(insert(4))
     empty.settle(2)

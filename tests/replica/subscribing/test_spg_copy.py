@@ -347,7 +347,7 @@ def test_a_table_that_another_subscription_filled_too_is_not_replaced(copied: Co
         shapes.note(connection, ["articles"])
     other.close()
     copied.target.begin()
-    copied.target.commit(attrs.evolve(state, diverged="another history"))
+    copied.target.commit(attrs.evolve(state, diverged="a different history"))
     with pytest.raises(TableMismatch, match="articles"):
         copied.copy(content(), "news")
     assert copied.rows("SELECT * FROM articles") == [(1, "one"), (3, None)]

@@ -1,6 +1,6 @@
 """From the master's log to the subscriber's tables: what is there is what was committed and published.
 
-A master cuts a log, judges and filters it; a subscription takes what comes, loses its connection, is started anew.
+A master cuts a log, judges and filters it; a subscription takes what comes, loses its connection, starts again.
 In the end its tables equal those of a plain SQLite database in which the whole log was run. No statement touches
 two tables, so those that are published do not depend on the others.
 """
@@ -199,7 +199,7 @@ def run_record(connection: sqlite3.Connection, record: records.Record) -> None:
 
 
 def end_of_units(log: Sequence[bytes]) -> int:
-    """The position behind the last unit that has ended."""
+    """The position after the last unit that has ended."""
     batch, _ = cut_records(b"".join(log), 0)
     walk = TransactionWalk()
     walk.walk(batch)
@@ -212,7 +212,7 @@ HEAD = [records.encode_statement(text.encode()) for text in TABLES]
 
 
 class Course:
-    """Lets a log grow and its subscription be cut off and started anew, as dice say."""
+    """Lets a log grow and its subscription be cut off and started again, as dice say."""
 
     def __init__(
         self, rig: Rig, head: list[bytes], log: list[bytes], names: list[str], dice: random.Random

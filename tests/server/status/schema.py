@@ -23,6 +23,6 @@ def check_status(status: dict[str, Any]) -> None:
 
 
 def deep(errors: Any) -> Any:
-    """The errors behind those that only say that no alternative fits."""
+    """The errors after those that only say that no alternative fits."""
     for error in errors:
         yield from deep(error.context) if error.context else [error]
