@@ -323,9 +323,9 @@ def _serve_master(log: Path, database: Path | None = None) -> None:
     from twisted.internet.endpoints import TCP4ServerEndpoint
 
     from spgrepl.log.tailer import WalTailer
-    from spgrepl.master.service import MasterService
+    from spgrepl.master.service import MasterService, Serving
     from spgrepl.master.shared.limits import MasterLimits
-    from spgrepl.master.snapshots.sources import SqliteSnapshotSource
+    from spgrepl.master.snapshots.sources import LoggedDatabase, SqliteSnapshotSource
 
     runner: Any = reactor
     tailer = WalTailer(runner, log)
@@ -333,10 +333,8 @@ def _serve_master(log: Path, database: Path | None = None) -> None:
     service = MasterService(
         runner,
         TCP4ServerEndpoint(runner, 0, interface="127.0.0.1", backlog=1000),
-        tailer,
-        SqliteSnapshotSource(database or log),
-        spool_folder=log.parent,
-        limits=MasterLimits(connections=2 * MANY, of_one_address=2 * MANY, handshakes=2 * MANY),
+        LoggedDatabase(tailer, SqliteSnapshotSource(database or log)),
+        Serving(log.parent, MasterLimits(connections=2 * MANY, of_one_address=2 * MANY, handshakes=2 * MANY)),
     )
     service.listening.addCallback(lambda port: print(port.getHost().port, flush=True))
     service.startService()

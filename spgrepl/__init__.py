@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     )
     from spgrepl.failover.promotion import Dropped, EndedTransactions, Promoted
     from spgrepl.feed.applied_rows import AppliedRows
+    from spgrepl.feed.reader import FeedLimits
     from spgrepl.feed.service import ChangeFeed
     from spgrepl.feed.source import FeedSource
     from spgrepl.feed.units import IUnits
@@ -116,23 +117,29 @@ if TYPE_CHECKING:
     from spgrepl.log.wal_level import Level, WalLevel
     from spgrepl.log.watch import LogWarning, TransactionCounts
     from spgrepl.master.judged.publisher import PublisherSettings
-    from spgrepl.master.service import MasterService
+    from spgrepl.master.service import MasterService, Serving
     from spgrepl.master.shared.limits import MasterLimits
     from spgrepl.master.shared.peers import NamedPeer, PeerNames
-    from spgrepl.master.snapshots.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
+    from spgrepl.master.snapshots.sources import (
+        FileSnapshotSource,
+        ISnapshotSource,
+        LoggedDatabase,
+        SqliteSnapshotSource,
+    )
     from spgrepl.primary import Position, Primary, QueryResult
     from spgrepl.primary.parts.marks import SubscriptionMark
     from spgrepl.primary.parts.requests import Parameters, Request
     from spgrepl.primary.reading.row_stream import RowStream
     from spgrepl.primary.service import PrimaryService
+    from spgrepl.primary.writing.request_queue import PrimaryLimits
     from spgrepl.primary.writing.transactions import Transaction
     from spgrepl.replica.following.connection import LinkTimeouts
     from spgrepl.replica.following.progress import SkipRequest
     from spgrepl.replica.following.service import FollowerService
-    from spgrepl.replica.following.states import FollowerState, OnDivergence
+    from spgrepl.replica.following.states import FollowerState, Following, OnDivergence
     from spgrepl.replica.subscribing.connection import SubscriptionTimeouts
     from spgrepl.replica.subscribing.origins import Origin
-    from spgrepl.replica.subscribing.service import SubscriberService, Subscription
+    from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
     from spgrepl.replica.subscribing.settings import SubscriberState
     from spgrepl.rows.values import RawText, RowValue
     from spgrepl.segments.outgoing import SegmentFolder
@@ -182,6 +189,7 @@ __all__ = [
     "EndedTransactions",
     "EngineFailed",
     "FeedKind",
+    "FeedLimits",
     "FeedPosition",
     "FeedSource",
     "FeedStart",
@@ -194,6 +202,7 @@ __all__ = [
     "FollowerService",
     "FollowerSettings",
     "FollowerState",
+    "Following",
     "FrameTooLong",
     "HandshakeError",
     "Histogram",
@@ -217,6 +226,7 @@ __all__ = [
     "LogReport",
     "LogTruncated",
     "LogWarning",
+    "LoggedDatabase",
     "LoggedNotApplied",
     "MalformedFrame",
     "MalformedManifest",
@@ -246,6 +256,7 @@ __all__ = [
     "Position",
     "PositionTooLarge",
     "Primary",
+    "PrimaryLimits",
     "PrimaryService",
     "Promoted",
     "PromotionRefused",
@@ -274,6 +285,7 @@ __all__ = [
     "SegmentFolder",
     "SegmentNotStored",
     "ServiceStopped",
+    "Serving",
     "SiteWatch",
     "SkipRequest",
     "SnapshotError",
@@ -291,6 +303,7 @@ __all__ = [
     "SubscriberRole",
     "SubscriberService",
     "SubscriberSettings",
+    "SubscriberSide",
     "SubscriberState",
     "Subscription",
     "SubscriptionGone",

@@ -117,3 +117,32 @@ def test_no_folder_is_longer_than_a_reader_can_hold() -> None:
         for folder in {path.parent for path in root.rglob("*.py")}:
             names = sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
             assert len(names) <= MOST_MODULES, f"{folder.relative_to(ROOT)}: {names}"
+
+
+MOST_ARGUMENTS = 5
+
+
+def long_constructors(path: Path) -> list[str]:
+    """The classes of a module whose constructor takes more arguments than a reader holds in mind."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            for one in node.body:
+                if isinstance(one, ast.FunctionDef) and one.name == "__init__":
+                    arguments = one.args
+                    count = len(arguments.posonlyargs) + len(arguments.args) - 1 + len(arguments.kwonlyargs)
+                    if count > MOST_ARGUMENTS:
+                        found.append(f"{node.name}: {count}")
+    return found
+
+
+def test_what_travels_together_is_a_value() -> None:
+    """Frozen attrs values may have as many attributes as they like; nothing else may ask for so much."""
+    long = {name: long_constructors(path) for name, path in MODULES.items()}
+    assert {name: found for name, found in long.items() if found} == {}
+
+
+def test_a_long_constructor_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("class A:\n    def __init__(self, a, b, c, d, *, e, f): ...\n")
+    assert long_constructors(module) == ["A: 6"]

@@ -123,6 +123,41 @@ def read_catalogue(database: Path, patience: Patience | None = None) -> LogCatal
     return LogCatalogue(publications, position - base, rows_from, origin, stored.served, of_spg)
 
 
+@attrs.frozen
+class ReadLog:
+    """A log that publications are learned from, and the snapshot that it goes on after.
+
+    Attributes:
+        log: The log.
+        snapshot: The snapshot file; one that is not an SPG envelope, or missing, tells nothing.
+        manifest: The manifest, whose WAL baseline says where the snapshot stands; None for the log's start.
+    """
+
+    log: ILogSource
+    snapshot: Path
+    manifest: Path | None
+
+
+@attrs.frozen
+class Learning:
+    """How publications are learned from a log.
+
+    Attributes:
+        max_record: The most bytes of SQL or payload that a record may have.
+        wanted: Whether somebody may ask soon, so that a long log is read before.
+        kept: The file for what is learned; None for none.
+        judge: Says what becomes of transactions that end in different ways, where publications change in them.
+    """
+
+    max_record: int = DEFAULT_MAX_RECORD
+    wanted: Callable[[], bool] = lambda: True
+    kept: Path | None = None
+    judge: Judge = refuse
+
+
+DEFAULT_LEARNING = Learning()
+
+
 @implementer(ICatalogSource, ILogListener)
 class LogCatalogSource:
     """Learns the publications from a log itself, and from an SPG snapshot that the log goes on after.
@@ -131,43 +166,33 @@ class LogCatalogSource:
     what grew after it is read again.
 
     Args:
-        log: The log.
-        snapshot: The snapshot file; one that is not an SPG envelope, or missing, tells nothing.
-        manifest: The manifest, whose WAL baseline says where the snapshot stands; None for the log's start.
+        read: What is read.
         in_thread: Runs the reading.
-        max_record: The most bytes of SQL or payload that a record may have.
-        wanted: Whether somebody may ask soon, so that a long log is read before.
-        kept: The file for what is learned; None for none.
-        judge: Says what becomes of transactions that end in different ways, where publications change in them.
+        learning: How it is read, and where what is learned is kept.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        log: ILogSource,
-        snapshot: Path,
-        manifest: Path | None,
+        read: ReadLog,
         in_thread: RunInThread,
-        max_record: int = DEFAULT_MAX_RECORD,
-        wanted: Callable[[], bool] = lambda: True,
-        kept: Path | None = None,
-        judge: Judge = refuse,
+        learning: Learning = DEFAULT_LEARNING,
     ) -> None:
-        self._wal = log
-        self._snapshot = snapshot
-        self._manifest = manifest
+        self._wal = read.log
+        self._snapshot = read.snapshot
+        self._manifest = read.manifest
         self._in_thread = in_thread
-        self._max_record = max_record
-        self._wanted = wanted
-        self._file = None if kept is None else LearnedFile(kept, snapshot)
-        self._judge = judge
+        self._max_record = learning.max_record
+        self._wanted = learning.wanted
+        self._file = None if learning.kept is None else LearnedFile(learning.kept, read.snapshot)
+        self._judge = learning.judge
         self._known: Learned | None = None
         self._base = 0
         self._saved: tuple[int, int] = (0, 0)
         self._loading: Shared[LogCatalogue] = Shared(self._load)
         self.dropped: dict[int, int] = {}
-        log.add_listener(self)
+        read.log.add_listener(self)
 
     def log_grew(self, length: int) -> None:
         """See `ILogListener`."""

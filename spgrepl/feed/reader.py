@@ -16,11 +16,24 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import Revoked
 from spgrepl.log.transactions.steps import records_to_look_at, stands_alone
 
-PART_SIZE = 1024 * 1024
-"""A transaction with more bytes of SQL than this is handed out in parts."""
-
 _PIECE = 256 * 1024
 _PORTION = 256 * 1024
+
+
+@attrs.frozen
+class FeedLimits:
+    """What is handed out at once, and what a log may hold.
+
+    Attributes:
+        part_size: A transaction with more bytes of SQL than this is handed out in parts.
+        max_record: The most bytes of SQL or payload that a record may have.
+    """
+
+    part_size: int = 1024 * 1024
+    max_record: int = DEFAULT_MAX_RECORD
+
+
+DEFAULT_LIMITS = FeedLimits()
 
 
 @attrs.frozen
@@ -72,8 +85,7 @@ class UnitReader:
         start: Where to begin, between two transactions.
         new_units: Makes what follows the transactions of this kind of log.
         decoder: Makes changes of statements; it stands at `start`.
-        part_size: See `PART_SIZE`.
-        max_record: The most bytes of SQL or payload that a record may have.
+        limits: What is handed out at once, and how long a record may be.
     """
 
     def __init__(
@@ -82,15 +94,14 @@ class UnitReader:
         start: FeedPosition,
         new_units: Callable[[], IUnits],
         decoder: ChangeDecoder,
-        part_size: int = PART_SIZE,
-        max_record: int = DEFAULT_MAX_RECORD,
+        limits: FeedLimits = DEFAULT_LIMITS,
     ) -> None:
         self._log = log
         self._units = new_units()
         self._decoder = decoder
-        self._part_size = part_size
-        self._max_record = max_record
-        self._parser = RecordParser(start.position, max_record)
+        self._part_size = limits.part_size
+        self._max_record = limits.max_record
+        self._parser = RecordParser(start.position, limits.max_record)
         self._read_to = start.position
         self._position = start
         self._records: Iterator[tuple[RecordBatch, int, bool]] = iter(())

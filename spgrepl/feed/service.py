@@ -19,12 +19,11 @@ from spgrepl.feed.applied_rows import AppliedRows
 from spgrepl.feed.decoding import ChangeDecoder
 from spgrepl.feed.keys import TableKeys
 from spgrepl.feed.log_bytes import LogBytes
-from spgrepl.feed.reader import PART_SIZE, Portion, UnitReader
+from spgrepl.feed.reader import DEFAULT_LIMITS, FeedLimits, Portion, UnitReader
 from spgrepl.feed.run import Run
 from spgrepl.feed.source import FeedSource, source_of
 from spgrepl.feed.start import Start, find_start
 from spgrepl.feed.values import FeedPosition, FeedTransaction
-from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary import Primary
 from spgrepl.replica.following.service import FollowerService
 from spgrepl.server.roles import FollowerRole
@@ -64,8 +63,7 @@ class ChangeFeed(Service):
         start: Where to begin: a position that was stored, or a `FeedStart`. A plain number is a position in the
             log between two transactions, such as what `Primary.execute` has answered, for a program that has just
             read the tables: the log is read up to there, to see whether it is one.
-        part_size: A transaction with more bytes of SQL than this is handed out in parts.
-        max_record: The most bytes of SQL that one record of the log may have.
+        limits: How much of a transaction is handed out at once, and how long a record may be.
 
     Attributes:
         transactions: How many transactions, and parts of long ones, were taken since it was made.
@@ -79,9 +77,7 @@ class ChangeFeed(Service):
         source: Primary | FollowerService | FollowerRole | AppliedRows | FeedSource,
         receiver: Receiver,
         start: Start,
-        *,
-        part_size: int = PART_SIZE,
-        max_record: int = DEFAULT_MAX_RECORD,
+        limits: FeedLimits = DEFAULT_LIMITS,
     ) -> None:
         self._reactor = reactor
         self._clock = steady_clock(reactor)
@@ -89,8 +85,7 @@ class ChangeFeed(Service):
         self._source = source_of(source)
         self._receiver = receiver
         self._start = start
-        self._part_size = part_size
-        self._max_record = max_record
+        self._limits = limits
         self._position: FeedPosition | None = None
         self._failure: Failure | None = None
         self._run: Run | None = None
@@ -235,13 +230,13 @@ class ChangeFeed(Service):
         wanted = self._position if self._position is not None else self._start
         found = await self._in_thread(
             lambda: find_start(
-                log, source.database, source.new_units, wanted, end, self._max_record, lambda: run.stopping
+                log, source.database, source.new_units, wanted, end, self._limits.max_record, lambda: run.stopping
             )
         )
         self._position = found
         run.ready.fire(found)
         decoder = ChangeDecoder(keys, found.rows)
-        return UnitReader(log, found, source.new_units, decoder, self._part_size, self._max_record)
+        return UnitReader(log, found, source.new_units, decoder, self._limits)
 
     async def _hand_out(self, run: Run, portion: Portion) -> bool:
         """Hand out what was read; returns whether all of it was taken."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from spgrepl.access.policy import Access
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import server_tls
 from spgrepl.base.observers import Barrier
-from spgrepl.base.reading import RunInThread, thread_runner
+from spgrepl.base.reading import thread_runner
 from spgrepl.errors import ConfigurationError, ServiceStopped, SpgReplError
-from spgrepl.log.source import ILogSource
 from spgrepl.master.hub import MasterHub
 from spgrepl.master.judged.publisher import Publisher, PublisherSettings
 from spgrepl.master.protocol import MasterFactory, format_address
@@ -28,14 +26,34 @@ from spgrepl.master.shared.feed import LogFeed
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.peers import PeerNames
 from spgrepl.master.snapshots.snapshot import SnapshotStore
-from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.master.snapshots.sources import LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
 from spgrepl.watch.status import Fault, ServiceStatus, to_json
 
-DEFAULT_LIMITS = MasterLimits()
-THIS_MACHINE = Access()
+
+@attrs.frozen
+class Serving:
+    """How a log is served, and to whom.
+
+    Attributes:
+        spool_folder: Where snapshots are written before they are sent; needs room for `limits.snapshots` of them.
+        limits: What peers are allowed.
+        segments: Where the cold segments are; None serves none.
+        publisher: What subscribers are served from; None serves none.
+        names: The names of configured peers.
+        access: Who may connect.
+        tls: The files of its TLS; None listens without.
+    """
+
+    spool_folder: Path
+    limits: MasterLimits = attrs.Factory(MasterLimits)
+    segments: SegmentFolder | None = None
+    publisher: PublisherSettings | None = None
+    names: PeerNames = attrs.Factory(PeerNames)
+    access: Access = attrs.Factory(Access)
+    tls: TlsFiles | None = None
 
 
 class MasterService(Service):
@@ -46,17 +64,8 @@ class MasterService(Service):
     Args:
         reactor: The reactor.
         endpoint: Where to listen.
-        log: The log to serve.
-        snapshots: Makes snapshots for followers that have nothing.
-        limits: What peers are allowed.
-        spool_folder: Where snapshots are written before they are sent; needs room for `limits.snapshots` of them.
-        segments: Where the cold segments are; None serves none.
-        publisher: What subscribers are served from; None serves none.
-        in_thread: Runs blocking calls; by default in the reactor's thread pool.
-        wall_clock: Tells the time of day in seconds since the epoch.
-        names: The names of configured peers.
-        access: Who may connect.
-        tls: The files of its TLS; None listens without.
+        database: The log to serve, and what makes snapshots for followers that have nothing.
+        serving: How it is served, and to whom.
 
     Raises:
         UsageError: TLS needs packages that are not there, or a file is not what it should be.
@@ -68,38 +77,27 @@ class MasterService(Service):
         self,
         reactor: Any,
         endpoint: IStreamServerEndpoint,
-        log: ILogSource,
-        snapshots: ISnapshotSource,
-        *,
-        limits: MasterLimits = DEFAULT_LIMITS,
-        spool_folder: Path,
-        segments: SegmentFolder | None = None,
-        publisher: PublisherSettings | None = None,
-        in_thread: RunInThread | None = None,
-        wall_clock: Callable[[], float] = time.time,
-        names: PeerNames | None = None,
-        access: Access = THIS_MACHINE,
-        tls: TlsFiles | None = None,
+        database: LoggedDatabase,
+        serving: Serving,
     ) -> None:
-        run = in_thread if in_thread is not None else thread_runner(reactor)
+        log, limits, run = database.log, serving.limits, thread_runner(reactor)
         self._endpoint = endpoint
-        self._access = access
-        self._tls = None if tls is None else server_tls(reactor, tls)
+        self._access = serving.access
+        self._tls = None if serving.tls is None else server_tls(reactor, serving.tls)
         self._feed = LogFeed(log, run, limits.cache_bytes)
-        self._store = SnapshotStore(reactor, run, snapshots, SpoolFolder(spool_folder), log, limits)
-        registry = None if segments is None else SegmentRegistry(reactor, run, segments)
-        publishing = None if publisher is None else Publisher(reactor, log, run, publisher)
+        self._store = SnapshotStore(reactor, run, database, SpoolFolder(serving.spool_folder), limits)
+        segments, publisher = serving.segments, serving.publisher
         self._context = MasterContext(
             reactor,
             log,
             self._feed,
             self._store,
             limits,
-            wall_clock,
-            registry,
-            publishing,
-            access,
-            names or PeerNames(),
+            time.time,
+            None if segments is None else SegmentRegistry(reactor, run, segments),
+            None if publisher is None else Publisher(reactor, log, run, publisher),
+            serving.access,
+            serving.names,
         )
         self._hub = MasterHub(self._context)
         self._listening: Deferred[None] | None = None

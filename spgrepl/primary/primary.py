@@ -24,7 +24,6 @@ from spgrepl.catalogue.statements import ServerOrder
 from spgrepl.disk.file_watch import FileGuard
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import LocalError, Overloaded, ServiceStopped, StatementFailed, UsageError
-from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.stored_level import StoredLevel
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.primary.parts.catalogue_listeners import CatalogueListeners
@@ -35,7 +34,7 @@ from spgrepl.primary.reading.reader_pool import ReaderPool
 from spgrepl.primary.reading.row_stream import RowStream
 from spgrepl.primary.states import PrimaryState
 from spgrepl.primary.told import PrimaryTold
-from spgrepl.primary.writing.request_queue import QueueLimits, RequestQueue
+from spgrepl.primary.writing.request_queue import DEFAULT_LIMITS, PrimaryLimits, RequestQueue
 from spgrepl.primary.writing.transactions import DEADLINE, Transaction
 from spgrepl.primary.writing.writer import DatabaseWriter
 
@@ -80,9 +79,7 @@ class Primary(PrimaryTold):
     Args:
         reactor: The reactor.
         paths: The database and its log.
-        max_record: The most bytes of SQL that one statement may have; followers must accept as many.
-        max_pending: How many requests, and how many queries, may wait.
-        max_pending_size: How many characters of SQL the waiting requests may have in all.
+        limits: How long a statement may be, and how many requests may wait.
         setup: Called in threads with each connection of APSW, to register functions, collations and the like of
             your program. What the schema needs, a column's collation or a tokenizer, each copy needs, too.
         wal_level: The level that ``SET effective_wal_level`` sets; by default one of its own.
@@ -101,23 +98,20 @@ class Primary(PrimaryTold):
         reactor: Any,
         paths: DatabasePaths,
         *,
-        max_record: int = DEFAULT_MAX_RECORD,
-        max_pending: int = 100_000,
-        max_pending_size: int = 256 * 1024 * 1024,
+        limits: PrimaryLimits = DEFAULT_LIMITS,
         setup: Setup | None = None,
         wal_level: WalLevel | None = None,
     ) -> None:
         self._reactor = reactor
         self.paths = paths
-        self._max_pending = max_pending
+        self._limits = limits
         self._setup = setup
         self._state = PrimaryState.CLOSED
         self.log_grew = LogListeners(reactor, paths.wal)
-        self._writer = DatabaseWriter(paths, max_record, setup, self.log_grew.tell_soon)
+        self._writer = DatabaseWriter(paths, limits.max_record, setup, self.log_grew.tell_soon)
         self._guard = FileGuard(reactor, self._writer.files)
         self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
         self._readers = ReaderPool(reactor, paths.database, READERS, setup)
-        limits = QueueLimits(max_pending, max_pending_size)
         self._queue = RequestQueue(reactor, self._writer, self._in_writers_thread, limits, self._answered)
         self._queue.refusal = self._not_open
         self._ready: OneShot[int] = OneShot()
@@ -338,8 +332,10 @@ class Primary(PrimaryTold):
             return self._not_open()
         if not are_texts((sql,)):
             return UsageError("a statement is text")
-        if len(self._readers) >= self._max_pending:
-            return Overloaded(f"{self._max_pending} queries wait already; let some end before you ask for more")
+        if len(self._readers) >= self._limits.requests:
+            return Overloaded(
+                f"{self._limits.requests} queries wait already; let some end before you ask for more"
+            )
         return None
 
     def drain(self, on: bool = True) -> Deferred[Position]:

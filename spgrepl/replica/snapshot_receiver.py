@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,17 +34,30 @@ TELL_FROM = 64 * 1024 * 1024
 _MIB = 1024 * 1024
 
 
+@attrs.frozen
+class SnapshotPlace:
+    """Where a snapshot is gathered.
+
+    Attributes:
+        path: The file; nothing is there yet. With `unnamed` the name is not used, only its folder.
+        unnamed: Whether it is a file without a name, which lives until `IncomingSnapshot.discard`.
+        limits: How long it may be, and what room it has to leave.
+    """
+
+    path: Path
+    unnamed: bool = False
+    limits: ReplicaLimits = DEFAULT_LIMITS
+
+
 @implementer(IStore)
 class IncomingSnapshot:
     """Gathers a snapshot in a file, written in the engine's thread.
 
     Args:
         worker: The engine's thread.
-        path: The file; nothing is there yet. With `unnamed` the name is not used, only its folder.
+        place: Where it is gathered.
         length: How many bytes will come.
         check: Judges the first bytes; see `IEngine.check_snapshot_head`.
-        unnamed: Whether it is a file without a name, which lives until `discard`.
-        limits: How long it may be, and what room it has to leave.
 
     Attributes:
         path: How the file is reached once `finish` has fired.
@@ -59,20 +73,18 @@ class IncomingSnapshot:
     def __init__(
         self,
         worker: EngineWorker,
-        path: Path,
+        place: SnapshotPlace,
         length: int,
         check: Callable[[bytes], None],
-        unnamed: bool = False,
-        limits: ReplicaLimits = DEFAULT_LIMITS,
     ) -> None:
-        limits.check_snapshot(length)
-        limits.check_room(path.parent, length)
-        self._limits = limits
-        self._folder = path.parent
+        place.limits.check_snapshot(length)
+        place.limits.check_room(place.path.parent, length)
+        self._limits = place.limits
+        self._folder = place.path.parent
         self._check: Callable[[bytes], None] | None = check
         self._worker = worker
-        self.path = path
-        self._unnamed = unnamed
+        self.path = place.path
+        self._unnamed = place.unnamed
         self._handle = -1
         self._pieces: list[bytes] = []
         self._gathered = 0

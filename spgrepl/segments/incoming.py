@@ -13,13 +13,11 @@ from zope.interface import implementer
 
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.base.worker import EngineWorker
-from spgrepl.disk.files import DatabasePaths
-from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.errors import LimitReached, SegmentDamaged, SegmentNotStored, ServiceStopped, SpgReplError
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.interfaces.store import IStore
 from spgrepl.segments.store import SegmentStore, StoredSegment
-from spgrepl.segments.transfer import SegmentTransfer, follow_chain
+from spgrepl.segments.transfer import ChunkStream, SegmentTransfer, follow_chain
 from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
 
 WRITE_BYTES = 1024 * 1024
@@ -47,12 +45,10 @@ class SegmentAssembler:
 
     Args:
         reactor: The reactor.
-        paths: The database's files.
+        store: Where they are kept, within its limits.
         engine: Is told of each segment.
         engine_worker: The engine's thread.
-        room: Called when more may be read from the master, after `full` was true.
-        failed: Called with an error for which the connection has to be closed.
-        limits: What is taken from the master.
+        stream: What brings the chunks.
 
     Attributes:
         confirmed: The segments that came on this connection, or came again and were the same: files by id.
@@ -63,21 +59,19 @@ class SegmentAssembler:
     def __init__(
         self,
         reactor: Any,
-        paths: DatabasePaths,
+        store: SegmentStore,
         engine: IEngine,
         engine_worker: EngineWorker,
-        room: Callable[[], None],
-        failed: Callable[[SpgReplError], None],
-        limits: ReplicaLimits = DEFAULT_LIMITS,
+        stream: ChunkStream,
     ) -> None:
         self._clock = steady_clock(reactor)
         self._engine = engine
         self._engine_worker = engine_worker
-        self._room = room
-        self._failed = failed
-        self._limits = limits
+        self._room = stream.read_on
+        self._failed = stream.drop
+        self._most_open = store.limits.open_segment_bytes
         self._worker = EngineWorker(reactor, "spgrepl-segments")
-        self._store = SegmentStore(paths, limits)
+        self._store = store
         self._order = ChunkOrder()
         self._transfers: dict[int, SegmentTransfer] = {}
         self._latest: dict[int, SegmentTransfer] = {}
@@ -188,10 +182,10 @@ class SegmentAssembler:
         """
         self._order.take(header)
         unfinished = header.length + sum(transfer.received for transfer in self._transfers.values())
-        if unfinished > self._limits.open_segment_bytes:
+        if unfinished > self._most_open:
             raise LimitReached(
                 f"segments of {unfinished} bytes are under way, and none of them is whole: "
-                f"{self._limits.open_segment_bytes} bytes are accepted (--max-open-segment-bytes)"
+                f"{self._most_open} bytes are accepted (--max-open-segment-bytes)"
             )
         transfer = self._transfers.get(header.segment)
         if transfer is None:

@@ -68,7 +68,7 @@ class SegmentStore:
     _log = Logger()
 
     def __init__(self, paths: DatabasePaths, limits: ReplicaLimits = DEFAULT_LIMITS) -> None:
-        self._limits = limits
+        self.limits = limits
         self._owner = SegmentFolderOwner(paths)
         self._folder = paths.segments
         self._manifest_path = paths.manifest
@@ -186,7 +186,7 @@ class SegmentStore:
         self._owner.make(self._folder)
         if present is None or not present.is_file():
             present = None
-            self._limits.check_room(self._folder, at_least)
+            self.limits.check_room(self._folder, at_least)
         return IncomingSegment(segment_id, self.path_of(segment_id), present, self._syncer)
 
     def is_registered(self, segment_id: int, crc: int) -> bool:

@@ -9,10 +9,24 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from spgrepl.errors import SpgReplError
 from spgrepl.segments.store import IncomingSegment
 
 TELL_FROM = 64 * 1024 * 1024
 """From how many bytes on the way of a segment is told in the log."""
+
+
+@attrs.frozen
+class ChunkStream:
+    """What an assembler asks of the connection that brings chunks.
+
+    Attributes:
+        read_on: Called when more may be read from the master, after `SegmentAssembler.full` was true.
+        drop: Called with an error for which the connection has to be closed.
+    """
+
+    read_on: Callable[[], None]
+    drop: Callable[[SpgReplError], None]
 
 
 @attrs.define(eq=False)

@@ -13,13 +13,21 @@ from zope.interface import implementer
 from spgrepl.base.histories import Histories
 from spgrepl.base.reading import RunInThread
 from spgrepl.base.waiters import PositionWaiters
+from spgrepl.catalogue.sources import ICatalogSource, Learning
+from spgrepl.disk.sidecars import load_cluster_id
 from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import EngineFailed, LogTruncated, UsageError
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.log.source import ILogListener
+from spgrepl.log.transactions.groups import judge_of
 from spgrepl.log.wal_level import WalLevel
+from spgrepl.master.judged.publisher import PublisherSettings
+from spgrepl.master.service import Serving
+from spgrepl.master.shared.peers import PeerNames
 from spgrepl.master.snapshots.sources import ISnapshotSource
 from spgrepl.primary import Primary
+from spgrepl.segments.outgoing import SegmentFolder
+from spgrepl.server.role_settings import FollowerSettings, MasterSettings
 from spgrepl.sqlite.session import plain_connection
 from spgrepl.sqlite.state import read_state
 from spgrepl.watch.status import OpenTransactions
@@ -36,6 +44,46 @@ def level_of(level: WalLevel | None, primary: Primary | None) -> WalLevel:
     if level not in (None, primary.wal_level):
         raise UsageError("a master that has a primary has its WAL level: hand the level to the Primary alone")
     return primary.wal_level
+
+
+def serving_of(
+    settings: MasterSettings | FollowerSettings, segments: SegmentFolder, catalog: ICatalogSource, level: WalLevel
+) -> Serving:
+    """How a role serves its log.
+
+    Args:
+        settings: The role's.
+        segments: Where its cold segments are.
+        catalog: Knows the publications.
+        level: The WAL level.
+    """
+    publisher = PublisherSettings(
+        catalog,
+        partial(load_cluster_id, settings.paths),
+        level,
+        settings.strict_publications,
+        settings.max_record,
+        settings.transactions,
+    )
+    return Serving(
+        settings.paths.database.parent,
+        limits=settings.limits,
+        segments=segments,
+        publisher=publisher,
+        names=PeerNames(settings.peers),
+        access=settings.access,
+        tls=settings.tls,
+    )
+
+
+def learning_of(settings: MasterSettings | FollowerSettings, level: WalLevel) -> Learning:
+    """How a role learns publications from its log, where no database of SQLite holds them."""
+    return Learning(
+        settings.max_record,
+        lambda: level.is_logical,
+        settings.paths.learned,
+        judge_of(settings.transactions.ambiguous),
+    )
 
 
 def open_transaction(primary: Primary | None) -> OpenTransactions | None:

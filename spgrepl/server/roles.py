@@ -18,24 +18,27 @@ from spgrepl.base.measures import Histogram
 from spgrepl.base.reading import thread_runner
 from spgrepl.base.waiters import PositionWaiters
 from spgrepl.catalogue.server_statements import ServerStatements
-from spgrepl.catalogue.sources import ICatalogSource, LogCatalogSource, SqliteCatalogSource
+from spgrepl.catalogue.sources import ICatalogSource, LogCatalogSource, ReadLog, SqliteCatalogSource
 from spgrepl.disk.file_watch import FileGuard, FileWatch
-from spgrepl.disk.sidecars import load_cluster_id
 from spgrepl.errors import DatabaseLocked, UsageError
 from spgrepl.log.file_kinds import require_log
 from spgrepl.log.stored_level import StoredLevel
 from spgrepl.log.tailer import WalTailer
-from spgrepl.log.transactions.groups import judge_of
 from spgrepl.log.wal_level import WalLevel
-from spgrepl.master.judged.publisher import PublisherSettings
 from spgrepl.master.service import MasterService
-from spgrepl.master.shared.peers import PeerNames
-from spgrepl.master.snapshots.sources import FileSnapshotSource, ISnapshotSource, SqliteSnapshotSource
+from spgrepl.master.snapshots.sources import (
+    FileSnapshotSource,
+    ISnapshotSource,
+    LoggedDatabase,
+    SqliteSnapshotSource,
+)
 from spgrepl.primary import Primary
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.reading.row_stream import RowStream
+from spgrepl.primary.writing.request_queue import PrimaryLimits
 from spgrepl.replica.copy_queries import CopyQueries
 from spgrepl.replica.following.service import FollowerService
+from spgrepl.replica.following.states import Following
 from spgrepl.segments.outgoing import SegmentFolder
 from spgrepl.server.control_socket import ControlSocket
 from spgrepl.server.orders import FollowerOrders, Promotable
@@ -44,9 +47,11 @@ from spgrepl.server.role_parts import (
     EngineSnapshots,
     Reached,
     copy_position,
+    learning_of,
     level_of,
     open_transaction,
     own_histories,
+    serving_of,
 )
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings, make_engine
 from spgrepl.sqlite.session import Patience
@@ -103,22 +108,13 @@ class MasterRole(Role):
         self.master = MasterService(
             reactor,
             settings.listen,
-            self.log,
-            snapshots,
-            limits=settings.limits,
-            spool_folder=paths.database.parent,
-            segments=SegmentFolder.of(settings.segment_folder or paths.segments, chunk=settings.segment_chunk),
-            publisher=PublisherSettings(
+            LoggedDatabase(self.log, snapshots),
+            serving_of(
+                settings,
+                SegmentFolder.of(settings.segment_folder or paths.segments, chunk=settings.segment_chunk),
                 self._catalog(reactor),
-                partial(load_cluster_id, paths),
                 self._level,
-                settings.strict_publications,
-                settings.max_record,
-                settings.transactions,
             ),
-            names=PeerNames(settings.peers),
-            access=settings.access,
-            tls=settings.tls,
         )
         self._stored = StoredLevel(reactor, paths.wal_level, self._level)
         own = ServerStatements(self._level, self._stored.set, self._waiters.wait)
@@ -133,14 +129,9 @@ class MasterRole(Role):
         if self._settings.engine == "sqlite":
             return SqliteCatalogSource(paths.database, in_thread, self._patience)
         return LogCatalogSource(
-            self.log,
-            paths.database,
-            paths.manifest,
+            ReadLog(self.log, paths.database, paths.manifest),
             in_thread,
-            self._settings.max_record,
-            lambda: self._level.is_logical,
-            paths.learned,
-            judge_of(self._settings.transactions.ambiguous),
+            learning_of(self._settings, self._level),
         )
 
     @property
@@ -182,7 +173,7 @@ class MasterRole(Role):
         primary = self._recovery = Primary(
             self._reactor,
             self._settings.paths,
-            max_record=self._settings.max_record,
+            limits=PrimaryLimits(self._settings.max_record),
             wal_level=self._level,
         )
         try:
@@ -262,36 +253,29 @@ class FollowerRole(Promotable):
             settings.master,
             engine,
             paths,
-            on_divergence=settings.on_divergence,
-            without_cold_rows=settings.without_cold_rows,
-            transactions=settings.transactions,
-            skip=settings.skip,
-            max_record=settings.max_record,
-            max_frame=settings.max_frame,
-            limits=settings.replica,
+            Following(
+                on_divergence=settings.on_divergence,
+                without_cold_rows=settings.without_cold_rows,
+                transactions=settings.transactions,
+                skip=settings.skip,
+                max_record=settings.max_record,
+                max_frame=settings.max_frame,
+                limits=settings.replica,
+            ),
         )
         self.master: MasterService | None = None
         if settings.listen is not None:
             self.master = MasterService(
                 reactor,
                 settings.listen,
-                self.follower.log,
-                EngineSnapshots(engine),
-                limits=settings.limits,
-                spool_folder=paths.database.parent,
-                # By name it might serve a file that is in place and not registered yet.
-                segments=SegmentFolder.of(paths.segments, by_name=False, chunk=settings.segment_chunk),
-                publisher=PublisherSettings(
+                LoggedDatabase(self.follower.log, EngineSnapshots(engine)),
+                serving_of(
+                    settings,
+                    # By name it might serve a file that is in place and not registered yet.
+                    SegmentFolder.of(paths.segments, by_name=False, chunk=settings.segment_chunk),
                     self._catalog(reactor),
-                    partial(load_cluster_id, paths),
                     self._level,
-                    settings.strict_publications,
-                    settings.max_record,
-                    settings.transactions,
                 ),
-                names=PeerNames(settings.peers),
-                access=settings.access,
-                tls=settings.tls,
             )
         rows = paths.database if engine.name == "sqlite" else None
         self.queries = CopyQueries(
@@ -310,14 +294,9 @@ class FollowerRole(Promotable):
         if self.follower.engine_name == "sqlite":
             return SqliteCatalogSource(paths.database, in_thread)
         return LogCatalogSource(
-            self.follower.log,
-            paths.database,
-            None,
+            ReadLog(self.follower.log, paths.database, None),
             in_thread,
-            self._settings.max_record,
-            lambda: self._level.is_logical,
-            paths.learned,
-            judge_of(self._settings.transactions.ambiguous),
+            learning_of(self._settings, self._level),
         )
 
     @property

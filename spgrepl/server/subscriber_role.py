@@ -14,6 +14,7 @@ from spgrepl.base.measures import Histogram
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import load_cluster_id
 from spgrepl.engines.targets.counting_target import CountingTarget
+from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import ConfigurationError
@@ -22,7 +23,7 @@ from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.reading.row_stream import RowStream
 from spgrepl.replica.copy_queries import CopyQueries
-from spgrepl.replica.subscribing.service import SubscriberService, Subscription
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
 from spgrepl.server.role import Role
 from spgrepl.server.role_parts import subscription_position
 from spgrepl.spgsql.replay import Nondeterministic
@@ -73,24 +74,16 @@ def make_target(settings: SubscriberSettings) -> ITarget:
     if settings.engine == "counting":
         target: ITarget = CountingTarget(database)
         return target
-    if names_server(settings.engine):
-        return PostgresqlTarget(
-            ServerAddress.parse(settings.engine),
-            settings.subscription.name,
-            settings.without_cold_rows,
-            fire_triggers=settings.fire_triggers,
-            accept_changed_tables=settings.accept_changed_tables,
-            statement_seconds=settings.subscription.limits.statement_seconds,
-        )
-    return SqliteTarget(
-        database,
-        settings.subscription.name,
-        settings.without_cold_rows,
+    options = TargetOptions(
+        without_cold_rows=settings.without_cold_rows,
         fire_triggers=settings.fire_triggers,
         accept_changed_tables=settings.accept_changed_tables,
         statement_seconds=settings.subscription.limits.statement_seconds,
         nondeterministic=settings.nondeterministic,
     )
+    if names_server(settings.engine):
+        return PostgresqlTarget(ServerAddress.parse(settings.engine), settings.subscription.name, options)
+    return SqliteTarget(database, settings.subscription.name, options)
 
 
 class SubscriberRole(Role):
@@ -116,8 +109,9 @@ class SubscriberRole(Role):
             settings.master,
             target,
             settings.subscription,
-            self._read_cluster_id if remote is None else remote.cluster_id,
-            settings.paths.database,
+            SubscriberSide(
+                self._read_cluster_id if remote is None else remote.cluster_id, settings.paths.database
+            ),
         )
         rows = settings.paths.database if isinstance(target, SqliteTarget) else None
         stored = partial(subscription_position, settings.subscription.name)

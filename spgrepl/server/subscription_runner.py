@@ -21,7 +21,7 @@ from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.primary import Primary
 from spgrepl.primary.running.subscription_target import PrimaryTarget
 from spgrepl.replica.subscribing.origins import Origin
-from spgrepl.replica.subscribing.service import SubscriberService, Subscription
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
 
 _HAS_TABLE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SUBSCRIPTIONS = "SELECT name, connection, publications FROM spgrepl_subscriptions ORDER BY name"
@@ -203,7 +203,7 @@ class SubscriptionRunner(LivingService):
                 lambda: worker.origins.master,
             ),
             Subscription(name, definition.publications, copy_data=False, origin=self._origin, of_catalogue=True),
-            cluster_id,
+            SubscriberSide(cluster_id),
         )
         self.workers[name] = worker
         worker.finished.addErrback(self._ended, name)

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from spgrepl.catalogue import changes, sources
 from spgrepl.catalogue.catalogue_tables import note_control
 from spgrepl.catalogue.definitions import Publications
-from spgrepl.catalogue.sources import ICatalogSource, LogCatalogSource, SqliteCatalogSource
+from spgrepl.catalogue.sources import ICatalogSource, Learning, LogCatalogSource, ReadLog, SqliteCatalogSource
 from spgrepl.catalogue.statements import CreatePublication, Scope, parse_catalog_change
 from spgrepl.errors import (
     ConfigurationError,
@@ -132,7 +132,9 @@ class Rig:
         self.manifest = folder / "manifest"
         if snapshot is not None:
             self.snapshot.write_bytes(snapshot)
-        self.source = LogCatalogSource(self.log, self.snapshot, self.manifest, self.threads, **more)
+        self.source = LogCatalogSource(
+            ReadLog(self.log, self.snapshot, self.manifest), self.threads, Learning(**more)
+        )
 
     def load(self) -> tuple[Publications, int]:
         found = result(self.source.load())

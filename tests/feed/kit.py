@@ -12,7 +12,7 @@ from spgrepl.catalogue.statements import is_control
 from spgrepl.feed.decoding import ChangeDecoder
 from spgrepl.feed.keys import TableKeys
 from spgrepl.feed.log_bytes import LogBytes
-from spgrepl.feed.reader import PART_SIZE, UnitReader
+from spgrepl.feed.reader import DEFAULT_LIMITS, FeedLimits, UnitReader
 from spgrepl.feed.start import Start, find_start
 from spgrepl.feed.units import IUnits, TransactionUnits
 from spgrepl.feed.values import Change, FeedKind, FeedPosition, FeedStart, FeedTransaction
@@ -52,7 +52,10 @@ class Log:
             log.close()
 
     def read(
-        self, start: Start = FeedStart.BEGINNING, part_size: int = PART_SIZE, ends: Iterable[int] = ()
+        self,
+        start: Start = FeedStart.BEGINNING,
+        part_size: int = DEFAULT_LIMITS.part_size,
+        ends: Iterable[int] = (),
     ) -> Iterator[FeedTransaction]:
         """Everything from a position on.
 
@@ -65,7 +68,7 @@ class Log:
         log, keys = self._open(), TableKeys(self._database)
         try:
             decoder = ChangeDecoder(keys, found.rows)
-            reader = UnitReader(log, found, self._new_units, decoder, part_size)
+            reader = UnitReader(log, found, self._new_units, decoder, FeedLimits(part_size))
             for end in (*ends, self.end):
                 more = True
                 while more:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 import spgrepl.feed.service as service_module
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import HistoryDiverged, LogTruncated, ServiceStopped, UsageError
+from spgrepl.feed.reader import FeedLimits
 from spgrepl.feed.service import ChangeFeed
 from spgrepl.feed.values import FeedKind, FeedPosition, FeedStart, FeedTransaction
 from spgrepl.primary import Primary
@@ -183,7 +184,7 @@ class ChangeFeedTests(TestCase):
         yield self.primary.execute_many(
             "INSERT INTO t VALUES (?, ?)", [(number, "x" * 50) for number in range(500)]
         )
-        self.feed(part_size=5000)
+        self.feed(limits=FeedLimits(part_size=5000))
         yield self.taker.wait(2)
         while not self.taker.taken[-1].complete:
             yield self.taker.wait(len(self.taker.taken) + 1)

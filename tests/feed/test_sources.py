@@ -26,6 +26,7 @@ from spgrepl import (
     MasterSettings,
     Primary,
     SubscriberService,
+    SubscriberSide,
     Subscription,
     SubscriptionRunner,
     WalLevel,
@@ -121,7 +122,11 @@ class SourceTests(TestCase):
         database = self.folder / "target.db"
         target = AppliedRows(reactor, SqliteTarget(database, "s"), self.folder / "applied", database)
         service = SubscriberService(
-            reactor, clientFromString(reactor, self.socket), target, Subscription("s", ("p",)), 7, database
+            reactor,
+            clientFromString(reactor, self.socket),
+            target,
+            Subscription("s", ("p",)),
+            SubscriberSide(7, database),
         )
         taker = self._feed(target)
         self._living(service)

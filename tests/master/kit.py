@@ -25,7 +25,7 @@ from spgrepl.master.protocol import MasterFactory, MasterProtocol
 from spgrepl.master.shared.feed import LogFeed
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.snapshots.snapshot import SnapshotStore
-from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.master.snapshots.sources import ISnapshotSource, LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
@@ -181,7 +181,9 @@ class Master:
         self.limits = limits or MasterLimits(of_one_address=1000)
         self.spool = SpoolFolder(folder / "spool")
         self.feed = LogFeed(self.log, self.threads, self.limits.cache_bytes)
-        self.store = SnapshotStore(self.clock, self.threads, self.source, self.spool, self.log, self.limits)
+        self.store = SnapshotStore(
+            self.clock, self.threads, LoggedDatabase(self.log, self.source), self.spool, self.limits
+        )
         self.registry = None if segments is None else SegmentRegistry(self.clock, self.threads, segments)
         self.catalog = Catalog(self, publications, boundary)
         self.level = WalLevel("replica" if publications is None else "logical")

@@ -17,9 +17,9 @@ from zope.interface.verify import verifyObject
 
 from spgrepl.errors import ConfigurationError, ServiceStopped
 from spgrepl.log.tailer import WalTailer
-from spgrepl.master.service import MasterService
+from spgrepl.master.service import MasterService, Serving
 from spgrepl.master.shared.limits import MasterLimits
-from spgrepl.master.snapshots.sources import FileSnapshotSource
+from spgrepl.master.snapshots.sources import FileSnapshotSource, LoggedDatabase
 from spgrepl.segments.manifest import Manifest, write_manifest
 from tests.master.kit import VECTORS, frames, u64, wal_of
 
@@ -93,10 +93,8 @@ class ServiceCase(TestCase):
         return MasterService(
             self.reactor,
             endpoint,
-            self.tailer,
-            FileSnapshotSource(self.database, self.manifest),
-            limits=self.limits,
-            spool_folder=self.folder / "spool",
+            LoggedDatabase(self.tailer, FileSnapshotSource(self.database, self.manifest)),
+            Serving(self.folder / "spool", self.limits),
         )
 
     def stop(self) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
+from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.errors import EngineFailed, SnapshotError, StatementRefused
 from spgrepl.interfaces.engine import ReplayState
@@ -375,7 +376,7 @@ def test_a_statement_that_an_operator_cancels_is_tried_again(database: Database,
 
 
 def test_a_subscribers_statements_have_the_limit_too(database: Database) -> None:
-    target = PostgresqlTarget(ServerAddress.parse(database.url), "s", statement_seconds=0.2)
+    target = PostgresqlTarget(ServerAddress.parse(database.url), "s", TargetOptions(statement_seconds=0.2))
     database.query("CREATE TABLE t (i INT)")
     target.open()
     target.start(SubscriptionState(("p",), 100, 100))

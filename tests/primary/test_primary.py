@@ -25,6 +25,7 @@ from spgrepl.errors import (
 from spgrepl.log.reader import Damage, scan_log
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.primary import Position, Primary, QueryResult
+from spgrepl.primary.writing.request_queue import PrimaryLimits
 from tests.primary.copying import logged
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
@@ -294,7 +295,7 @@ class PrimaryTests(TestCase):
     def test_too_much_at_once(self) -> Any:
         """Beyond the bound a request fails at once, and those before it are done."""
         yield self.primary.close()
-        small = Primary(reactor, self.paths, max_pending=3)
+        small = Primary(reactor, self.paths, limits=PrimaryLimits(requests=3))
         yield small.open()
         asked = [small.execute(f"CREATE TABLE t{number} (a)") for number in range(3)]
         self.failureResultOf(small.execute(TABLE), Overloaded)
@@ -303,7 +304,7 @@ class PrimaryTests(TestCase):
         yield gatherResults([gatherResults(asked), gatherResults(queries)])
         yield small.execute(TABLE)
         yield small.close()
-        narrow = Primary(reactor, self.paths, max_pending_size=20)
+        narrow = Primary(reactor, self.paths, limits=PrimaryLimits(size=20))
         yield narrow.open()
         asked = [narrow.execute("DELETE FROM t -- a long one") for _ in range(2)]
         self.failureResultOf(narrow.execute("DELETE FROM t"), Overloaded)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from spgrepl.errors import EngineFailed, LimitReached, SnapshotError
-from spgrepl.replica.snapshot_receiver import HIGH_WATER, WRITE_BYTES, IncomingSnapshot
+from spgrepl.replica.snapshot_receiver import HIGH_WATER, WRITE_BYTES, IncomingSnapshot, SnapshotPlace
 from spgrepl.sqlite.database_copy import check_head
 from tests.log.samples import cut, places
 from tests.replica.following.copies import quick_folder
@@ -43,7 +43,7 @@ class HeldWorker:
 
 def incoming(path: Path, length: int, check: Any = lambda head: None) -> tuple[IncomingSnapshot, HeldWorker]:
     worker: Any = HeldWorker()
-    return IncomingSnapshot(worker, path, length, check), worker
+    return IncomingSnapshot(worker, SnapshotPlace(path), length, check), worker
 
 
 @given(content=st.binary(max_size=3000), marks=places)
@@ -113,7 +113,7 @@ def test_a_disk_that_refuses_is_told_at_the_end(tmp_path: Path) -> None:
 
 def test_a_file_without_a_name_lives_until_it_is_given_up(tmp_path: Path) -> None:
     worker: Any = HeldWorker()
-    snapshot = IncomingSnapshot(worker, tmp_path / "incoming", 4, lambda head: None, unnamed=True)
+    snapshot = IncomingSnapshot(worker, SnapshotPlace(tmp_path / "incoming", unnamed=True), 4, lambda head: None)
     snapshot.add(b"text")
     snapshot.finish()
     worker.run()

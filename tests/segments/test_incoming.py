@@ -23,6 +23,8 @@ from spgrepl.segments import incoming as segments
 from spgrepl.segments import store as segment_store
 from spgrepl.segments.incoming import HIGH_WATER, SegmentAssembler
 from spgrepl.segments.manifest import Manifest, ManifestSegment, read_manifest, write_manifest
+from spgrepl.segments.store import SegmentStore
+from spgrepl.segments.transfer import ChunkStream
 from spgrepl.wire.frames import ChunkBytes, FrameParser, encode_chunk_start
 from spgrepl.wire.segment_chunks import ChunkHeader, chunk_count
 from tests.segments.samples import put, v1, v2
@@ -61,7 +63,11 @@ class AssemblerCase(TestCase):
 
     def make(self) -> None:
         self.assembler = SegmentAssembler(
-            self.reactor, self.paths, self.engine, self.worker, self.got_room, self.failures.append
+            self.reactor,
+            SegmentStore(self.paths),
+            self.engine,
+            self.worker,
+            ChunkStream(self.got_room, self.failures.append),
         )
         self.frames = FrameParser()
 

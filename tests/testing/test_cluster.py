@@ -19,7 +19,7 @@ from spgrepl.errors import EngineFailed
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.interfaces.target import ITarget
 from spgrepl.replica.following.service import FollowerService
-from spgrepl.replica.subscribing.service import SubscriberService
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.server.roles import FollowerRole
 from spgrepl.server.subscriber_role import SubscriberRole
@@ -182,7 +182,11 @@ def test_a_target_that_fails(cluster: Cluster) -> None:
     target = FailingTarget(SqliteTarget(database, "s"))
     verifyObject(ITarget, target)
     service = SubscriberService(
-        cluster.reactor, cluster.network.client("primary"), target, Subscription("s", ("p",)), 7, database
+        cluster.reactor,
+        cluster.network.client("primary"),
+        target,
+        Subscription("s", ("p",)),
+        SubscriberSide(7, database),
     )
     service.startService()
     cluster.wait(service.when_applied(primary.primary.position))

@@ -242,7 +242,6 @@ class PostgresqlEngine:
                     spg=self._spg,
                     seconds=self._seconds,
                 ),
-                self._schema,
                 begun=False,
             )
         return self._work

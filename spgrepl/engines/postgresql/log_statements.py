@@ -74,7 +74,7 @@ class LogStatements:
         seconds: float = DEFAULT_LIMITS.statement_seconds,
     ) -> None:
         self._tables = tables
-        self._schema = schema
+        self.schema = schema
         self._dialect = dialect
         self._spg = spg or SpgLog()
         self._number = 0
@@ -137,9 +137,9 @@ class LogStatements:
 
     def _run_of_sqlite(self, connection: Any, text: str) -> None:
         self._began = monotonic()
-        if self._schema is None:
+        if self.schema is None:
             self._refuse_ddl(text)
-        elif self._schema.apply(connection, text):
+        elif self.schema.apply(connection, text):
             self._tables.forget()
             return
         raise Refused("a row, or a change of the schema, was expected in a log of rows")
@@ -153,7 +153,7 @@ class LogStatements:
             self._spg.skip(words[0].upper if words else "comment")
             return
         if found is Meaning.SCHEMA:
-            if self._schema is None:
+            if self.schema is None:
                 self._refuse_ddl(text)
             self._tables.forget()
         elif self._spg.approximate:

@@ -9,7 +9,6 @@ from spgrepl.engines.postgresql.insert_runs import LONGEST, SHORTEST, Run
 from spgrepl.engines.postgresql.log_statements import LogStatements
 from spgrepl.engines.postgresql.row_groups import Row
 from spgrepl.engines.postgresql.row_writer import RowWriter, is_own
-from spgrepl.engines.postgresql.schema_changes import SchemaChanges
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.errors import StatementRefused
 from spgrepl.log.format.records import RecordType
@@ -28,8 +27,7 @@ class LogWork:
         connection: The connection.
         recogniser: Reads canonical rows.
         rows: Puts them in.
-        statements: Runs all other SQL.
-        schema: Knows the tables of which rows are skipped; None where there are none.
+        statements: Runs all other SQL; its schema, where it has one, knows the tables of which rows are skipped.
         begun: Whether the transaction is open already; else it is begun together with what comes first.
 
     Attributes:
@@ -43,12 +41,11 @@ class LogWork:
         recogniser: Recogniser,
         rows: RowWriter,
         statements: LogStatements,
-        schema: SchemaChanges | None = None,
         begun: bool = True,
     ) -> None:
         self.connection = connection
         self._begun = begun
-        self._schema = schema
+        self._schema = statements.schema
         self._recogniser = recogniser
         self._rows = rows
         self._statements = statements

@@ -11,7 +11,6 @@ import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.postgresql.log_statements import LogStatements
 from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.row_writer import RowWriter
@@ -19,6 +18,7 @@ from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets import stored_state
 from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
+from spgrepl.engines.targets.options import DEFAULT_OPTIONS, TargetOptions
 from spgrepl.engines.targets.server_state import (
     begin_subscription,
     check_shapes,
@@ -66,10 +66,7 @@ class PostgresqlTarget:
     Args:
         address: The server.
         name: The subscription's name.
-        without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
-        fire_triggers: Whether the triggers and foreign keys of this database act when rows arrive.
-        accept_changed_tables: Whether copied tables that were changed since are taken as they are.
-        statement_seconds: How long a statement may run.
+        options: How rows are taken.
     """
 
     kind = "postgresql"
@@ -81,18 +78,14 @@ class PostgresqlTarget:
         self,
         address: ServerAddress,
         name: str,
-        without_cold_rows: bool = False,
-        *,
-        fire_triggers: bool = False,
-        accept_changed_tables: bool = False,
-        statement_seconds: float = DEFAULT_LIMITS.statement_seconds,
+        options: TargetOptions = DEFAULT_OPTIONS,
     ) -> None:
         self._address = address
         self._name = name
-        self._without_cold_rows = without_cold_rows
-        self._accept = accept_changed_tables
-        self._seconds = statement_seconds
-        self._server = Transactor(address, "subscription", name, fire_triggers)
+        self._without_cold_rows = options.without_cold_rows
+        self._accept = options.accept_changed_tables
+        self._seconds = options.statement_seconds
+        self._server = Transactor(address, "subscription", name, options.fire_triggers)
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
         self._state: SubscriptionState | None = None

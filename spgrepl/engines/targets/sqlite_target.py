@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from spgrepl.disk.file_watch import FileWatch
 from spgrepl.disk.files import make_private, refuse_orphaned_journal
-from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import convert_if_spg, keep_types
 from spgrepl.engines.sqlite_applier import StatementApplier
@@ -26,6 +25,7 @@ from spgrepl.engines.targets.initial_copy import (
     plan_copy,
     state_at_copy,
 )
+from spgrepl.engines.targets.options import DEFAULT_OPTIONS, TargetOptions
 from spgrepl.engines.targets.stored_shapes import ShapeGuard
 from spgrepl.engines.targets.subscribed_rows import SubscribedRows
 from spgrepl.engines.targets.transaction_words import refuse_transaction_control
@@ -39,7 +39,7 @@ from spgrepl.interfaces.conflicts import ConflictCounts
 from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
-from spgrepl.spgsql.replay import Nondeterministic, holds_spg
+from spgrepl.spgsql.replay import holds_spg
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.duplicates import DuplicateObject
@@ -59,11 +59,7 @@ class SqliteTarget:
     Args:
         database: The database file; `start` and `copy_snapshot` make it where it is missing.
         name: The subscription's name.
-        without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
-        fire_triggers: Whether the triggers of this database fire when rows arrive.
-        accept_changed_tables: Whether copied tables that were changed since are taken as they are.
-        statement_seconds: How long a statement may run.
-        nondeterministic: What to do about values in an SPG server's log that every replica computes for itself.
+        options: How rows are taken.
     """
 
     kind = "sqlite"
@@ -74,32 +70,27 @@ class SqliteTarget:
         self,
         database: Path,
         name: str,
-        without_cold_rows: bool = False,
-        *,
-        fire_triggers: bool = False,
-        accept_changed_tables: bool = False,
-        statement_seconds: float = DEFAULT_LIMITS.statement_seconds,
-        nondeterministic: Nondeterministic = Nondeterministic.STOP,
+        options: TargetOptions = DEFAULT_OPTIONS,
     ) -> None:
         self._database = database
         self.files = (database,)
         self._name = name
-        self._without_cold_rows = without_cold_rows
+        self._without_cold_rows = options.without_cold_rows
         self._applier: StatementApplier | None = None
         self._state: SubscriptionState | None = None
         self._watch = FileWatch()
         self._tolerated: set[tuple[str, str]] = set()
         self._statements = self._skipped = 0
         self._pending_statements = self._pending_skipped = 0
-        self._fire_triggers = fire_triggers
-        self._seconds = statement_seconds
-        self._nondeterministic = nondeterministic
+        self._fire_triggers = options.fire_triggers
+        self._seconds = options.statement_seconds
+        self._nondeterministic = options.nondeterministic
         self._unknown: tuple[str, ...] = ()
         self._rows = RowCounts()
         self._conflicts = ConflictCounts()
         self._patience = Patience()
         self._clock: Callable[[int], int | None] = lambda _index: None
-        self._shapes = ShapeGuard(database, name, accept_changed_tables)
+        self._shapes = ShapeGuard(database, name, options.accept_changed_tables)
 
     # -- opening and closing ----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -27,6 +28,24 @@ MOST_PIECES = 1024
 Answer = Piece | Deferred["Piece | None"] | None
 
 
+@attrs.frozen
+class Judging:
+    """How a log is judged for subscribers.
+
+    Attributes:
+        max_record: The most bytes of SQL or payload that a record may have.
+        choices: What is done about transactions that the log cannot tell.
+        cache_bytes: How much of the log to hold.
+    """
+
+    max_record: int = DEFAULT_MAX_RECORD
+    choices: TransactionChoices = DEFAULT_CHOICES
+    cache_bytes: int = CACHE_BYTES
+
+
+DEFAULT_JUDGING = Judging()
+
+
 class RecordFeed:
     """Hands out the log in judged pieces.
 
@@ -34,9 +53,7 @@ class RecordFeed:
         clock: The reactor, or a clock.
         log: The log.
         in_thread: Runs reads that have to wait for the disk.
-        max_record: The most bytes of SQL or payload that a record may have.
-        cache_bytes: How much of the log to hold.
-        choices: What is done about transactions that the log cannot tell.
+        judging: How it is judged, and how much of it is held.
         dropped: Transactions that were taken for dead, see `PieceCutter`.
 
     Attributes:
@@ -48,16 +65,16 @@ class RecordFeed:
         clock: IReactorTime,
         log: ILogSource,
         in_thread: RunInThread,
-        max_record: int = DEFAULT_MAX_RECORD,
-        cache_bytes: int = CACHE_BYTES,
-        choices: TransactionChoices = DEFAULT_CHOICES,
+        judging: Judging = DEFAULT_JUDGING,
         dropped: dict[int, int] | None = None,
     ) -> None:
         self._clock = steady_clock(clock)
         self._log = log
         self._in_thread = in_thread
-        self._cutter = PieceCutter(lambda: self.length, max_record, self._clock.seconds, choices, dropped)
-        self._limit = cache_bytes
+        self._cutter = PieceCutter(
+            lambda: self.length, judging.max_record, self._clock.seconds, judging.choices, dropped
+        )
+        self._limit = judging.cache_bytes
         self._held: OrderedDict[int, Piece] = OrderedDict()
         self._held_bytes = 0
         self._waiting: dict[int, Barrier[Piece | None]] = {}

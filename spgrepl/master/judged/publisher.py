@@ -20,7 +20,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.source import ILogSource
 from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices
 from spgrepl.log.wal_level import Level, WalLevel
-from spgrepl.master.judged.judged_feed import RecordFeed
+from spgrepl.master.judged.judged_feed import Judging, RecordFeed
 
 
 @attrs.frozen
@@ -84,9 +84,8 @@ class Publisher:
             clock,
             log,
             in_thread,
-            settings.max_record,
-            choices=settings.transactions,
-            dropped=settings.catalog.dropped,
+            Judging(settings.max_record, settings.transactions),
+            settings.catalog.dropped,
         )
         self.strict = settings.strict
         self._in_thread = in_thread

@@ -15,9 +15,8 @@ from twisted.python.failure import Failure
 from spgrepl.base.reading import FileReader, RunInThread
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ConnectionRefused, ServiceStopped, SnapshotError, SpgReplError
-from spgrepl.log.source import ILogSource
 from spgrepl.master.shared.limits import MasterLimits
-from spgrepl.master.snapshots.sources import ISnapshotSource
+from spgrepl.master.snapshots.sources import LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
 
 SETTLE_SECONDS = 5.0
@@ -102,9 +101,8 @@ class SnapshotStore:
     Args:
         clock: Tells the age of snapshots.
         in_thread: Runs the making.
-        source: Makes them.
+        database: What they are made of, and the log that they belong to.
         spool: Where they are written.
-        log: The log that they belong to.
         limits: How many there may be, and how long they count as young.
     """
 
@@ -114,16 +112,15 @@ class SnapshotStore:
         self,
         clock: IReactorTime,
         in_thread: RunInThread,
-        source: ISnapshotSource,
+        database: LoggedDatabase,
         spool: SpoolFolder,
-        log: ILogSource,
         limits: MasterLimits,
     ) -> None:
         self._clock = steady_clock(clock)
         self._in_thread = in_thread
-        self._source = source
+        self._source = database.snapshots
         self._spool = spool
-        self._wal = log
+        self._wal = database.log
         self._limits = limits
         self._entries: list[_Entry] = []
         self.made = 0

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
+import attrs
 from zope.interface import Interface, implementer
 
 from spgrepl.disk.files import create_private
 from spgrepl.errors import SnapshotError
+from spgrepl.log.source import ILogSource
 from spgrepl.segments.manifest import read_manifest
 from spgrepl.sqlite.database_copy import save_database
 from spgrepl.sqlite.session import Patience
@@ -43,6 +45,19 @@ class ISnapshotSource(Interface):
             LocalError: The database cannot be used.
             OSError: The disk refuses.
         """
+
+
+@attrs.frozen
+class LoggedDatabase:
+    """A log, and the database that it belongs to.
+
+    Attributes:
+        log: The log.
+        snapshots: Makes snapshots of the database.
+    """
+
+    log: ILogSource
+    snapshots: ISnapshotSource
 
 
 @implementer(ISnapshotSource)

@@ -17,6 +17,7 @@ from spgrepl.base.observers import Barrier
 from spgrepl.base.results import Position
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import Overloaded, SpgReplError
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.writing.writer import DatabaseWriter
 
@@ -63,16 +64,21 @@ class _Turn:
 
 
 @attrs.frozen
-class QueueLimits:
-    """How much may wait.
+class PrimaryLimits:
+    """How long a statement may be, and how much may wait.
 
     Attributes:
-        requests: How many requests.
-        size: How many characters of SQL and values in all.
+        max_record: The most bytes of SQL that one statement may have; followers must accept as many.
+        requests: How many requests may wait, and how many queries.
+        size: How many characters of SQL and values the waiting requests may have in all.
     """
 
-    requests: int
-    size: int
+    max_record: int = DEFAULT_MAX_RECORD
+    requests: int = 100_000
+    size: int = 256 * 1024 * 1024
+
+
+DEFAULT_LIMITS = PrimaryLimits()
 
 
 class RequestQueue:
@@ -100,7 +106,7 @@ class RequestQueue:
         reactor: Any,
         writer: DatabaseWriter,
         call: Call,
-        limits: QueueLimits,
+        limits: PrimaryLimits,
         answered: Callable[[Sequence[Request]], None],
     ) -> None:
         self._reactor = reactor

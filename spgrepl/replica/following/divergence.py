@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 from twisted.logger import Logger
 
 from spgrepl.base.worker import EngineWorker
@@ -22,16 +23,28 @@ from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.retry import RetryPlan
 
 
+@attrs.frozen
+class DivergencePolicy:
+    """What a follower does where it cannot simply go on.
+
+    Attributes:
+        on_divergence: What to do about a different history.
+        on_ambiguity: What to do about transactions that the log cannot tell.
+    """
+
+    on_divergence: OnDivergence = OnDivergence.STOP
+    on_ambiguity: OnAmbiguity = OnAmbiguity.STOP
+
+
 class Divergence:
     """Judges a history that differs, now or at an earlier start.
 
     Args:
-        policy: What to do about it.
+        policy: What to do about it, and about transactions that the log cannot tell.
         worker: The engine's thread.
         replay: Writes it down.
         retries: Told of it.
         end: Ends the follower.
-        on_ambiguity: What to do about transactions that the log cannot tell.
 
     Attributes:
         resnapshot: Whether the next stream is to begin with a fresh snapshot.
@@ -41,19 +54,18 @@ class Divergence:
 
     def __init__(
         self,
-        policy: OnDivergence,
+        policy: DivergencePolicy,
         worker: EngineWorker,
         replay: Replay,
         retries: RetryPlan,
         end: Callable[[SpgReplError], None],
-        on_ambiguity: OnAmbiguity = OnAmbiguity.STOP,
     ) -> None:
-        self._policy = policy
+        self._policy = policy.on_divergence
         self._worker = worker
         self._replay = replay
         self._retries = retries
         self._end = end
-        self._on_ambiguity = on_ambiguity
+        self._on_ambiguity = policy.on_ambiguity
         self.resnapshot = False
         self._useless: str | None = None
 

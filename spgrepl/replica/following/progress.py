@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
+from twisted.python.failure import Failure
 
 from spgrepl.errors import SnapshotError
 from spgrepl.interfaces.engine import NO_NOTES, TransactionNotes
@@ -56,6 +59,19 @@ class Progress:
         """
         first = None if self.group is None else self.group.first_end
         return self.applied if first is None else min(self.applied, first)
+
+
+@attrs.frozen
+class ReplayTold:
+    """Who is told of replay.
+
+    Attributes:
+        progressed: Told how far it has come.
+        failed: Told why it could not go on.
+    """
+
+    progressed: Callable[[Progress], None]
+    failed: Callable[[Failure], None]
 
 
 def check_stated(length: int, position: int) -> None:

@@ -12,31 +12,30 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from spgrepl.disk.files import DatabasePaths
-from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.errors import HistoryDiverged, ReplayStopped, SpgReplError, UsageError
 from spgrepl.interfaces.engine import IEngine, Mark, ReplayState
-from spgrepl.log.format.records import DEFAULT_MAX_RECORD
-from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices
 from spgrepl.replica.connecting import ReadyEndpoint
 from spgrepl.replica.connection import Entered, Event
 from spgrepl.replica.following.applied_log import AppliedLog
 from spgrepl.replica.following.cold_gate import ColdRowsGate
-from spgrepl.replica.following.connection import FollowerConnection, LinkState, LinkTimeouts
-from spgrepl.replica.following.divergence import Divergence
+from spgrepl.replica.following.connection import FollowerConnection, LinkState
+from spgrepl.replica.following.divergence import Divergence, DivergencePolicy
 from spgrepl.replica.following.history import MasterHistory
-from spgrepl.replica.following.progress import Progress, SkipRequest
+from spgrepl.replica.following.progress import Progress, ReplayTold
 from spgrepl.replica.following.queue import ReplayQueue
 from spgrepl.replica.following.replay import Replay
-from spgrepl.replica.following.states import BOOTSTRAP_STATES, FollowerState, OnDivergence
+from spgrepl.replica.following.states import BOOTSTRAP_STATES, DEFAULT, FollowerState, Following
 from spgrepl.replica.following.told import FollowerTold
 from spgrepl.replica.following.transaction_watch import TransactionWatch
 from spgrepl.replica.following.version_choice import VersionChoice
 from spgrepl.replica.link import ILinkOwner, MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.short_connections import MarkChoice, ShortConnections
-from spgrepl.replica.snapshot_receiver import IncomingSnapshot
+from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.segments.incoming import SegmentAssembler
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, Status, WalBytes
+from spgrepl.segments.store import SegmentStore
+from spgrepl.segments.transfer import ChunkStream
+from spgrepl.wire.frames import ChunkBytes, Status, WalBytes
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
 
@@ -50,14 +49,7 @@ class FollowerService(FollowerTold):
         endpoint: The master.
         engine: Where the log is applied.
         paths: The copy's files.
-        on_divergence: What to do when the master's history is another one.
-        skip: A record to skip, once.
-        timeouts: Deadlines of the connection.
-        max_record: The most bytes of SQL or payload that a record may have.
-        max_frame: The longest frame that is accepted, in bytes.
-        without_cold_rows: Whether to do without rows of an SPG snapshot whose cold segments never come.
-        transactions: What is done about transactions that the log cannot tell.
-        limits: What is taken from the master.
+        following: How it follows.
 
     Attributes:
         log: The copy's own log, for a master that serves followers of this follower.
@@ -71,63 +63,46 @@ class FollowerService(FollowerTold):
         endpoint: IStreamClientEndpoint,
         engine: IEngine,
         paths: DatabasePaths,
-        *,
-        on_divergence: OnDivergence = OnDivergence.STOP,
-        skip: SkipRequest | None = None,
-        timeouts: LinkTimeouts | None = None,
-        max_record: int = DEFAULT_MAX_RECORD,
-        max_frame: int = DEFAULT_MAX_FRAME,
-        without_cold_rows: bool = False,
-        transactions: TransactionChoices = DEFAULT_CHOICES,
-        limits: ReplicaLimits = DEFAULT_LIMITS,
+        following: Following = DEFAULT,
     ) -> None:
         name, thread = f"the follower in {paths.database}", f"spgrepl-{engine.name}"
         super().__init__(reactor, endpoint, name, thread, f"the copy in {paths.database}")
         self._engine = engine
         self._paths = paths
-        self._on_divergence = on_divergence
-        self._skip = skip
-        self._timeouts = timeouts or LinkTimeouts()
-        self._max_record = max_record
-        self._max_frame = max_frame
-        self._without_cold_rows = without_cold_rows
-        self._choices = transactions
-        self._limits = limits
+        self._following = following
         self.log = AppliedLog(paths.wal, paths.database)
         self._make_parts()
 
     def _make_parts(self) -> None:
         """Make what belongs to one run, from its start to its stop."""
-        reactor, engine, paths = self._reactor, self._engine, self._paths
-        self._replay = Replay(engine, paths, self._max_record, self._skip, self._choices)
-        self._replay.files.limits = self._limits
+        reactor, engine, paths, following = self._reactor, self._engine, self._paths, self._following
+        self._replay = Replay(engine, paths, following.max_record, following.skip, following.transactions)
+        self._replay.files.limits = following.limits
         self._pump = self._queue = ReplayQueue(self._worker, self._replay, self._progressed, self._apply_failed)
         self.measures = {**self._queue.measures, "fsync_seconds": self._replay.files.log.sync_seconds}
         self._segments = SegmentAssembler(
             reactor,
-            paths,
+            SegmentStore(paths, following.limits),
             engine,
             self._worker,
-            self._read_on,
-            lambda error: self._drop(Failure(error)),
-            self._limits,
+            ChunkStream(self._read_on, lambda error: self._drop(Failure(error))),
         )
-        self._cold = ColdRowsGate(self._worker, engine, self._segments, self._queue, self._without_cold_rows)
+        self._cold = ColdRowsGate(self._worker, engine, self._segments, self._queue, following.without_cold_rows)
         self._cold.tell(self._clock, self._drop)
         self._asking = ShortConnections(reactor, self._endpoint, "the follower is being stopped")
         self._history = MasterHistory(self._asking, MarkChoice())
         comparing = ReadyEndpoint(self._endpoint, lambda: self._history.compare(self._divergence.known))
         self._make_shared(comparing, self._replay.files.watch, paths.database)
         self._divergence = Divergence(
-            self._on_divergence,
+            DivergencePolicy(following.on_divergence, following.transactions.ambiguous),
             self._worker,
             self._replay,
             self._retries,
             self._fail_with,
-            self._choices.ambiguous,
         )
+        told = ReplayTold(self._progressed, self._apply_failed)
         self._transactions = TransactionWatch(
-            self._clock, self._worker, self._replay, self._choices, self._progressed, self._apply_failed
+            self._clock, self._worker, self._replay, following.transactions, told
         )
         self._incoming: IncomingSnapshot | None = None
         self._version = VersionChoice()
@@ -167,7 +142,9 @@ class FollowerService(FollowerTold):
 
     def _new_link(self) -> MasterLink[FollowerConnection]:
         version = self._version
-        connection = FollowerConnection(version.next, self._timeouts, self._max_frame, version.tolerated)
+        connection = FollowerConnection(
+            version.next, self._following.timeouts, self._following.max_frame, version.tolerated
+        )
         return MasterLink(self._reactor, self, connection)
 
     def _unreachable(self, failure: Failure) -> SpgReplError:
@@ -223,7 +200,10 @@ class FollowerService(FollowerTold):
         length = event.length
         self._log.info("the master sends a snapshot of {length} bytes", length=length)
         incoming = self._incoming = IncomingSnapshot(
-            self._worker, self._replay.snapshot_path, length, self._engine.check_snapshot_head, limits=self._limits
+            self._worker,
+            SnapshotPlace(self._replay.snapshot_path, limits=self._following.limits),
+            length,
+            self._engine.check_snapshot_head,
         )
         incoming.written = lambda: self._look_for_room(incoming)
 
@@ -323,16 +303,16 @@ class FollowerService(FollowerTold):
 
     def _progressed(self, progress: Progress) -> None:
         before, self._progress = self._progress or Progress(0, 0, 0), progress
-        moved, anew = progress.applied > before.applied, progress.copies != before.copies
-        if anew:
+        moved, fresh = progress.applied > before.applied, progress.copies != before.copies
+        if fresh:
             self.log.restart()
         self.log.publish(progress.applied - progress.base, progress.base)
         self._fresh.applied(progress.applied, progress.opened)
-        if moved or anew:
-            self._reached(progress.applied, anew=anew)
+        if moved or fresh:
+            self._reached(progress.applied, fresh=fresh)
         if not self._segments.failing:  # Its error is over when that segment is there.
-            self.troubles.applied(progress.applied, moved or anew)
-            if moved and not anew:
+            self.troubles.applied(progress.applied, moved or fresh)
+            if moved and not fresh:
                 self._retries.progressed()
         self._waiters.stands(progress.settled, self._replay.state)
         self._transactions.progressed(progress)

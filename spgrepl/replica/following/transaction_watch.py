@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -12,7 +11,7 @@ from twisted.python.failure import Failure
 from spgrepl.base.worker import EngineWorker
 from spgrepl.errors import AmbiguousTransactions
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
-from spgrepl.replica.following.progress import Progress
+from spgrepl.replica.following.progress import Progress, ReplayTold
 from spgrepl.replica.following.replay import Replay
 
 
@@ -24,8 +23,7 @@ class TransactionWatch:
         worker: The engine's thread.
         replay: Knows them.
         choices: What is done about them.
-        progressed: Told how far replay has come when they were.
-        failed: Told why they could not be.
+        told: Told how far replay has come when they were dropped, or why they could not be.
     """
 
     _log = Logger()
@@ -36,16 +34,15 @@ class TransactionWatch:
         worker: EngineWorker,
         replay: Replay,
         choices: TransactionChoices,
-        progressed: Callable[[Progress], None],
-        failed: Callable[[Failure], None],
+        told: ReplayTold,
     ) -> None:
         self._clock = clock
         self._worker = worker
         self._replay = replay
         self._drop_after = choices.drop_after
         self._again = choices.ambiguous is OnAmbiguity.RESNAPSHOT
-        self._told = progressed
-        self._failed = failed
+        self._told = told.progressed
+        self._failed = told.failed
         self._begin: int | None = None
         self._since = 0.0
         self._dropping = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from spgrepl.replica.subscribing.fence import fence_behind_all
 from spgrepl.replica.subscribing.marks import further_marks
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.portions import Portion, crc_of, place_of, safe_stop
+from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.text.log_words import sql_for_log, without_values
 from spgrepl.wire.record_frames import RecordFrames
 
@@ -40,18 +41,14 @@ class Applier:
 
     Args:
         target: Where they are applied.
-        publications: The publications that the subscription asks for.
+        subscription: What is subscribed to, and what becomes of records that are refused.
         lock: The file that keeps a second process away from this subscription; None for no lock.
-        skip: A record to skip, once.
-        keep_refused: Whether a record that the target refuses is kept in a table of the target, and skipped.
-        how_to_skip: Says what leaves a record out that stops the subscription, by its position and CRC; None for
-            the command's own options.
         origins: Says which rows are wanted; None for all.
 
     Attributes:
+        target: Where they are applied.
+        subscription: What is subscribed to.
         master_time: The master's clock at its last STATUS, in microseconds since the epoch; None before the first.
-
-    Attributes:
         commit_seconds: How long the target takes to commit.
     """
 
@@ -60,20 +57,18 @@ class Applier:
     def __init__(
         self,
         target: ITarget,
-        publications: tuple[str, ...],
+        subscription: Subscription,
         lock: Path | None = None,
-        skip: SkipRequest | None = None,
-        keep_refused: bool = False,
-        how_to_skip: Callable[[int, int], str | None] = lambda _position, _crc: None,
         origins: OriginFilter | None = None,
     ) -> None:
-        self._target = target
-        self._publications = publications
+        self._target = self.target = target
+        self.subscription = subscription
+        self._publications = subscription.publications
         self._lock = None if lock is None else LockFile(lock, "subscription")
-        self._skip = skip
-        self._keep_refused = keep_refused
+        self._skip = subscription.skip
+        self._keep_refused = subscription.keep_refused
         self._origins = origins
-        self._how_to_skip = how_to_skip
+        self._how_to_skip = subscription.how_to_skip
         self._state: SubscriptionState | None = None
         self._opened = False
         self._quiet_told = 0

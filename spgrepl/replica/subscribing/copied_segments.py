@@ -21,6 +21,8 @@ from spgrepl.replica.following.cold_gate import EVERY, PATIENCE
 from spgrepl.replica.following.connection import FollowerConnection
 from spgrepl.replica.link import MasterLink
 from spgrepl.segments.incoming import SegmentAssembler
+from spgrepl.segments.store import SegmentStore
+from spgrepl.segments.transfer import ChunkStream
 from spgrepl.wire.segment_chunks import ChunkHeader
 
 
@@ -54,7 +56,11 @@ class CopiedSegments:
         paths = DatabasePaths.of(segments_beside(snapshot).parent.with_suffix(".db"))
         # Nobody is told of these segments: the engine that is only counts them.
         self._segments = SegmentAssembler(
-            reactor, paths, CountingEngine(paths.database), worker, self._read_on, self._failed
+            reactor,
+            SegmentStore(paths),
+            CountingEngine(paths.database),
+            worker,
+            ChunkStream(self._read_on, self._failed),
         )
         self._done: Deferred[None] = Deferred()
         self._timer = LoopingCall(self.look)

@@ -7,6 +7,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,22 +17,39 @@ from zope.interface import implementer
 from spgrepl.base.failures import named_error
 from spgrepl.base.observers import OneShot
 from spgrepl.base.worker import EngineWorker
-from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.spg_snapshot import is_spg, segments_beside, segments_needed
 from spgrepl.engines.targets.counting_target import CountingTarget
 from spgrepl.errors import CopyRefused, PeerError, SnapshotError, SpgReplError
 from spgrepl.interfaces.engine import Mark, ReplayState
-from spgrepl.interfaces.target import ITarget, SubscriptionState
+from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.replica.connection import Event
 from spgrepl.replica.following.connection import FollowerConnection
 from spgrepl.replica.link import ILinkOwner, MasterLink
-from spgrepl.replica.snapshot_receiver import IncomingSnapshot
+from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
 from spgrepl.replica.subscribing.settings import not_given
 from spgrepl.wire.frames import ChunkBytes, Status
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
+
+
+@attrs.frozen
+class CopyOwner:
+    """What a copy asks and tells the subscription that it belongs to.
+
+    Attributes:
+        take_mark: Takes the mark of the master's log that ends at a position.
+        closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
+            told to close it, else with the reason.
+        copied: Called with the state when the rows are in place.
+        failed: Called with the reason when they could not be put in place.
+    """
+
+    take_mark: Callable[[int], Deferred[Mark | None]]
+    closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None]
+    copied: Callable[[SubscriptionState], None]
+    failed: Callable[[SpgReplError], None]
 
 
 @implementer(ILinkOwner)
@@ -49,43 +67,28 @@ class CopyLink:
         reactor: For deadlines.
         worker: The target's thread.
         applier: Puts the rows in place.
-        target: Judges the snapshot's first bytes.
         path: In its folder the snapshot is gathered, in a file without a name; beside it, in a folder, the
             segments that rows of an SPG server's are in.
-        take: Takes the mark of the master's log that ends at a position.
-        closed: Called when the connection has ended: with None where the snapshot is here, or where this side was
-            told to close it, else with the reason.
-        copied: Called with the state when the rows are in place.
-        failed: Called with the reason when they could not be put in place.
-
-    Attributes:
-        limits: What is taken from the master.
+        owner: The subscription that it belongs to.
     """
 
     _log = Logger()
-    limits = DEFAULT_LIMITS
 
     def __init__(
         self,
         reactor: IReactorTime,
         worker: EngineWorker,
         applier: Applier,
-        target: ITarget,
         path: Path,
-        take: Callable[[int], Deferred[Mark | None]],
-        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
-        copied: Callable[[SubscriptionState], None],
-        failed: Callable[[SpgReplError], None],
+        owner: CopyOwner,
     ) -> None:
         self._reactor = reactor
         self._worker = worker
         self._applier = applier
-        self._target = target
+        self._target = applier.target
+        self._limits = applier.subscription.limits
         self._path = path
-        self._take_mark = take
-        self._closed = closed
-        self._copied = copied
-        self._failed = failed
+        self._owner = owner
         self._incoming: IncomingSnapshot | None = None
         self._segments: CopiedSegments | None = None
         self._with_segments = False
@@ -135,7 +138,7 @@ class CopyLink:
         length = event.length
         self._log.info("the master sends a snapshot of {length} bytes for the initial copy", length=length)
         incoming = self._incoming = IncomingSnapshot(
-            self._worker, self._path, length, self._check_head, unnamed=True, limits=self.limits
+            self._worker, SnapshotPlace(self._path, True, self._limits), length, self._check_head
         )
         incoming.written = self._read_on
 
@@ -221,7 +224,7 @@ class CopyLink:
     @inlineCallbacks
     def _copy(self, incoming: IncomingSnapshot, position: int, segments: Path | None = None) -> Any:
         """Put the rows in place, once it is known what stands before them in the master's log."""
-        before = yield self._take_mark(position)
+        before = yield self._owner.take_mark(position)
         state = yield self._worker.call(self._applier.copy, incoming.path, position, segments, before)
         return state
 
@@ -246,12 +249,12 @@ class CopyLink:
 
     def _in_place(self, state: object) -> None:
         assert isinstance(state, SubscriptionState)
-        self._copied(state)
+        self._owner.copied(state)
         self._done.fire(None)
 
     def _not_in_place(self, failure: Failure) -> None:
         error = named_error(failure, self._log)
-        self._failed(error)
+        self._owner.failed(error)
         self._done.fire(Failure(error))
 
     @happened.register
@@ -281,7 +284,7 @@ class CopyLink:
                 self._segments.give_up()
         elif not self._arrived:
             self._done.fire(None)
-        self._closed(link, reason if link.connection.heard else not_given(reason))
+        self._owner.closed(link, reason if link.connection.heard else not_given(reason))
 
 
 def _named(error: BaseException | None) -> SpgReplError:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from spgrepl.base.worker import EngineWorker
 from spgrepl.errors import CopyRefused, SnapshotError, SpgReplError, StartLost
-from spgrepl.interfaces.engine import Mark
-from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.replica.following.connection import FollowerConnection
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.subscribing.applier import Applier
-from spgrepl.replica.subscribing.copy_link import CopyLink
-from spgrepl.replica.subscribing.settings import Subscription
+from spgrepl.replica.subscribing.copy_link import CopyLink, CopyOwner
 from spgrepl.wire.handshake import StreamVersion
 
 
@@ -29,13 +25,8 @@ class InitialCopies:
         reactor: For deadlines of the connection.
         worker: The target's thread.
         applier: Puts the rows in place.
-        target: Judges a snapshot's first bytes.
         path: Where a snapshot is gathered; None where nothing is ever copied.
-        take: See `CopyLink`.
-        wanted: What is subscribed to.
-        closed: See `CopyLink`.
-        copied: See `CopyLink`.
-        failed: See `CopyLink`.
+        owner: The subscription.
 
     Attributes:
         due: Whether the next connection is to be one for the rows.
@@ -47,30 +38,15 @@ class InitialCopies:
         reactor: IReactorTime,
         worker: EngineWorker,
         applier: Applier,
-        target: ITarget,
         path: Path | None,
-        take: Callable[[int], Deferred[Mark | None]],
-        wanted: Subscription,
-        closed: Callable[[MasterLink[FollowerConnection], SpgReplError | None], None],
-        copied: Callable[[SubscriptionState], None],
-        failed: Callable[[SpgReplError], None],
+        owner: CopyOwner,
     ) -> None:
         self._reactor = reactor
-        self._make = partial(
-            CopyLink,
-            reactor,
-            worker,
-            applier,
-            target,
-            take=take,
-            closed=closed,
-            copied=copied,
-            failed=self._not_in_place,
-        )
+        self._worker = worker
+        self._applier = applier
         self._path = path
-        self._wanted = wanted
+        self._owner = owner
         self._last: CopyLink | None = None
-        self._failed = failed
         self._damage: str | None = None
         self.due = False
         self.end = 0
@@ -84,9 +60,9 @@ class InitialCopies:
         """The connection for the rows."""
         assert self._path is not None
         self.due = False
-        self._last = self._make(path=self._path)
-        self._last.limits = self._wanted.limits
-        connection = FollowerConnection(StreamVersion.V2, max_frame=self._wanted.max_frame)
+        owner = attrs.evolve(self._owner, failed=self._not_in_place)
+        self._last = CopyLink(self._reactor, self._worker, self._applier, self._path, owner)
+        connection = FollowerConnection(StreamVersion.V2, max_frame=self._applier.subscription.max_frame)
         link = MasterLink(self._reactor, self._last, connection)
         return self._last.attach(link)
 
@@ -96,7 +72,7 @@ class InitialCopies:
             if str(error) == self._damage:
                 error = CopyRefused(f"{error}; a second snapshot was the same: check the master's database")
             self._damage = str(error)
-        self._failed(error)
+        self._owner.failed(error)
 
     @property
     def progress(self) -> dict[str, int] | None:

@@ -7,6 +7,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
@@ -32,6 +33,7 @@ from spgrepl.replica.subscribing.connection import (
     SubscriptionLinkState,
     SubscriptionTimeouts,
 )
+from spgrepl.replica.subscribing.copy_link import CopyOwner
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.replica.subscribing.history import MasterHistory
 from spgrepl.replica.subscribing.initial_copies import InitialCopies, start_lost
@@ -44,7 +46,24 @@ from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
-__all__ = ["SubscriberService", "SubscriberState", "Subscription"]
+__all__ = ["SubscriberService", "SubscriberSide", "SubscriberState", "Subscription"]
+
+
+@attrs.frozen
+class SubscriberSide:
+    """What a subscriber brings along.
+
+    Attributes:
+        cluster_id: This side's cluster id, by which a loop is noticed; or reads it, blocking, in the target's
+            thread at each start.
+        files: A path beside which a lock and an incoming snapshot may lie; None where no process can interfere
+            and nothing is copied.
+        timeouts: Deadlines of the connection.
+    """
+
+    cluster_id: int | Callable[[], int]
+    files: Path | None = None
+    timeouts: SubscriptionTimeouts = attrs.Factory(SubscriptionTimeouts)
 
 
 @implementer(ILinkOwner)
@@ -56,11 +75,7 @@ class SubscriberService(ReplicaService):
         endpoint: The master.
         target: Where rows are put.
         subscription: What is subscribed to.
-        cluster_id: This side's cluster id, by which a loop is noticed; or reads it, blocking, in the target's
-            thread at each start.
-        files: A path beside which a lock and an incoming snapshot may lie; None where no process can interfere
-            and nothing is copied.
-        timeouts: Deadlines of the connection.
+        own: What this side brings along.
 
     Raises:
         UsageError: Rows are to be copied, and there is no place for the snapshot.
@@ -77,34 +92,28 @@ class SubscriberService(ReplicaService):
         endpoint: IStreamClientEndpoint,
         target: ITarget,
         subscription: Subscription,
-        cluster_id: int | Callable[[], int],
-        files: Path | None = None,
-        timeouts: SubscriptionTimeouts | None = None,
+        own: SubscriberSide,
     ) -> None:
-        if subscription.copy_data and files is None:
+        if subscription.copy_data and own.files is None:
             raise UsageError("a subscription that copies rows needs a place for the snapshot: give `files`")
         name, thread = f"the subscription {subscription.name}", f"spgrepl-subscription-{subscription.name}"
         super().__init__(reactor, endpoint, name, thread, name)
         self._target = target
         self._subscription = subscription
         self._trusted = subscription.same_history
-        self._cluster_id = cluster_id
-        self._timeouts, self._files = timeouts, files
-        self._snapshot = None if files is None else subscription.file_beside(files, "incoming")
+        self._own = own
+        self._snapshot = None if own.files is None else subscription.file_beside(own.files, "incoming")
         self._make_parts()
 
     def _make_parts(self) -> None:
         """Make what belongs to one run, from its start to its stop."""
         reactor, target, subscription = self._reactor, self._target, self._subscription
-        own = self._cluster_id
-        self.origins = OriginFilter(own if isinstance(own, int) else 0, subscription.origin)
+        known = self._own.cluster_id
+        self.origins = OriginFilter(known if isinstance(known, int) else 0, subscription.origin)
         self._applier = Applier(
             target,
-            subscription.publications,
-            None if self._files is None else subscription.file_beside(self._files, "lock"),
-            subscription.skip,
-            subscription.keep_refused,
-            subscription.how_to_skip,
+            subscription,
+            None if self._own.files is None else subscription.file_beside(self._own.files, "lock"),
             self.origins,
         )
         self._history = MasterHistory(self._worker, self._applier, self._subscription)
@@ -113,13 +122,8 @@ class SubscriberService(ReplicaService):
             reactor,
             self._worker,
             self._applier,
-            target,
             self._snapshot,
-            self._asking.take,
-            subscription,
-            self._copy_link_closed,
-            self._copied,
-            self._not_copied,
+            CopyOwner(self._asking.take, self._copy_link_closed, self._copied, self._not_copied),
         )
         self._pump = self._queue = ApplyQueue(self._worker, self._applier, self._progressed, self._apply_failed)
         self.measures = {**self._queue.measures, "fsync_seconds": self._applier.commit_seconds}
@@ -142,8 +146,8 @@ class SubscriberService(ReplicaService):
             self._waiters.stands(state.position, state)
 
     def _open_target(self) -> SubscriptionState | None:
-        if callable(self._cluster_id):
-            self.origins.own = self._cluster_id()
+        if callable(self._own.cluster_id):
+            self.origins.own = self._own.cluster_id()
         self._applier.open()
         state = self._history.opened(self._trusted)
         self._trusted = False
@@ -169,7 +173,7 @@ class SubscriberService(ReplicaService):
             self._phase = Phase.FILLING
             return self._copies.build_link()
         connection = SubscriberConnection(
-            self._timeouts, wanted.max_frame, wanted.max_record, self._history.tolerated
+            self._own.timeouts, wanted.max_frame, wanted.max_record, self._history.tolerated
         )
         self._stream = MasterLink(self._reactor, self, connection)
         return self._stream

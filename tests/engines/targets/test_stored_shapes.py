@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import LocalFilesDamaged, TableMismatch
 from spgrepl.interfaces.target import SubscriptionState
@@ -98,7 +99,7 @@ def test_a_changed_table_is_noticed_at_the_start_and_while_it_runs(
 
 def test_a_changed_table_is_taken_as_it_is_once_and_from_then_on_compared_with_that(database: Path) -> None:
     run_sql(database, *rebuilt(TABLE.replace("a TEXT", "a")))
-    target = SqliteTarget(database, "s", accept_changed_tables=True)
+    target = SqliteTarget(database, "s", TargetOptions(accept_changed_tables=True))
     apply(target)
     target.close()
     apply(target := SqliteTarget(database, "s"))

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from spgrepl.log.format.records import encode_statement
-from spgrepl.master.judged.judged_feed import MOST_PIECES, RecordFeed
+from spgrepl.master.judged.judged_feed import MOST_PIECES, Judging, RecordFeed
 from spgrepl.master.judged.pieces import Piece
 from tests.master.kit import FileLog, Threads
 
@@ -40,7 +40,7 @@ def test_many_small_pieces_are_bounded_in_number(log: FileLog) -> None:
 
 
 def test_a_bound_in_bytes_holds_too(log: FileLog) -> None:
-    feed = RecordFeed(Clock(), log, Threads(), cache_bytes=2 * len(RECORD))
+    feed = RecordFeed(Clock(), log, Threads(), Judging(cache_bytes=2 * len(RECORD)))
     start = 0
     for _ in range(5):
         piece = feed.piece(start)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from spgrepl.errors import StatementFailed
 from spgrepl.primary.parts.requests import Request, Written
 from spgrepl.primary.running.statement_runner import Control
-from spgrepl.primary.writing.request_queue import HELD_SECONDS, QueueLimits, RequestQueue
+from spgrepl.primary.writing.request_queue import HELD_SECONDS, PrimaryLimits, RequestQueue
 
 
 class Rig(Clock):
@@ -29,7 +29,7 @@ class Rig(Clock):
         writer: Any = SimpleNamespace(
             control=self.control, run=None, histories=SimpleNamespace(current="h"), position=0
         )
-        limits = QueueLimits(100, 100_000)
+        limits = PrimaryLimits(requests=100, size=100_000)
         self.queue = RequestQueue(self, writer, self.call, limits, lambda group: self.told.append(len(group)))
 
     def call(self, _function: object, requests: Sequence[Request]) -> Deferred[Any]:

@@ -352,7 +352,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """It is not made."""
-    with pytest.raises(ConfigurationError, match="nowhere is no folder"):
+    with pytest.raises(ConfigurationError, match="nowhere is not a folder"):
         DatabaseWriter(DatabasePaths.of(tmp_path / "nowhere" / "primary.db")).open()
 
 

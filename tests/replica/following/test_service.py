@@ -29,14 +29,14 @@ from spgrepl.errors import (
 )
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.log.tailer import WalTailer
-from spgrepl.master.service import MasterService
-from spgrepl.master.snapshots.sources import FileSnapshotSource, SqliteSnapshotSource
+from spgrepl.master.service import MasterService, Serving
+from spgrepl.master.snapshots.sources import FileSnapshotSource, LoggedDatabase, SqliteSnapshotSource
 from spgrepl.replica import retry as backoff
 from spgrepl.replica.following.connection import READ_SIZE, LinkTimeouts
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.queue import BATCH_BYTES, ReplayQueue
 from spgrepl.replica.following.service import FollowerService
-from spgrepl.replica.following.states import FollowerState, OnDivergence
+from spgrepl.replica.following.states import FollowerState, Following, OnDivergence
 from spgrepl.server.role_parts import EngineSnapshots
 from spgrepl.sqlite.state import ROLE_PRIMARY, ensure_table, write_state
 from spgrepl.wire.frames import encode_status, encode_wal_header
@@ -162,7 +162,7 @@ class FollowerCase(TestCase):
         return endpoints.TCP4ClientEndpoint(self.reactor, "127.0.0.1", port)
 
     def follow(self, endpoint: Any, kind: type = SqliteEngine, **more: Any) -> FollowerService:
-        service = FollowerService(self.reactor, endpoint, kind(self.paths.database), self.paths, **more)
+        service = FollowerService(self.reactor, endpoint, kind(self.paths.database), self.paths, Following(**more))
         service.finished.addBoth(self.ended.append)
         service.startService()
         self.addCleanup(self.stop, service)
@@ -247,7 +247,7 @@ class WellBehavedMasterTest(FollowerCase):
         self.addCleanup(self.tailer.stop)
         source = snapshots or FileSnapshotSource(self.folder / "master.db", self.folder / "manifest")
         endpoint = endpoints.TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
-        master = MasterService(self.reactor, endpoint, self.tailer, source, spool_folder=self.folder)
+        master = MasterService(self.reactor, endpoint, LoggedDatabase(self.tailer, source), Serving(self.folder))
         master.startService()
         self.addCleanup(master.stopService)
         port = yield master.listening
@@ -326,9 +326,8 @@ class WellBehavedMasterTest(FollowerCase):
         middle = MasterService(
             self.reactor,
             endpoints.TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1"),
-            service.log,
-            EngineSnapshots(service._engine),
-            spool_folder=self.folder,
+            LoggedDatabase(service.log, EngineSnapshots(service._engine)),
+            Serving(self.folder),
         )
         middle.startService()
         self.addCleanup(middle.stopService)

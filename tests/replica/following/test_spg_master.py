@@ -11,8 +11,8 @@ from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import ColdRowsMissing
 from spgrepl.log.format.lzss import compress
 from spgrepl.log.tailer import WalTailer
-from spgrepl.master.service import MasterService
-from spgrepl.master.snapshots.sources import FileSnapshotSource
+from spgrepl.master.service import MasterService, Serving
+from spgrepl.master.snapshots.sources import FileSnapshotSource, LoggedDatabase
 from spgrepl.replica.following import cold_gate, queue
 from spgrepl.replica.following.states import FollowerState
 from spgrepl.segments.outgoing import SegmentFolder
@@ -245,10 +245,8 @@ class ArchiveMasterTest(FollowerCase):
         master = MasterService(
             self.reactor,
             endpoint,
-            log,
-            source,
-            spool_folder=self.folder,
-            segments=SegmentFolder.of(segments, by_name=True, chunk=100),
+            LoggedDatabase(log, source),
+            Serving(self.folder, segments=SegmentFolder.of(segments, by_name=True, chunk=100)),
         )
         master.startService()
         self.addCleanup(master.stopService)

@@ -20,7 +20,7 @@ from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.replica import service as service_module
 from spgrepl.replica.retry import RetryPlan
-from spgrepl.replica.subscribing.service import SubscriberService, Subscription
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
 from tests import sql as sqlite3
 from tests.master.kit import Master, Peer, Threads
 from tests.replica.subscribing.targets import make_snapshot
@@ -211,8 +211,7 @@ class Rig:
                 self.wire,
                 target or SqliteTarget(self.database, "s"),
                 Subscription("s", publications or ("p",), **more),
-                cluster_id,
-                self.database,
+                SubscriberSide(cluster_id, self.database),
             )
         service._retries = RetryPlan(self.clock, lambda _low, high: high)
         service.finished.addBoth(self.ended.append)

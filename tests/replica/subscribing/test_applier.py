@@ -33,6 +33,7 @@ from spgrepl.log.format.records import (
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.portions import Portion
+from spgrepl.replica.subscribing.settings import Subscription
 from tests.replica.subscribing.streams import STATUS, Item, frames_of, insert, inside, length_of
 from tests.replica.subscribing.targets import make_snapshot, rows, run_sql
 
@@ -67,7 +68,7 @@ class Rig:
     def __init__(self, database: Path, kind: type[SqliteTarget] = SqliteTarget, **more: object) -> None:
         self.database = database
         self.target = kind(database, "s")
-        self.applier = Applier(self.target, ("p",), **more)
+        self.applier = Applier(self.target, Subscription("s", ("p",), **more))
         if self.applier.open() is None:
             self.applier.start(START)
 
@@ -120,7 +121,7 @@ Make = type[Rig]
 
 
 def test_nothing_is_done_before_it_is_opened_and_after_it_is_closed(database: Path, tmp_path: Path) -> None:
-    applier = Applier(SqliteTarget(database, "s"), ("p",))
+    applier = Applier(SqliteTarget(database, "s"), Subscription("s", ("p",)))
     snapshot = make_snapshot(tmp_path / "snapshot")
     for _ in range(2):
         for call in (lambda: applier.start(7), lambda: applier.apply([]), lambda: applier.copy(snapshot, 7)):
@@ -133,7 +134,9 @@ def test_nothing_is_done_before_it_is_opened_and_after_it_is_closed(database: Pa
 
 
 def test_one_process_runs_a_subscription(database: Path, tmp_path: Path) -> None:
-    first, second = (Applier(SqliteTarget(database, "s"), ("p",), tmp_path / "lock") for _ in range(2))
+    first, second = (
+        Applier(SqliteTarget(database, "s"), Subscription("s", ("p",)), tmp_path / "lock") for _ in range(2)
+    )
     first.open()
     with pytest.raises(DatabaseLocked, match="lock is held by process"):
         second.open()
@@ -160,7 +163,7 @@ def test_a_copy_is_a_beginning_too(database: Path, tmp_path: Path) -> None:
         "INSERT INTO t VALUES (5)",
         control=("CREATE PUBLICATION p FOR TABLE t",),
     )
-    applier = Applier(SqliteTarget(database, "s"), ("p",))
+    applier = Applier(SqliteTarget(database, "s"), Subscription("s", ("p",)))
     applier.open()
     assert applier.copy(snapshot, 900) == applier.state == SubscriptionState(("p",), 900, 900)
     applier.close()
@@ -175,7 +178,7 @@ def test_rows_behind_position_0_are_never_replaced_by_a_copy(database: Path, tmp
         "INSERT INTO t VALUES (5)",
         control=("CREATE PUBLICATION p FOR TABLE t",),
     )
-    applier = Applier(SqliteTarget(database, "s"), ("p",))
+    applier = Applier(SqliteTarget(database, "s"), Subscription("s", ("p",)))
     applier.open()
     applier.copy(snapshot, 0)
     applier.copy(snapshot, 0)
@@ -192,7 +195,7 @@ def test_other_publications_are_warned_of_and_noted_with_the_next_record(make: M
     rig = make()
     assert logged == []
     rig.applier.close()
-    applier = Applier(SqliteTarget(rig.database, "s"), ())
+    applier = Applier(SqliteTarget(rig.database, "s"), Subscription("s", ()))
     applier.open()
     assert "asked for p, and asks for every table from position 40 on" in logged[0]
     frames = frames_of(START, insert(1))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import StatementRefused
 from spgrepl.interfaces.target import SubscriptionState
@@ -22,7 +23,7 @@ TABLES = (
 
 @contextlib.contextmanager
 def target_in(folder: Path, *, fire_triggers: bool = False) -> Iterator[SqliteTarget]:
-    target = SqliteTarget(folder / "data.db", "s", fire_triggers=fire_triggers)
+    target = SqliteTarget(folder / "data.db", "s", TargetOptions(fire_triggers=fire_triggers))
     if target.open() is None:
         target.start(SubscriptionState((), 50, 50))
     try:

@@ -44,10 +44,10 @@ from spgrepl.log.format.records import encode_statement, encode_v2
 from spgrepl.log.tailer import WalTailer
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.judged.publisher import PublisherSettings
-from spgrepl.master.service import MasterService
-from spgrepl.master.snapshots.sources import SqliteSnapshotSource
+from spgrepl.master.service import MasterService, Serving
+from spgrepl.master.snapshots.sources import LoggedDatabase, SqliteSnapshotSource
 from spgrepl.replica import retry as backoff
-from spgrepl.replica.subscribing.service import SubscriberService, SubscriberState, Subscription
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, SubscriberState, Subscription
 from spgrepl.watch.status import to_json
 from tests import sql as sqlite3
 from tests.master.kit import CLUSTER_ID, Threads, status
@@ -360,7 +360,7 @@ def test_a_position_that_is_no_records_first_byte_is_refused(rig: Rig) -> None:
 def test_to_copy_there_must_be_a_place_for_the_snapshot(rig: Rig) -> None:
     with pytest.raises(UsageError, match="needs a place"):
         SubscriberService(
-            rig.clock, rig.wire, SqliteTarget(rig.database, "s"), Subscription("s", ("p",)), OURS, None
+            rig.clock, rig.wire, SqliteTarget(rig.database, "s"), Subscription("s", ("p",)), SubscriberSide(OURS)
         )
 
 
@@ -646,8 +646,7 @@ def test_two_subscriptions_share_a_database(rig: Rig) -> None:
         rig.wire,
         CountingTarget(rig.folder / "counted.db"),
         Subscription("../s/2", ("p",)),
-        OURS,
-        rig.database,
+        SubscriberSide(OURS, rig.database),
     )
     assert other._snapshot is not None
     assert other._snapshot.parent == rig.folder
@@ -784,11 +783,12 @@ class SocketsTest(TestCase):
         master = MasterService(
             self.reactor,
             endpoints.TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1"),
-            tailer,
-            SqliteSnapshotSource(path),
-            spool_folder=self.folder,
-            publisher=PublisherSettings(
-                SqliteCatalogSource(path, in_thread), lambda: CLUSTER_ID, WalLevel("logical")
+            LoggedDatabase(tailer, SqliteSnapshotSource(path)),
+            Serving(
+                self.folder,
+                publisher=PublisherSettings(
+                    SqliteCatalogSource(path, in_thread), lambda: CLUSTER_ID, WalLevel("logical")
+                ),
             ),
         )
         master.startService()
@@ -802,8 +802,7 @@ class SocketsTest(TestCase):
             endpoint,
             SqliteTarget(self.target, "s"),
             Subscription("s", ("p",), **more),
-            OURS,
-            self.target,
+            SubscriberSide(OURS, self.target),
         )
         service.finished.addErrback(lambda _: None)
         service.startService()

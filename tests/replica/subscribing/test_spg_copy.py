@@ -12,6 +12,7 @@ from twisted.internet import defer, endpoints, protocol, task
 from twisted.trial.unittest import TestCase
 
 from spgrepl.engines.targets.counting_target import CountingTarget
+from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.engines.targets.stored_shapes import ShapeGuard as StoredShapes
 from spgrepl.errors import CopyRefused, HistoryDiverged, PeerClosed, TableMismatch, UsageError
@@ -20,7 +21,7 @@ from spgrepl.log.format.parser import cut_records
 from spgrepl.replica import retry as backoff
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.subscribing import copied_segments
-from spgrepl.replica.subscribing.service import SubscriberService
+from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.sqlite.session import plain_connection
 from spgrepl.wire.frames import encode_chunk_start, encode_status
@@ -101,7 +102,7 @@ def test_tables_with_rows_in_segments_are_refused_by_name(copied: Copied) -> Non
     with pytest.raises(CopyRefused, match=r"the master did not send: 1 of other\. .*--no-copy-data"):
         copied.copy(content(cold=True), "every")
     assert not copied.database.exists()
-    told = SqliteTarget(copied.database, "told", without_cold_rows=True)
+    told = SqliteTarget(copied.database, "told", TargetOptions(without_cold_rows=True))
     told.copy_snapshot(copied.put(content(cold=True)), ("every",), 900)
     told.close()
     assert copied.rows("SELECT id FROM other") == [(1,)]
@@ -206,8 +207,7 @@ class OverSocketsTest(TestCase):
             endpoints.TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port),
             kind(self.database, "s") if kind is SqliteTarget else kind(self.database),
             Subscription("s", publications, **more),
-            1,
-            files=self.database,
+            SubscriberSide(1, self.database),
         )
         service.finished.addBoth(self.ended.append)
         service.startService()
