@@ -98,8 +98,8 @@ def test_a_follower_that_is_a_master_too(folder: Path) -> None:
 def test_what_a_follower_is_told(folder: Path) -> None:
     options = parse(f"{FOLLOWER} --on-divergence resnapshot --skip-at 622 --skip-crc 0BADF00D --max-frame 1M")
     made = options.role(MemoryReactorClock()).follower
-    assert made._on_divergence is OnDivergence.RESNAPSHOT
-    assert made._max_frame == 2**20
+    assert made._following.on_divergence is OnDivergence.RESNAPSHOT
+    assert made._following.max_frame == 2**20
     assert made._cold._without is False
     patient = parse(f"{FOLLOWER} --without-cold-rows").role(MemoryReactorClock()).follower
     assert patient._cold._without is True
@@ -372,7 +372,7 @@ def test_what_is_chosen_about_transactions(folder: Path, words: str, expected: T
     for role in (FOLLOWER, MASTER):
         assert parse(f"{role} {words}").choices() == expected
     made = parse(f"{FOLLOWER} {words} --max-frame 1M").role(MemoryReactorClock()).follower
-    assert made._choices == expected
+    assert made._following.transactions == expected
 
 
 @pytest.mark.parametrize(
