@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spgrepl.postgresql import driver
@@ -80,8 +80,14 @@ def copied_shapes(connection: Any, name: str) -> dict[str, dict[str, Any]]:
     return {table: json.loads(shape) for table, shape in rows.fetchall()}
 
 
-def note_columns(connection: Any, table: str, kinds: dict[str, str]) -> None:
-    """Write down, in the open transaction, what is to be known of a table's columns beside their types."""
+def note_columns(connection: Any, table: str, kinds: Mapping[str, Any]) -> None:
+    """Write down, in the open transaction, what is to be known of a table's columns beside their types.
+
+    Args:
+        connection: The server.
+        table: The table.
+        kinds: It, by the columns' names; `spgrepl.postgresql.tables` has what there may be.
+    """
     connection.execute(f"DELETE FROM {SCHEMA}.columns WHERE table_name = %s", (table,))
     if kinds:
         connection.execute(f"INSERT INTO {SCHEMA}.columns VALUES (%s, %s)", (table, json.dumps(kinds)))

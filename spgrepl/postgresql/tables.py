@@ -25,6 +25,10 @@ SELECT c.oid::bigint, a.attname, format_type(a.atttypid, a.atttypmod),
  WHERE c.oid = to_regclass(%s)
  ORDER BY a.attnum
 """
+_CASCADES = """
+SELECT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = %s::bigint::oid
+                AND (confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r')))
+"""
 _KEY = """
 SELECT a.attname
   FROM pg_constraint k
@@ -33,11 +37,20 @@ SELECT a.attname
  WHERE k.conrelid = to_regclass(%s) AND k.contype = 'p'
  ORDER BY u.place
 """
-_LOOSE = f"SELECT columns FROM {SCHEMA}.columns WHERE table_name = %s"
+_NOTED = f"SELECT columns FROM {SCHEMA}.columns WHERE table_name = %s"
 _MARKS = """
 SELECT a.attrelid::bigint, string_agg(a.attnum::text || ':' || a.xmin::text, ',' ORDER BY a.attnum)
   FROM pg_attribute a WHERE a.attrelid = ANY(%s::bigint[]::oid[]) AND a.attnum > 0 GROUP BY 1
 """
+
+LOOSE = "loose"
+"""What is noted of a column that takes numbers as text, too."""
+
+GENERATED, ON_UPDATE, DEFAULT = "generated", "on_update", "default"
+"""What sets a column at an SPG server and not here: what is noted of it is the SQL of each."""
+
+OF_TABLE = ""
+"""The name under which is noted what happens there to a whole table."""
 
 TABLE_KINDS = frozenset("rp")
 """Ordinary and partitioned tables: what rows can be put into."""
@@ -54,6 +67,7 @@ class TableColumn:
         not_null: Whether it takes no NULL.
         identity: ``a`` or ``d`` for an identity column.
         default: The text of its default; None without one.
+        master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`, `DEFAULT`.
     """
 
     name: str
@@ -62,6 +76,7 @@ class TableColumn:
     not_null: bool = False
     identity: str = ""
     default: str | None = None
+    master: Mapping[str, str] = attrs.field(factory=dict)
 
     def __str__(self) -> str:
         return f"{self.name} {self.type.sql}{' NOT NULL' if self.not_null else ''}"
@@ -77,6 +92,8 @@ class Table:
         columns: Its columns by name, in order.
         key: The columns of its primary key.
         kind: ``r``, or another letter of ``pg_class.relkind``.
+        master: What an SPG server does by itself, and this one does not, by the statement at which it does.
+        cascades: Whether a foreign key changes rows of other tables when rows of this one are changed or deleted.
     """
 
     oid: int
@@ -84,6 +101,8 @@ class Table:
     columns: Mapping[str, TableColumn]
     key: tuple[str, ...]
     kind: str = "r"
+    master: Mapping[str, str] = attrs.field(factory=dict)
+    cascades: bool = False
 
     def as_values(self) -> dict[str, Any]:
         """What is compared to see that a table was changed, for JSON."""
@@ -105,23 +124,25 @@ def read_table(connection: Any, name: str, with_own: bool = True) -> Table | Non
     rows = connection.execute(_COLUMNS, (given,)).fetchall()
     if not rows:
         return None
-    loose: set[str] = set()
-    if with_own:
-        noted = connection.execute(_LOOSE, (name,)).fetchone()
-        loose = set() if noted is None else {one for one, kind in json.loads(noted[0]).items() if kind == "loose"}
+    noted: dict[str, Any] = {}
+    if with_own and (row := connection.execute(_NOTED, (name,)).fetchone()) is not None:
+        noted = json.loads(row[0])
     key = tuple(row[0] for row in connection.execute(_KEY, (given,)))
     columns = {
         row[1]: TableColumn(
             row[1],
-            ColumnType(row[2], row[3], row[4], row[11], bool(row[5]), row[1] in loose),
+            ColumnType(row[2], row[3], row[4], row[11], bool(row[5]), noted.get(row[1]) == LOOSE),
             bool(row[6]),
             bool(row[7]),
             str(row[8] or "").strip(),
             row[9],
+            found if isinstance(found := noted.get(row[1]), dict) else {},
         )
         for row in rows
     }
-    return Table(int(rows[0][0]), name, columns, key, str(rows[0][10]))
+    oid = int(rows[0][0])
+    cascades = bool(connection.execute(_CASCADES, (oid,)).fetchone()[0])
+    return Table(oid, name, columns, key, str(rows[0][10]), noted.get(OF_TABLE, {}), cascades)
 
 
 def read_marks(connection: Any, oids: Iterable[int]) -> dict[int, str]:

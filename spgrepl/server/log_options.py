@@ -53,12 +53,8 @@ NONDETERMINISTIC = [
 ]
 
 
-def check_replica_choices(options: PlainUsage, server_runs: bool = False) -> None:
+def check_replica_choices(options: PlainUsage) -> None:
     """Look at what was chosen where a log is applied.
-
-    Args:
-        options: What was chosen.
-        server_runs: Whether statements of an SPG server run in a server, too.
 
     Raises:
         twisted.python.usage.UsageError: It is nothing that can be chosen.
@@ -67,10 +63,11 @@ def check_replica_choices(options: PlainUsage, server_runs: bool = False) -> Non
         known = [choice.value for choice in choices]
         if options[name] not in known:
             raise usage.UsageError(f"--{name} is {' or '.join(known)}, not {options[name]!r}")
-    runs = options["engine"] == "sqlite" or (server_runs and names_server(options["engine"]))
+    runs = options["engine"] == "sqlite" or names_server(options["engine"])
     if options["nondeterministic"] != "stop" and not runs:
-        engines = "--engine sqlite and postgresql://…, which run" if server_runs else "--engine sqlite, which runs"
-        raise usage.UsageError(f"--nondeterministic approximate is for {engines} statements")
+        raise usage.UsageError(
+            "--nondeterministic approximate is for --engine sqlite and postgresql://…, which run statements"
+        )
 
 
 class TransactionOptions(PlainUsage):

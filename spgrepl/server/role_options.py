@@ -242,7 +242,7 @@ class FollowerOptions(_ServingOptions):
         """See `_RoleOptions`."""
         super().postOptions()
         check_skip(self)
-        check_replica_choices(self, server_runs=True)
+        check_replica_choices(self)
         for name in (
             "peers",
             "stalled-reader",

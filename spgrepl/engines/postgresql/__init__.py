@@ -9,7 +9,7 @@ statements, and single ones; or the record that is at fault, with table, key and
 - `log_statements` runs all other SQL: `statement_meanings` says what it may do, `schema_changes` makes the DDL of
   a master that speaks SQLite.
 - `spg_log` is what an SPG server's log asks for beside that, `approximating` writes values that come near into its
-  statements.
+  statements. `master_effects` looks what the server did beside them, by what `followed_tables` keeps of tables.
 - `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come,
   `received` looks at a snapshot, and drops the copy before.
 

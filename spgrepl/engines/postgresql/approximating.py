@@ -15,7 +15,7 @@ import attrs
 
 from spgrepl.engines.postgresql.statement_meanings import Refused
 from spgrepl.postgresql.names import quoted
-from spgrepl.postgresql.tables import Table, TableBook, TableColumn
+from spgrepl.postgresql.tables import DEFAULT, Table, TableBook, TableColumn
 from spgrepl.spgsql.language.lexing import Token, TokenKind, lex
 from spgrepl.spgsql.language.stops import StatementStopped
 
@@ -249,7 +249,7 @@ class _Rewriting:
     def _stands_for_value(self, column: TableColumn, start: int, stop: int) -> bool:
         """Whether an element is DEFAULT, or ``nextval('…')`` with or without a cast."""
         if stop - start == 1:
-            return self._words(start, "default") and (_moves(column) or column.default is not None)
+            return self._words(start, "default") and (_moves(column) or _default(column) is not None)
         return self._words(start, "nextval") and self._is(start + 1, "(") and self._is(start + 3, ")")
 
     def _name_columns(self, columns: Mapping[str, object], left: list[TableColumn], listed: int) -> None:
@@ -273,7 +273,7 @@ class _Rewriting:
         """What stands for the default of a column."""
         if counted or _counts(column):
             return self._next_number(column, "nextval()" if counted else _counter(column))
-        inner = approximated_default(column.default or "NULL", self._now)
+        inner = approximated_default(_default(column) or "NULL", self._now)
         self._what.update(dict.fromkeys(inner[1]))
         return inner[0]
 
@@ -298,10 +298,15 @@ def approximated_default(sql: str, now: Callable[[], int]) -> tuple[str, tuple[s
 
 def _counts(column: TableColumn) -> bool:
     """Whether a column's own value is a number that the master counts."""
-    if column.identity or "nextval(" in (column.default or ""):
+    if column.identity or "nextval(" in (_default(column) or ""):
         return True
-    plain = column.default is None and not column.generated and column.not_null
+    plain = _default(column) is None and not column.generated and column.not_null
     return plain and column.type.sql in ("smallint", "integer", "bigint")
+
+
+def _default(column: TableColumn) -> str | None:
+    """The default at the master: that of this server, where it took it."""
+    return column.master.get(DEFAULT) or column.default
 
 
 def _counter(column: TableColumn) -> str:
@@ -312,7 +317,7 @@ def _moves(column: TableColumn) -> bool:
     """Whether a column that is given no value gets one that this server would compute in another way."""
     if column.generated:
         return False
-    if _counts(column):
+    if _counts(column) or DEFAULT in column.master:
         return True
     words = re.findall(r"[a-z_]+", (column.default or "").lower())
     return any(one in _WORDS or one in _CALLS or one in RANDOM for one in words)

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines.postgresql.copy_state import state_of, text_of
-from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements
+from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements, Running
 from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.received import drop_copy, look_at
 from spgrepl.engines.postgresql.row_writer import RowWriter
@@ -240,7 +240,7 @@ class PostgresqlEngine:
                     schema=self._schema,
                     dialect=self._dialect,
                     spg=self._spg,
-                    seconds=self._seconds,
+                    running=Running(self._seconds, self._server.rows_act),
                 ),
                 begun=False,
             )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
+import attrs
+
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
+from spgrepl.engines.postgresql.followed_tables import following_tables
+from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog
 from spgrepl.engines.postgresql.statement_meanings import (
     Meaning,
     Refused,
     find_moment,
-    inserted_into,
     meaning_of,
     pieces_of,
     tokens_of,
@@ -26,12 +30,14 @@ from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.copying.translation import MYSQL, NotTranslated, to_postgresql
 from spgrepl.postgresql.faults import Fault, judge, said
-from spgrepl.postgresql.tables import TableBook
-from spgrepl.text.sqltext import significant_tokens, split_statements
+from spgrepl.postgresql.tables import DEFAULT, TableBook
+from spgrepl.text.sqltext import Token, significant_tokens, split_statements
 
 _SAVEPOINT = "spgrepl_statement"
 _HELD = "spgrepl_held"
 _NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+_KEYS_ACT = "SET LOCAL session_replication_role = origin"
+_KEYS_REST = "SET LOCAL session_replication_role = replica"
 _CANCELLED = "57014"
 _LONGEST_MS = 2**31 - 1
 _OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
@@ -52,6 +58,23 @@ def _always_postgresql() -> Dialect:
     return Dialect.POSTGRESQL
 
 
+@attrs.frozen
+class Running:
+    """How statements run.
+
+    Attributes:
+        seconds: How long one may. It waits half as long for a lock; then it is tried again.
+        rows_act: Whether triggers and foreign keys act in this session. Where they do not, they are let act for
+            statements, of which the log says nothing but themselves: what their foreign keys do is not in it.
+    """
+
+    seconds: float = DEFAULT_LIMITS.statement_seconds
+    rows_act: bool = True
+
+
+_USUAL = Running()
+
+
 class LogStatements:
     """Runs statements of a log inside a transaction that somebody else begins and ends.
 
@@ -61,7 +84,7 @@ class LogStatements:
             with the statement to run.
         dialect: Says what the log is written in.
         spg: What is known of an SPG server's log beside its statements; None for nothing.
-        seconds: How long a statement may run. It waits half as long for a lock; then it is tried again.
+        running: How they run.
     """
 
     def __init__(
@@ -71,16 +94,17 @@ class LogStatements:
         schema: SchemaChanges | None = None,
         dialect: Callable[[], Dialect] = _always_postgresql,
         spg: SpgLog | None = None,
-        seconds: float = DEFAULT_LIMITS.statement_seconds,
+        running: Running = _USUAL,
     ) -> None:
+        self._rows_act = running.rows_act
         self._tables = tables
         self.schema = schema
         self._dialect = dialect
         self._spg = spg or SpgLog()
         self._number = 0
-        self._seconds = seconds
+        self._seconds = running.seconds
         self._began = 0.0
-        wait, limit = (max(1, min(_LONGEST_MS, int(seconds * share))) for share in (500, 1000))
+        wait, limit = (max(1, min(_LONGEST_MS, int(running.seconds * share))) for share in (500, 1000))
         self._limit = f"SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {wait}"
 
     def run(self, connection: Any, number: int, sql: bytes, kind: RecordType) -> None:
@@ -115,7 +139,9 @@ class LogStatements:
             raise StatementRefused(number, sql, said(error)) from error
 
     def _run(self, connection: Any, text: str, kind: RecordType) -> None:
-        connection.execute(f"{self._limit}; SAVEPOINT {_SAVEPOINT}")
+        whole = self.schema is not None and not self._rows_act and self._dialect() is Dialect.POSTGRESQL
+        act = f"; {_KEYS_ACT}" if whole else ""
+        connection.execute(f"{self._limit}{act}; SAVEPOINT {_SAVEPOINT}")
         if kind is RecordType.MYSQL:
             for piece in to_postgresql(text, MYSQL):
                 self._run_piece(connection, piece)
@@ -127,7 +153,8 @@ class LogStatements:
                 if kind is RecordType.TRANSACTION and statement_kind(piece.encode()) in _OF_TRANSACTIONS:
                     continue
                 self._run_piece(connection, piece)
-        connection.execute(f"RELEASE {_SAVEPOINT}; {_NO_LIMIT}")
+        rest = "" if self._rows_act else f"; {_KEYS_REST}"
+        connection.execute(f"RELEASE {_SAVEPOINT}; {_NO_LIMIT}{rest}")
 
     def _ran_too_long(self, error: Exception) -> bool:
         """Whether the server ended a statement for its time, and nobody has cancelled it."""
@@ -148,21 +175,30 @@ class LogStatements:
 
     def _run_piece(self, connection: Any, text: str) -> None:
         found = meaning_of(text, self._spg.approximate)
+        tokens = tokens_of(text)
         if found is Meaning.NOTHING:
-            words = tokens_of(text)[:1]
-            self._spg.skip(words[0].upper if words else "comment")
+            self._spg.skip(tokens[0].upper if tokens else "comment")
             return
         if found is Meaning.SCHEMA:
             if self.schema is None:
                 self._refuse_ddl(text)
             self._tables.forget()
-        elif self._spg.approximate:
+            with following_tables(connection):
+                self._execute(connection, text)
+            return
+        cascades = judge_effects(tokens, partial(self._tables.get, connection), self._spg.leave_out)
+        if self._spg.approximate:
             text = self._spg.readable(connection, self._tables, text, self._number)
             left = find_moment(tokens_of(text), but=RANDOM)
             if left is not None:
                 raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
         else:
-            self._refuse_defaults(connection, text)
+            self._refuse_defaults(connection, tokens)
+        if cascades and not self._rows_act and self.schema is None:
+            connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
+        self._execute(connection, text)
+
+    def _execute(self, connection: Any, text: str) -> None:
         self._began = monotonic()
         if self._spg.told.may_be_held:
             self._run_held(connection, text)
@@ -181,21 +217,15 @@ class LogStatements:
             connection.execute(f"ROLLBACK TO SAVEPOINT {_HELD}")
         connection.execute(f"RELEASE SAVEPOINT {_HELD}")
 
-    def _refuse_defaults(self, connection: Any, text: str) -> None:
+    def _refuse_defaults(self, connection: Any, tokens: list[Token]) -> None:
         """A column that is given no value gets its default: that must be the same as on the master."""
-        inserted = inserted_into(tokens_of(text))
-        table = None if inserted is None else self._tables.get(connection, inserted[0])
-        if inserted is None or table is None:
-            return
-        _, named, count = inserted
-        for place, column in enumerate(table.columns.values()):
-            given = column.name in named if named is not None else place < count or not count
-            if given or not (column.default or column.identity):
-                continue
-            if column.identity or find_moment(significant_tokens(column.default or "")) is not None:
+        for table, name in left_to_default(tokens, self._tables, connection):
+            column = table.columns[name]
+            default = column.master.get(DEFAULT) or column.default or ""
+            if DEFAULT in column.master or column.identity or find_moment(significant_tokens(default)) is not None:
                 raise Refused(
-                    f"the column {column.name} of {table.name} has a default that has another value here than it "
-                    f"had on the master ({column.default or 'identity'}), and is given none"
+                    f"the column {name} of {table.name} has a default that has another value here than it had on "
+                    f"the master ({default or 'identity'}), and is given none"
                 )
 
     def _refuse_ddl(self, text: str) -> None:

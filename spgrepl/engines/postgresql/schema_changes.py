@@ -14,9 +14,10 @@ import apsw
 from twisted.logger import Logger
 
 from spgrepl.postgresql import driver, own_schema
+from spgrepl.postgresql.copying.defaults import default_sql
 from spgrepl.postgresql.copying.source_schema import SchemaObject, SourceSchema
 from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceIndex, SourceTable
-from spgrepl.postgresql.copying.table_ddl import column_line, default_text, index_statement, key_of, write_table
+from spgrepl.postgresql.copying.table_ddl import column_line, index_statement, key_of, write_table
 from spgrepl.postgresql.copying.type_map import map_type
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
@@ -193,7 +194,7 @@ class SchemaChanges:
         mapped = map_type(column.declared)
         # The rows that are there have the default from now on: the log does not name them.
         given = column.default is not None and column.default.strip().upper() != "NULL"
-        if given and default_text(column.default or "", mapped.sql) is None:
+        if given and default_sql(column, mapped) is None:
             there = connection.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 1").fetchone()
             if there is not None:
                 raise NotMade(

@@ -67,6 +67,20 @@ class SpgLog:
         self._pending.update(done.what)
         return done.text
 
+    def leave_out(self, table: str, what: str) -> None:
+        """Do without something that the master did beside a statement.
+
+        Args:
+            table: The table.
+            what: What it is.
+
+        Raises:
+            Refused: That is not allowed.
+        """
+        if not self._approximate:
+            raise Refused(f"{what} (--nondeterministic approximate does without it)")
+        self._pending[table, what.partition(" runs ")[0]] += 1
+
     @property
     def approximate(self) -> bool:
         """Whether values that every replica computes for itself are approximated."""

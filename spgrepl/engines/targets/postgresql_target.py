@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -11,9 +11,10 @@ import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from spgrepl.engines.postgresql.log_statements import LogStatements
+from spgrepl.engines.postgresql.log_statements import LogStatements, Running
 from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.row_writer import RowWriter
+from spgrepl.engines.postgresql.spg_log import SpgLog, Told
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets import stored_state
@@ -24,12 +25,13 @@ from spgrepl.engines.targets.server_state import (
     check_shapes,
     keep_skipped,
     move_subscription,
+    read_counts,
     read_subscription,
 )
 from spgrepl.engines.targets.transaction_words import refuse_transaction_control
 from spgrepl.errors import ConfigurationError, CopyRefused, DatabaseLocked, EngineFailed, StatementRefused
 from spgrepl.interfaces.conflicts import ConflictCounts
-from spgrepl.interfaces.engine import Mark
+from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.postgresql import own_schema
@@ -38,6 +40,7 @@ from spgrepl.postgresql.copying.snapshot_copy import CopyProgress, SnapshotCopy
 from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
+from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.snapshot_histories import check_place
 
@@ -55,7 +58,17 @@ class _Skipped:
     reason: str
 
 
-@implementer(IRemoteTarget)
+@attrs.frozen
+class _Given:
+    """Records that are to be applied."""
+
+    statements: Sequence[bytes]
+    types: Mapping[int, RecordType]
+    rows: bool
+    told: Told
+
+
+@implementer(IRemoteTarget, IClocked)
 class PostgresqlTarget:
     """Applies what a subscription gets to tables of a server.
 
@@ -89,7 +102,10 @@ class PostgresqlTarget:
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
         self._state: SubscriptionState | None = None
-        self._given: list[tuple[Sequence[bytes], Mapping[int, RecordType], bool] | _Skipped] = []
+        self._spg = SpgLog(options.nondeterministic is Nondeterministic.APPROXIMATE)
+        self._told = Told()
+        self._held_statements = False
+        self._given: list[_Given | _Skipped] = []
         self._statements = self._skipped = 0
         self._rows = RowCounts()
         self._conflicts = ConflictCounts()
@@ -139,6 +155,7 @@ class PostgresqlTarget:
             self._state = None
             if own_schema.is_there(connection):
                 self._state = read_subscription(connection, self._name)
+                self._spg.load(read_counts(connection, self._name))
                 if self._state is not None:
                     self._refuse_other_roles(connection)
                     check_shapes(connection, self._name, self._address, self._accept)
@@ -276,7 +293,11 @@ class PostgresqlTarget:
     ) -> None:
         """See `ITarget`. It goes out when `commit` is called, which raises what this one may raise."""
         refuse_transaction_control(statements)
-        self._given.append((statements, types, rows))
+        self._given.append(_Given(statements, types, rows, self._told))
+
+    def tell_clock(self, clock: Callable[[int], int | None]) -> None:
+        """See `IClocked`."""
+        self._told = Told(clock)
 
     def keep_skipped(self, position: int, record: bytes, sql: bytes, reason: str) -> None:
         """See `ITarget`. It is kept in the table ``spgrepl.skipped``."""
@@ -298,7 +319,9 @@ class PostgresqlTarget:
             raise
         given, self._given = self._given, []
         self._state = state
-        statements = sum(len(one[0]) for one in given if isinstance(one, tuple))
+        statements = sum(len(one.statements) for one in given if isinstance(one, _Given))
+        self._held_statements |= any(isinstance(one, _Given) and not one.rows for one in given)
+        self._spg.committed()
         skipped = sum(isinstance(one, _Skipped) for one in given)
         if given:
             self._conflicts.went_on()
@@ -307,15 +330,13 @@ class PostgresqlTarget:
         self._skipped += skipped
 
     def _commit(self, connection: Any, state: SubscriptionState) -> LogWork:
+        self._spg.undone()
+        number = 0
         work = LogWork(
             connection,
             self._recogniser,
-            RowWriter(
-                self._tables,
-                keeps_order=self._server.rows_act,
-                clears=False,
-            ),
-            LogStatements(self._tables, seconds=self._seconds),
+            RowWriter(self._tables, keeps_order=self._server.rows_act, clears=False),
+            LogStatements(self._tables, spg=self._spg, running=Running(self._seconds, self._server.rows_act)),
         )
         for one in self._given:
             if isinstance(one, _Skipped):
@@ -324,7 +345,10 @@ class PostgresqlTarget:
                     connection, self._name, one.position, crc32(one.record), one.record, one.sql, one.reason
                 )
             else:
-                work.add(*one)
+                # Its clock counts from its own first record.
+                self._spg.told = Told(lambda index, told=one.told, first=number: told.clock(index - first))  # type: ignore[misc]
+                work.add(one.statements, one.types, one.rows)
+                number += len(one.statements)
         work.flush()
         if not self._tables.unchanged(connection):
             # What was looked up before no longer holds: look again, and do it all again.
@@ -332,7 +356,7 @@ class PostgresqlTarget:
             check_shapes(connection, self._name, self._address, self._accept)
             raise EngineFailed(f"tables in {self._address} were changed while rows were written: once more")
         known = self._state
-        if known is None or not move_subscription(connection, self._name, known, state):
+        if known is None or not move_subscription(connection, self._name, known, state, self._spg.counts()):
             raise DatabaseLocked(
                 f"the subscription {self._name!r} in {self._address} is not at the position where it was left: it "
                 f"was dropped, or another process works on it; let one process do that"
@@ -356,6 +380,7 @@ class PostgresqlTarget:
             "conflicts": self._conflicts.as_values(),
             "unknown_at_copy": list(self._unknown),
             "copied": self._progress and self._progress.as_values(),
+            **({"spg": self._spg.as_values()} if self._held_statements else {}),
             "server": {
                 "address": self._address.shown,
                 **(features.as_values() if features is not None else {}),

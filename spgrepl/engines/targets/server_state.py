@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -29,6 +30,7 @@ _KEEP = (
     f"INSERT INTO {SCHEMA}.skipped (subscription, position, crc, record, sql, reason) "
     f"VALUES (%s, %s, %s, %s, %s, %s)"
 )
+_COUNTS = "approximated"
 _log = Logger()
 
 
@@ -44,25 +46,41 @@ def read_subscription(connection: Any, name: str) -> SubscriptionState | None:
 
 def begin_subscription(connection: Any, name: str, state: SubscriptionState) -> None:
     """Write a subscription's first row, in the open transaction."""
-    connection.execute(_BEGIN, (name, *_columns(state)))
+    connection.execute(_BEGIN, (name, *_columns(state, ())))
 
 
-def move_subscription(connection: Any, name: str, known: SubscriptionState, state: SubscriptionState) -> bool:
+def read_counts(connection: Any, name: str) -> list[list[Any]]:
+    """What was approximated for a subscription, as `move_subscription` stored it."""
+    row = connection.execute(_READ, (name,)).fetchone()
+    known = {} if row is None else json.loads(row[3])
+    return list(known.get(_COUNTS, ())) if isinstance(known, dict) else []
+
+
+def move_subscription(
+    connection: Any, name: str, known: SubscriptionState, state: SubscriptionState, counts: Sequence[object] = ()
+) -> bool:
     """Write a subscription's row, in the open transaction.
+
+    Args:
+        connection: The server.
+        name: The subscription.
+        known: What its row holds.
+        state: What is to stand there.
+        counts: What was approximated; see `SpgLog.counts`.
 
     Returns:
         Whether the row was there and stood where it was known to; if not, nothing was written.
     """
-    cursor = connection.execute(_MOVE, (*_columns(state), name, known.position), prepare=True)
+    cursor = connection.execute(_MOVE, (*_columns(state, counts), name, known.position), prepare=True)
     return bool(cursor.rowcount == 1)
 
 
-def _columns(state: SubscriptionState) -> tuple[int, int, str, str]:
+def _columns(state: SubscriptionState, counts: Sequence[object]) -> tuple[int, int, str, str]:
     return (
         state.position,
         state.effective_start,
         json.dumps(state.publications),
-        json.dumps(history_values(state)),
+        json.dumps(history_values(state) | ({_COUNTS: counts} if counts else {})),
     )
 
 

@@ -4,9 +4,9 @@ What comes in: a SQLite database that nobody changes, and a transaction that is 
 their rows, keys and indexes, and notes of what could not be made.
 
 - `source_tables` reads what SQLite's tables declare, and what is in them, `source_schema` keeps a whole schema.
-- `type_map` chooses types, `spg_types` knows those of SPG; `table_ddl` writes statements, `translation` puts
-  expressions into PostgreSQL's words.
+- `type_map` chooses types, `spg_types` knows those of SPG, `spg_effects` what such a server does by itself;
+  `table_ddl` writes statements, `defaults` those of columns, `translation` puts SQL into PostgreSQL's words.
 - `copy_lines` reads a table's rows, `row_lines` writes them as lines of COPY, `snapshot_copy` runs it all.
 
-Imports: `compiled`, `errors`, `postgresql`, `rows`, `sqlite`, `text`.
+Imports: `compiled`, `dialect`, `errors`, `postgresql`, `rows`, `spgsql.typed`, `sqlite`, `text`.
 """

@@ -20,13 +20,14 @@ from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.copy_lines import LineSource, LineUnfit
 from spgrepl.postgresql.copying.source_tables import SourceTable, read_contents, read_source
-from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_columns
+from spgrepl.postgresql.copying.spg_effects import spg_effects
+from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_columns, spg_default
 from spgrepl.postgresql.copying.table_ddl import LaterStatement, key_of, write_table
 from spgrepl.postgresql.copying.type_map import MappedType, map_type
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
-from spgrepl.postgresql.tables import TABLE_KINDS, Table, read_table
+from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, TABLE_KINDS, Table, read_table
 from spgrepl.sqlite.session import plain_connection
 
 _SAVEPOINT = "spgrepl_copy"
@@ -161,6 +162,8 @@ class SnapshotCopy:
             assert present is not None
         else:
             self._refuse_other_table(source, present, replaceable, way_out)
+            if of_spg:
+                self._note_effects(source.name, _left_to_master(snapshot, source, present, of_spg))
         self._copy_rows(snapshot, source, present, of_spg)
         self._copied.append(source.name)
         self._note(attrs.evolve(self.progress, tables=self.progress.tables + 1))
@@ -173,18 +176,70 @@ class SnapshotCopy:
         others: dict[str, SourceTable],
         of_spg: Mapping[str, SpgColumn],
     ) -> tuple[LaterStatement, ...]:
-        contents = {} if of_spg else read_contents(snapshot, source)
-        types: dict[str, MappedType] = {name: column.mapped for name, column in of_spg.items()}
-        for column in () if of_spg else source.stored:
+        if of_spg:
+            return self._make_of_spg(snapshot, source, others, of_spg)
+        contents = read_contents(snapshot, source)
+        types: dict[str, MappedType] = {}
+        for column in source.stored:
             content = contents[column.name]
             types[column.name] = map_type(column.declared, content.kinds, content.only_booleans)
         ddl = write_table(source, types, others)
         self._connection.execute(ddl.create)
         own_schema.note_columns(
-            self._connection, source.name, {name: "loose" for name, mapped in types.items() if mapped.loose}
+            self._connection, source.name, {name: LOOSE for name, mapped in types.items() if mapped.loose}
         )
         self.notes += ddl.notes
         return ddl.later
+
+    def _make_of_spg(
+        self,
+        snapshot: apsw.Connection,
+        source: SourceTable,
+        others: dict[str, SourceTable],
+        of_spg: Mapping[str, SpgColumn],
+    ) -> tuple[LaterStatement, ...]:
+        """Make a table with SPG's types, and with its defaults as far as this server takes them."""
+        types = {name: column.mapped for name, column in of_spg.items()}
+        ddl = write_table(source, types, others, with_defaults=False)
+        self._connection.execute(ddl.create)
+        effects = spg_effects(snapshot, source.name)
+        for column in source.columns:
+            default = effects.get(column.name, {}).get(DEFAULT) or spg_default(snapshot, column, of_spg)
+            if default is None or self._set_default(source.name, column.name, default):
+                effects.get(column.name, {}).pop(DEFAULT, None)
+            else:
+                effects.setdefault(column.name, {})[DEFAULT] = default
+        self._note_effects(source.name, effects)
+        self.notes += ddl.notes
+        return ddl.later
+
+    def _set_default(self, table: str, column: str, default: str) -> bool:
+        """Give a column a default; whether the server took it."""
+        psycopg = driver.load()
+        self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+        taken = True
+        try:
+            alter = f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)} SET DEFAULT {default}"
+            self._connection.execute(alter.encode())
+        except psycopg.Error as error:
+            if judge(error, self._connection) is not Fault.REFUSED:
+                raise
+            self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
+            taken = False
+        self._connection.execute(f"RELEASE {_SAVEPOINT}")
+        return taken
+
+    def _note_effects(self, table: str, effects: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what the master does by itself for the statements of its log, and tell it once."""
+        own_schema.note_columns(self._connection, table, {name: kinds for name, kinds in effects.items() if kinds})
+        self.notes += dict.fromkeys(effects.get(OF_TABLE, {}).values())
+        self.notes += [
+            f"{table}.{name} is set by the master ({kind.replace('_', ' ')}: {sql}), and not here: a statement of "
+            f"its log that leaves that to it stops replication"
+            for name, kinds in effects.items()
+            if name != OF_TABLE
+            for kind, sql in kinds.items()
+        ]
 
     def _refuse_other_table(self, source: SourceTable, present: Table, replaceable: bool, way_out: str) -> None:
         where = f"the published table {source.name} is in {self._address} already"
@@ -243,6 +298,18 @@ class SnapshotCopy:
                 self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
                 self.notes.append(f"{statement.what} was not made: {said(error)}")
             self._connection.execute(f"RELEASE {_SAVEPOINT}")
+
+
+def _left_to_master(
+    snapshot: apsw.Connection, source: SourceTable, present: Table, of_spg: Mapping[str, SpgColumn]
+) -> dict[str, dict[str, str]]:
+    """What an SPG server does by itself to the rows of a table that was here before."""
+    found = spg_effects(snapshot, source.name)
+    for column in source.columns:
+        default = spg_default(snapshot, column, of_spg)
+        if default is not None and present.columns[column.name].default is None:
+            found.setdefault(column.name, {}).setdefault(DEFAULT, default)
+    return found
 
 
 def difference_of(source: SourceTable, present: Table) -> str | None:

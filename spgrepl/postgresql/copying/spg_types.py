@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import apsw
 import attrs
 
+from spgrepl.postgresql.copying.defaults import constant_sql, default_value
+from spgrepl.postgresql.copying.source_tables import SourceColumn
 from spgrepl.postgresql.copying.type_map import MappedType
+from spgrepl.postgresql.names import literal
 
 _COLUMNS = "spgrepl_spg_columns"
 _THERE = f"SELECT 1 FROM sqlite_master WHERE name = '{_COLUMNS}'"
@@ -63,6 +67,22 @@ def spg_columns(snapshot: apsw.Connection, table: str) -> dict[str, SpgColumn]:
     snapshot.create_scalar_function(_ARRAY, _array_text, 1, deterministic=True)
     snapshot.create_scalar_function(_BYTES_ARRAY, _bytes_array_text, 1, deterministic=True)
     return {str(name): spg_column(str(label)) for name, label in snapshot.execute(_READ, (table,))}
+
+
+def spg_default(snapshot: apsw.Connection, column: SourceColumn, columns: Mapping[str, SpgColumn]) -> str | None:
+    """The default of a column that is a constant, as SQL; None where it has none.
+
+    Args:
+        snapshot: As for `spg_columns`.
+        column: The column.
+        columns: What `spg_columns` gives.
+    """
+    if column.default is None:
+        return None
+    of, value = columns[column.name], default_value(column)
+    if of.own is not None and isinstance(value, str):
+        return literal(str(snapshot.execute(f"SELECT {of.own.format('?1')}", (value,)).get))
+    return constant_sql(value, of.mapped)
 
 
 def spg_column(label: str) -> SpgColumn:

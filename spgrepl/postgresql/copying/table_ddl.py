@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
 import attrs
 
+from spgrepl.postgresql.copying.defaults import default_sql
 from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceIndex, SourceKey, SourceTable
 from spgrepl.postgresql.copying.translation import NotTranslated, to_postgresql
 from spgrepl.postgresql.copying.type_map import MappedType
 from spgrepl.postgresql.names import quoted
-
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\Z")
-_STRING = re.compile(r"'(?:[^']|'')*'\Z")
-_BLOB = re.compile(r"[xX]'((?:[0-9a-fA-F]{2})*)'\Z")
-_SPG_NUMBERS = ("integer", "smallint", "real", "numeric(")
-_NUMERIC = frozenset({"bigint", "double precision", "numeric"})
 
 
 @attrs.frozen
@@ -55,7 +49,10 @@ def key_of(table: SourceTable) -> tuple[str, ...]:
 
 
 def write_table(
-    table: SourceTable, types: Mapping[str, MappedType], others: Mapping[str, SourceTable]
+    table: SourceTable,
+    types: Mapping[str, MappedType],
+    others: Mapping[str, SourceTable],
+    with_defaults: bool = True,
 ) -> TableDdl:
     """Write the statements for a table.
 
@@ -63,6 +60,7 @@ def write_table(
         table: The table.
         types: The types of its columns.
         others: All tables that foreign keys may refer to, by name.
+        with_defaults: Whether its columns get their defaults.
 
     Raises:
         NameUnfit: A name cannot be one in the server.
@@ -74,7 +72,8 @@ def write_table(
         lines.append(f"{quoted(table.row_number)} bigint NOT NULL")
     for column in table.columns:
         if column.stored:
-            lines.append(column_line(table.name, column, types[column.name], column.name in key, notes))
+            given = column if with_defaults else attrs.evolve(column, default=None)
+            lines.append(column_line(table.name, given, types[column.name], column.name in key, notes))
         else:
             notes.append(
                 f"{table.name}.{column.name} is generated, by an expression of SQLite, and is left out: "
@@ -103,47 +102,15 @@ def column_line(table: str, column: SourceColumn, mapped: MappedType, in_key: bo
     if column.not_null or in_key:
         parts.append("NOT NULL")
     if column.default is not None:
-        written = default_text(column.default, mapped.sql)
+        written = default_sql(column, mapped)
         if written is None:
             notes.append(
-                f"the default {column.default} of {table}.{column.name} is left out: rows bring its value"
+                f"the default {column.default} of {table}.{column.name} is left out, because it may have another "
+                f"value in PostgreSQL: rows bring theirs"
             )
         else:
             parts.append(f"DEFAULT {written}")
     return " ".join(parts)
-
-
-def default_text(default: str, kind: str) -> str | None:
-    """A default of SQLite as one of PostgreSQL; None where it is left out: only constants are taken.
-
-    Args:
-        default: Its text.
-        kind: The type of the column there.
-    """
-    text = default.strip()
-    while text.startswith("(") and text.endswith(")") and _NUMBER.match(text[1:-1].strip() or "-") is not None:
-        text = text[1:-1].strip()
-    word = text.upper()
-    if word == "NULL":
-        return "NULL"
-    if kind == "boolean":
-        return {"0": "false", "1": "true", "FALSE": "false", "TRUE": "true"}.get(word)
-    if word in ("TRUE", "FALSE") and kind in _NUMERIC:
-        return "1" if word == "TRUE" else "0"
-    if _NUMBER.match(text):
-        if kind.startswith(_SPG_NUMBERS):
-            return text
-        if kind in _NUMERIC:
-            return None if kind == "bigint" and not text.lstrip("+-").isdigit() else text
-        return f"'{text}'" if kind == "text" else None
-    if _STRING.match(text):
-        if kind.startswith(("text", "varchar", "char", *_SPG_NUMBERS)):
-            return text
-        return text if kind in _NUMERIC and _NUMBER.match(text[1:-1]) else None
-    blob = _BLOB.match(text)
-    if blob is not None and kind == "bytea":
-        return f"'\\x{blob[1]}'"
-    return None
 
 
 def index_statement(table: str, index: SourceIndex, notes: list[str]) -> LaterStatement | None:

@@ -1,0 +1,132 @@
+"""What an SPG server did beside a statement of its log: its triggers, its rules, and the values that it sets.
+
+The log does not have it, and this server does not do it. So a statement that has such a company is not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spgrepl.engines.postgresql.statement_meanings import Refused, inserted_into
+from spgrepl.postgresql.tables import GENERATED, ON_UPDATE, Table, TableBook
+from spgrepl.text.sqltext import Token, TokenKind
+
+_EVERY = ("INSERT", "UPDATE", "DELETE")
+_NO_TABLE = frozenset({"SET", "OF", "NOWAIT", "SKIP", "NOTHING"})
+
+
+def changed_tables(tokens: list[Token]) -> Iterator[tuple[str, str]]:
+    """The tables whose rows a statement changes, each with INSERT, UPDATE, DELETE or TRUNCATE.
+
+    Args:
+        tokens: The tokens of a statement, without blanks and comments. What it changes in a WITH counts, too.
+    """
+    target = ""
+    for at, token in enumerate(tokens):
+        word = token.upper if token.kind is TokenKind.WORD else ""
+        before, after = _word(tokens, at - 1), _word(tokens, at + 1)
+        if word == "INTO" and before in ("INSERT", "MERGE"):
+            target = _name_at(tokens, at + 1)
+            yield from ((target, event) for event in (_EVERY if before == "MERGE" else ("INSERT",)))
+        elif word == "UPDATE" and before == "DO":
+            yield target, "UPDATE"
+        elif word == "UPDATE" and before not in ("FOR", "ON", "KEY", "THEN") and after not in _NO_TABLE:
+            yield _name_at(tokens, at + 1), "UPDATE"
+        elif word == "FROM" and before == "DELETE":
+            yield _name_at(tokens, at + 1), "DELETE"
+        elif word == "TRUNCATE" and at == 0:
+            yield from ((name, "TRUNCATE") for name in _listed(tokens))
+
+
+def _word(tokens: list[Token], at: int) -> str:
+    return tokens[at].upper if 0 <= at < len(tokens) and tokens[at].kind is TokenKind.WORD else ""
+
+
+def _name_at(tokens: list[Token], at: int) -> str:
+    at += _word(tokens, at) == "ONLY"
+    while at + 2 < len(tokens) and tokens[at + 1].text == ".":
+        at += 2
+    return _folded(tokens[at]) if at < len(tokens) else ""
+
+
+def _listed(tokens: list[Token]) -> Iterator[str]:
+    """The tables of a TRUNCATE."""
+    at = 1 + (_word(tokens, 1) == "TABLE")
+    while at < len(tokens):
+        yield _name_at(tokens, at)
+        while at < len(tokens) and tokens[at].text != ",":
+            at += 1
+        at += 1
+
+
+def _folded(token: Token) -> str:
+    name = token.name or token.text
+    return name if token.text.startswith('"') else name.lower()
+
+
+def judge_effects(
+    tokens: list[Token], tables: Callable[[str], Table | None], left_out: Callable[[str, str], Any]
+) -> bool:
+    """Look what the master did beside a statement.
+
+    Args:
+        tokens: The statement.
+        tables: Looks a table up.
+        left_out: Called with the table and what else happened there, where that may be left out.
+
+    Returns:
+        Whether foreign keys may change rows of other tables with it.
+
+    Raises:
+        Refused: It set values that are not in the statement, or `left_out` says so.
+    """
+    cascades = False
+    for name, event in changed_tables(tokens):
+        table = tables(name)
+        if table is None:
+            continue
+        if event in table.master:
+            left_out(name, table.master[event])
+        if event != "INSERT":
+            cascades |= table.cascades
+        if event in ("INSERT", "UPDATE"):
+            _refuse_set(tokens, table, event)
+    return cascades
+
+
+def _refuse_set(tokens: list[Token], table: Table, event: str) -> None:
+    for column in table.columns.values():
+        if GENERATED in column.master:
+            raise Refused(
+                f"the column {column.name} of {table.name} is GENERATED: its values are computed by the master"
+            )
+        if event == "UPDATE" and ON_UPDATE in column.master and not _sets(tokens, column.name):
+            raise Refused(
+                f"the column {column.name} of {table.name} is set by the master at every UPDATE "
+                f"({column.master[ON_UPDATE]}): write its value"
+            )
+
+
+def _sets(tokens: list[Token], column: str) -> bool:
+    """Whether a statement gives a column a value by SET."""
+    inside = False
+    for at, token in enumerate(tokens):
+        inside = (inside or token.upper == "SET") and token.upper not in ("WHERE", "FROM", "RETURNING")
+        follows = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if inside and follows in ("=", ",", ")") and _folded(token) == column:
+            return True
+    return False
+
+
+def left_to_default(tokens: list[Token], tables: TableBook, connection: Any) -> Iterator[tuple[Table, str]]:
+    """The columns that an INSERT gives no value, with their tables; all of a query's that does not name them."""
+    inserted = inserted_into(tokens)
+    table = None if inserted is None else tables.get(connection, inserted[0])
+    if inserted is None or table is None:
+        return
+    _, named, count = inserted
+    for place, name in enumerate(table.columns):
+        given = name in named if named is not None else place < count
+        if not given:
+            yield table, name
