@@ -28,6 +28,27 @@ Wait = Callable[[int, float | None], "Deferred[int]"]
 """Waits for a position; see `spgrepl.server.role.Role.when_applied`."""
 
 
+class QueriedCopy:
+    """What keeps a copy that can be read: a role.
+
+    Attributes:
+        queries: Reads the copy beside what is being applied.
+    """
+
+    queries: CopyQueries
+
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        at_least: int | None = None,
+        timeout: float | None = None,
+        patience: float = 60.0,
+    ) -> RowStream:
+        """Read the copy a few rows at a time, as of a position or later; see `CopyQueries.query`."""
+        return self.queries.query(sql, parameters, at_least, timeout, patience)
+
+
 class CopyQueries:
     """Reads the database of a copy beside whoever applies the log to it, in threads of its own.
 

@@ -33,10 +33,8 @@ from spgrepl.master.snapshots.sources import (
     SqliteSnapshotSource,
 )
 from spgrepl.primary import Primary
-from spgrepl.primary.parts.requests import Parameters
-from spgrepl.primary.reading.row_stream import RowStream
 from spgrepl.primary.writing.request_queue import PrimaryLimits
-from spgrepl.replica.copy_queries import CopyQueries
+from spgrepl.replica.copy_queries import CopyQueries, QueriedCopy
 from spgrepl.replica.following.service import FollowerService
 from spgrepl.replica.following.states import Following
 from spgrepl.segments.outgoing import SegmentFolder
@@ -231,7 +229,7 @@ class MasterRole(Role):
         )
 
 
-class FollowerRole(Promotable):
+class FollowerRole(QueriedCopy, Promotable):
     """A follower, and with `FollowerSettings.listen` a master of its own log.
 
     Args:
@@ -328,17 +326,6 @@ class FollowerRole(Promotable):
     def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
         """See `Role`."""
         return self.follower.when_applied(position, timeout)
-
-    def query(
-        self,
-        sql: str,
-        parameters: Parameters = (),
-        at_least: int | None = None,
-        timeout: float | None = None,
-        patience: float = 60.0,
-    ) -> RowStream:
-        """Read the copy a few rows at a time, as of a position or later; see `CopyQueries.query`."""
-        return self.queries.query(sql, parameters, at_least, timeout, patience)
 
     def measures(self) -> Mapping[str, Histogram]:
         """See `Role`."""

@@ -20,9 +20,7 @@ from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import ConfigurationError
 from spgrepl.interfaces.target import ITarget
 from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
-from spgrepl.primary.parts.requests import Parameters
-from spgrepl.primary.reading.row_stream import RowStream
-from spgrepl.replica.copy_queries import CopyQueries
+from spgrepl.replica.copy_queries import CopyQueries, QueriedCopy
 from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
 from spgrepl.server.role import Role
 from spgrepl.server.role_parts import subscription_position
@@ -86,7 +84,7 @@ def make_target(settings: SubscriberSettings) -> ITarget:
     return SqliteTarget(database, settings.subscription.name, options)
 
 
-class SubscriberRole(Role):
+class SubscriberRole(QueriedCopy, Role):
     """A subscriber.
 
     Args:
@@ -142,17 +140,6 @@ class SubscriberRole(Role):
     def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
         """See `Role`."""
         return self.subscriber.when_applied(position, timeout)
-
-    def query(
-        self,
-        sql: str,
-        parameters: Parameters = (),
-        at_least: int | None = None,
-        timeout: float | None = None,
-        patience: float = 60.0,
-    ) -> RowStream:
-        """Read the target a few rows at a time, as of a position or later; see `CopyQueries.query`."""
-        return self.queries.query(sql, parameters, at_least, timeout, patience)
 
     def measures(self) -> Mapping[str, Histogram]:
         """See `Role`."""

@@ -1,19 +1,54 @@
-"""What is told of an initial copy: rows that are not there, publications that are not known, what was copied."""
+"""What every target does about an initial copy: the snapshot is judged first, and in the end it is told."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.logger import Logger
 
-from spgrepl.engines.spg_snapshot import cold_tables
-from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers
+from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
+from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
+from spgrepl.engines.targets.stored_state import check_position
 from spgrepl.errors import CopyRefused
+from spgrepl.interfaces.engine import Mark
+from spgrepl.interfaces.target import SubscriptionState
+from spgrepl.sqlite.database_copy import inspect_snapshot
+from spgrepl.sqlite.snapshot_histories import check_place
 
 NO_COPY = "begin without the rows that are there, with --no-copy-data"
 """What to do where a copy cannot be made."""
 
 _log = Logger()
+
+
+def judge_snapshot(
+    path: Path,
+    publications: Sequence[str],
+    position: int,
+    segments: Path | None,
+    before: Mark | None,
+) -> tuple[CopyPlan, SubscriptionState]:
+    """Look whether a snapshot can be copied from, and what of it; one of an SPG server becomes a SQLite database.
+
+    Args:
+        path: The snapshot.
+        publications: The publications that are asked for; none at all means every table.
+        position: The position in the master's log that it stands at.
+        segments: The folder of the cold segments that came with it; None where none did.
+        before: What stands before the position in the master's log; None where that is not known.
+
+    Returns:
+        What is copied, and the state that the subscription begins with.
+
+    Raises:
+        SnapshotError: It cannot be used.
+    """
+    check_position(position)
+    if not convert_if_spg(path, NO_COPY, segments):
+        inspect_snapshot(path, NO_COPY)
+        check_place(path, position)
+    return plan_copy(path, publications), state_at_copy(path, publications, position, before)
 
 
 def judge_cold_rows(plan: CopyPlan, without: bool) -> None:
@@ -39,8 +74,14 @@ def judge_cold_rows(plan: CopyPlan, without: bool) -> None:
     _log.warn("{said}; going on without them", said=said)
 
 
-def report_copy(plan: CopyPlan, database: Path, subscription: str) -> None:
-    """Say in the log what was copied, and what of the publications was not."""
+def report_copy(plan: CopyPlan, place: str, subscription: str) -> None:
+    """Say in the log what was copied, and what of the publications was not.
+
+    Args:
+        plan: What was to be copied.
+        place: Where to, as a user knows it.
+        subscription: The subscription's name.
+    """
     for name in plan.unknown:
         _log.warn("the master's snapshot knows no publication {name}: it adds nothing", name=name)
     for name in plan.missing:
@@ -54,9 +95,9 @@ def report_copy(plan: CopyPlan, database: Path, subscription: str) -> None:
         )
     if plan.tables:
         _log.info(
-            "{count} tables were copied to {path}: {tables}",
+            "{count} tables were copied to {place}: {tables}",
             count=len(plan.tables),
-            path=str(database),
+            place=place,
             tables=", ".join(table.shape.name for table in plan.tables),
         )
     else:

@@ -16,9 +16,9 @@ from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.spg_log import SpgLog, Told
 from spgrepl.engines.row_applier import RowCounts
-from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets import stored_state
-from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
+from spgrepl.engines.targets.copy_report import NO_COPY, judge_cold_rows, judge_snapshot, report_copy
+from spgrepl.engines.targets.initial_copy import CopyPlan
 from spgrepl.engines.targets.options import DEFAULT_OPTIONS, TargetOptions
 from spgrepl.engines.targets.server_state import (
     begin_subscription,
@@ -29,7 +29,7 @@ from spgrepl.engines.targets.server_state import (
     read_subscription,
 )
 from spgrepl.engines.targets.transaction_words import refuse_transaction_control
-from spgrepl.errors import ConfigurationError, CopyRefused, DatabaseLocked, EngineFailed, StatementRefused
+from spgrepl.errors import ConfigurationError, DatabaseLocked, EngineFailed, StatementRefused
 from spgrepl.interfaces.conflicts import ConflictCounts
 from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
@@ -41,11 +41,9 @@ from spgrepl.postgresql.tables import TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
-from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
-from spgrepl.sqlite.snapshot_histories import check_place
+from spgrepl.sqlite.database_copy import check_head
 
 _NOTHING: Mapping[int, RecordType] = {}
-_NO_COPY = "begin without the rows that are there, with --no-copy-data"
 
 
 @attrs.frozen
@@ -198,7 +196,7 @@ class PostgresqlTarget:
 
     def check_snapshot_head(self, head: bytes) -> None:
         """See `ITarget`."""
-        check_head(head, _NO_COPY, spg=True)
+        check_head(head, NO_COPY, spg=True)
 
     def copy_snapshot(
         self,
@@ -209,13 +207,8 @@ class PostgresqlTarget:
         before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `snapshot_copy` says what is copied."""
-        stored_state.check_position(position)
-        if not convert_if_spg(path, _NO_COPY, segments):
-            inspect_snapshot(path, _NO_COPY)
-            check_place(path, position)
-        state = state_at_copy(path, publications, position, before)
-        plan = plan_copy(path, publications)
-        self._judge_cold_rows(plan)
+        plan, state = judge_snapshot(path, publications, position, segments, before)
+        judge_cold_rows(plan, self._without_cold_rows)
         self._prepare_schema()
 
         def copy(connection: Any) -> SnapshotCopy:
@@ -223,7 +216,7 @@ class PostgresqlTarget:
                 own_schema.copied_shapes(connection, self._name) if self._is_empty_start(connection) else {}
             )
             copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
-            copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), _NO_COPY)
+            copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), NO_COPY)
             own_schema.note_copied(connection, self._name, copying.shapes())
             self._begin_with(connection, state)
             return copying
@@ -245,41 +238,13 @@ class PostgresqlTarget:
         known = read_subscription(connection, self._name)
         return known is not None and known.position == 0
 
-    def _judge_cold_rows(self, plan: CopyPlan) -> None:
-        """Look whether rows of published tables are in cold segments that did not come.
-
-        Raises:
-            CopyRefused: There are some, and this subscription was not told to do without them.
-        """
-        cold = cold_tables(plan.path)
-        lacking = [name for table in plan.tables if (name := table.shape.name) in cold]
-        if not lacking:
-            return
-        named = ", ".join(f"{cold[name]:,} of {name}" for name in lacking)
-        said = f"rows of published tables are in cold segments that the master did not send: {named}"
-        if not self._without_cold_rows:
-            raise CopyRefused(
-                f"{said}. Bring the segments to the master, do without these rows (--without-cold-rows), or "
-                f"{_NO_COPY}"
-            )
-        self._log.warn("{said}; going on without them", said=said)
-
     def _report(self, plan: CopyPlan, copied: SnapshotCopy) -> None:
         self._unknown = plan.unknown
-        for name in plan.unknown:
-            self._log.warn("the master's snapshot knows no publication {name}: it adds nothing", name=name)
-        for name in plan.missing:
-            self._log.warn("the published table {name} is not in the master's snapshot", name=name)
-        triggers = copied_triggers(plan)
-        if triggers:
-            self._log.warn("triggers are not copied: {triggers}", triggers=", ".join(triggers))
+        report_copy(plan, self._address.shown, self._name)
         for note in copied.notes:
             self._log.warn("{note}", note=note)
         self._log.info(
-            "{count} tables, {rows} rows were copied to {server}",
-            count=len(plan.tables),
-            rows=copied.progress.rows,
-            server=self._address.shown,
+            "{rows} rows were copied to {server}", rows=copied.progress.rows, server=self._address.shown
         )
 
     # -- transactions -----------------------------------------------------------------------------------------

@@ -13,17 +13,15 @@ from zope.interface import implementer
 from spgrepl.disk.file_watch import FileWatch
 from spgrepl.disk.files import make_private, refuse_orphaned_journal
 from spgrepl.engines.row_applier import RowCounts
-from spgrepl.engines.spg_snapshot import convert_if_spg, keep_types
+from spgrepl.engines.spg_snapshot import keep_types
 from spgrepl.engines.sqlite_applier import StatementApplier
 from spgrepl.engines.targets import stored_state
-from spgrepl.engines.targets.copy_report import NO_COPY, judge_cold_rows, report_copy
+from spgrepl.engines.targets.copy_report import NO_COPY, judge_cold_rows, judge_snapshot, report_copy
 from spgrepl.engines.targets.initial_copy import (
     ATTACHED_SNAPSHOT,
     CopyPlan,
     attached,
     copy_tables,
-    plan_copy,
-    state_at_copy,
 )
 from spgrepl.engines.targets.options import DEFAULT_OPTIONS, TargetOptions
 from spgrepl.engines.targets.stored_shapes import ShapeGuard
@@ -41,10 +39,9 @@ from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
 from spgrepl.spgsql.replay import holds_spg
 from spgrepl.sqlite import state as sqlite_state
-from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
+from spgrepl.sqlite.database_copy import check_head
 from spgrepl.sqlite.duplicates import DuplicateObject
 from spgrepl.sqlite.session import Patience, cannot_open, plain_connection, prepare_applying
-from spgrepl.sqlite.snapshot_histories import check_place
 
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -215,19 +212,14 @@ class SqliteTarget:
         before: Mark | None = None,
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `initial_copy` says what is copied."""
-        stored_state.check_position(position)
-        if not convert_if_spg(path, NO_COPY, segments):
-            inspect_snapshot(path, NO_COPY)
-            check_place(path, position)
-        state = state_at_copy(path, publications, position, before)
-        plan = plan_copy(path, publications)
+        plan, state = judge_snapshot(path, publications, position, segments, before)
         judge_cold_rows(plan, self._without_cold_rows)
         with self._storing():
             applier = self._connect(plan.encoding)
             with attached(applier.connection, plan):
                 self._begin_with(applier, state, lambda: self._copy(applier.connection, plan, position))
         self._unknown = plan.unknown
-        report_copy(plan, self._database, self._name)
+        report_copy(plan, str(self._database), self._name)
         return state
 
     def _copy(self, connection: apsw.Connection, plan: CopyPlan, position: int) -> None:

@@ -155,7 +155,7 @@ def _is_zero(handle: int, start: int, stop: int) -> bool:
     return True
 
 
-def mend_tail(log: LogWriter, tail: LogTail, bond: LogBond) -> None:
+def repair_tail(log: LogWriter, tail: LogTail, bond: LogBond) -> None:
     """Cut off what was never finished, and end a transaction that is open at the end.
 
     What is cut off is kept in a file beside the log until the next start at which nothing has to be cut.

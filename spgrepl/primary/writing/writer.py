@@ -44,7 +44,7 @@ from spgrepl.primary.running.statement_runner import Control
 from spgrepl.primary.writing.draining import store_drained
 from spgrepl.primary.writing.left_state import LeftState
 from spgrepl.primary.writing.primary_log import PrimaryLog
-from spgrepl.primary.writing.recovery import LogTail, examine_log, mend_tail, roll_forward
+from spgrepl.primary.writing.recovery import LogTail, examine_log, repair_tail, roll_forward
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE, forget_rows, note_origin, origin_of_rows, rows_begin
 from spgrepl.sqlite.session import cannot_open
@@ -166,7 +166,7 @@ class DatabaseWriter:
         self._marks.read()  # a file of somebody else is not written over later
         self._pair_with_log(self._opened, stored, cluster_id)
         self._log.begin(self._state.position)
-        mend_tail(self._log, tail, self._bond)
+        repair_tail(self._log, tail, self._bond)
         self._log.in_order()
         if changed:
             self._opened.warning = changed_by_others(database)

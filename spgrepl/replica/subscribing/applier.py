@@ -19,7 +19,7 @@ from spgrepl.interfaces.target import IRemoteTarget, ITarget, SubscriptionState
 from spgrepl.log.format.records import decode_record
 from spgrepl.log.transactions.steps import is_alone
 from spgrepl.replica.following.progress import SkipRequest
-from spgrepl.replica.subscribing.fence import fence_behind_all
+from spgrepl.replica.subscribing.fence import fence_after_all
 from spgrepl.replica.subscribing.marks import further_marks
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.portions import Portion, crc_of, place_of, safe_stop
@@ -268,7 +268,7 @@ class Applier:
                 state, publications=self._publications, effective_start=state.position, fence=(), marks=()
             )
         parts = [(one.frames, one.first, one.stop) for one in portions]
-        fence, marks = fence_behind_all(state.fence, parts), further_marks(state.marks, parts)
+        fence, marks = fence_after_all(state.fence, parts), further_marks(state.marks, parts)
         end = portions[-1].end if portions else state.position
         alone_to = state.alone_to if state.alone_to is not None and state.alone_to > end else None
         moved = attrs.evolve(state, position=end, fence=fence, alone_to=alone_to, marks=marks)

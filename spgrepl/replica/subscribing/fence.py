@@ -33,7 +33,7 @@ _WAY_OUT = (
 _log = Logger()
 
 
-def fence_behind(
+def fence_after(
     before: tuple[FenceRecord, ...], frames: RecordFrames, first: int, stop: int
 ) -> tuple[FenceRecord, ...]:
     """The fence after some records.
@@ -55,7 +55,7 @@ def fence_behind(
     return (*before, *reversed(found))[-MOST_RECORDS:]
 
 
-def fence_behind_all(
+def fence_after_all(
     before: tuple[FenceRecord, ...], parts: Sequence[tuple[RecordFrames, int, int]]
 ) -> tuple[FenceRecord, ...]:
     """The fence after several such runs of records, which follow each other; only the last ones are looked at."""
@@ -64,7 +64,7 @@ def fence_behind_all(
         first -= 1
         records += parts[first][2] - parts[first][1]
     for part in parts[first:]:
-        before = fence_behind(before, *part)
+        before = fence_after(before, *part)
     return before
 
 

@@ -36,7 +36,7 @@ from spgrepl.log.format.records import encode_v2
 from spgrepl.replica.connection import Entered
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.subscribing.connection import Received, SubscriberConnection, SubscriptionLinkState
-from spgrepl.replica.subscribing.fence import FenceComparison, fence_behind
+from spgrepl.replica.subscribing.fence import FenceComparison, fence_after
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.frames import Status, encode_status, encode_wal_header
 from spgrepl.wire.record_frames import RecordFrames
@@ -145,7 +145,7 @@ class Rig:
 
 def state_behind(start: int, *items: Item) -> SubscriptionState:
     frames = frames_of(start, *items)
-    return SubscriptionState(("p",), start, frames.end, fence_behind((), frames, 0, len(frames)))
+    return SubscriptionState(("p",), start, frames.end, fence_after((), frames, 0, len(frames)))
 
 
 RESUMED = state_behind(40, A, 20, B, 5)

@@ -12,7 +12,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from spgrepl.errors import HistoryDiverged
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
-from spgrepl.replica.subscribing.fence import FENCE_SPAN, MOST_RECORDS, REACH, FenceComparison, fence_behind
+from spgrepl.replica.subscribing.fence import FENCE_SPAN, MOST_RECORDS, REACH, FenceComparison, fence_after
 from tests.replica.subscribing.streams import STATUS, Item, frames_of, insert, length_of
 
 A, B, C, NEW = insert(1), insert(2), insert(3), insert(4)
@@ -35,7 +35,7 @@ def warnings() -> Iterator[list[str]]:
 def state_behind(start: int, *items: Item) -> SubscriptionState:
     """The state of a subscription that was given this, and nothing else, from a position on."""
     frames = frames_of(start, *items)
-    return SubscriptionState(("p",), start, frames.end, fence_behind((), frames, 0, len(frames)))
+    return SubscriptionState(("p",), start, frames.end, fence_after((), frames, 0, len(frames)))
 
 
 # -- what is kept ---------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def state_behind(start: int, *items: Item) -> SubscriptionState:
 
 def test_the_last_records_of_512_bytes_are_kept() -> None:
     records = [insert(number) for number in range(100)]
-    fence = fence_behind((), frames_of(40, *records), 0, 100)
+    fence = fence_after((), frames_of(40, *records), 0, 100)
     least = -(-FENCE_SPAN // len(records[50]))
     assert len(fence) == least
     assert fence[-1] == FenceRecord(40 + length_of(*records[:99]), crc32(records[99]))
@@ -51,16 +51,16 @@ def test_the_last_records_of_512_bytes_are_kept() -> None:
 
 
 def test_fewer_are_kept_where_there_are_no_more_and_those_before_stay() -> None:
-    before = fence_behind((), frames_of(40, A, 1000, B), 0, 2)
+    before = fence_after((), frames_of(40, A, 1000, B), 0, 2)
     assert before == (FenceRecord(40, crc32(A)), FenceRecord(40 + len(A) + 1000, crc32(B)))
     position = 40 + length_of(A, 1000, B)
-    fence = fence_behind(before, frames_of(position, 7, C), 0, 1)
+    fence = fence_after(before, frames_of(position, 7, C), 0, 1)
     assert fence == (*before, FenceRecord(position + 7, crc32(C)))
 
 
 def test_only_those_of_a_range_are_taken() -> None:
-    assert fence_behind((), frames_of(40, A, B, C), 1, 2) == (FenceRecord(40 + len(A), crc32(B)),)
-    assert fence_behind((), frames_of(40, A, B, C), 2, 2) == ()
+    assert fence_after((), frames_of(40, A, B, C), 1, 2) == (FenceRecord(40 + len(A), crc32(B)),)
+    assert fence_after((), frames_of(40, A, B, C), 2, 2) == ()
 
 
 def test_a_fence_has_a_bounded_number_of_records() -> None:
@@ -68,7 +68,7 @@ def test_a_fence_has_a_bounded_number_of_records() -> None:
     fence: tuple[FenceRecord, ...] = ()
     position = 40
     for _ in range(50):
-        fence = fence_behind(fence, frames_of(position, *tiny), 0, len(tiny))
+        fence = fence_after(fence, frames_of(position, *tiny), 0, len(tiny))
         position += length_of(*tiny)
     assert len(fence) <= MOST_RECORDS
 
