@@ -9,6 +9,7 @@ from twisted.internet import defer
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.failover.promotion import promote_copy
+from spgrepl.log.wal_level import WalLevel
 from spgrepl.primary.primary import Primary
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings
 from spgrepl.server.roles import FollowerRole, MasterRole
@@ -94,3 +95,35 @@ class PromotedTest(ChainCase):
         yield again.follower.when_applied(position, 30)
         assert self.pairs("a", third) == self.pairs("a")
         assert again.follower.log.base == base
+
+    @defer.inlineCallbacks
+    def test_subscribers_of_a_promoted_copy(self) -> Any:
+        """Publications are those of the server's snapshot: who subscribed before goes on, others begin."""
+        self.database.publish("p", "FOR TABLE a")
+        self.database.client().insert("a", 1)
+        role, endpoint = yield self.middle()
+        before = self.subscribe(endpoint, "p")
+        yield self.has("a", 1)
+        self.database.client().insert("a", 2)
+        self.database.client().insert("b", 2)
+        yield self.has("a", 1, 2)
+        yield before.stopService()
+        self.database.client().insert("a", 3)
+        yield self.caught_up(role.follower)
+        yield role.stopService()
+        promote_copy(self.paths)
+        primary = Primary(self.reactor, self.paths)
+        yield primary.open()
+        self.addCleanup(primary.close)
+        yield primary.execute("INSERT INTO a VALUES (4, 'own')")
+        yield primary.execute("INSERT INTO b VALUES (4, 'own')")
+        master = MasterRole(self.reactor, MasterSettings(self.paths, self.local(), wal_level=WalLevel("logical")))
+        port = yield self.started(master)
+        self.subscribe(port, "p")
+        yield self.has("a", 1, 2, 3, 4)
+        self.target = DatabasePaths.of(self.folder / "new.db")
+        self.subscribe(port, "p", name="new")
+        yield self.has("a", 1, 2, 3, 4)
+        yield primary.execute("DELETE FROM a WHERE id = 2")
+        yield self.has("a", 1, 3, 4)
+        assert "b" not in self.rows_of("SELECT name FROM sqlite_master")
