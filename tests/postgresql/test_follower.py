@@ -98,8 +98,22 @@ def test_a_master_is_copied_and_followed(copy: Copy) -> None:
     assert "words_content" in follower.status()["left_out"]
     # From the middle of the log on, after a kill.
     follower.kill()
-    position = write("ALTER TABLE renamed DROP COLUMN more", "INSERT INTO renamed VALUES (4, 'd', NULL)")
+    position = write(
+        "ALTER TABLE renamed DROP COLUMN more",
+        "ALTER TABLE renamed ADD COLUMN loud TEXT AS (t || '!')",
+        "ALTER TABLE renamed ADD COLUMN twice INTEGER AS (id * 2)",
+        "ALTER TABLE renamed ADD COLUMN k INTEGER CHECK (k > 0)",
+        "ALTER TABLE renamed RENAME COLUMN t TO u",
+        "ALTER TABLE renamed RENAME COLUMN loud TO louder",
+        "ALTER TABLE renamed DROP COLUMN twice",
+        "CREATE UNIQUE INDEX once ON renamed (u) WHERE k IS NULL",
+        "INSERT INTO renamed (id, u) VALUES (4, 'd')",
+    )
     follower.start()
     copy.settle(position)
-    assert query("SELECT * FROM renamed WHERE id = 4") == [(4, "d", None)]
+    assert query("SELECT id, u, moment, louder, k FROM renamed WHERE id = 4") == [(4, "d", None, "d!", None)]
+    assert query("SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = 'renamed'::regclass") == [
+        (1,)
+    ]
+    assert query("SELECT to_regclass('once')::text") == [("once",)]
     assert query("SELECT position FROM spgrepl.copies") == [(position,)]

@@ -7,20 +7,29 @@ So every form that SQLite understands is understood here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 from twisted.logger import Logger
 
 from spgrepl.postgresql import driver, own_schema
+from spgrepl.postgresql.copying.declared import Declared
 from spgrepl.postgresql.copying.defaults import default_sql
 from spgrepl.postgresql.copying.source_schema import SchemaObject, SourceSchema
-from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceIndex, SourceTable
-from spgrepl.postgresql.copying.table_ddl import column_line, index_statement, key_of, write_table
-from spgrepl.postgresql.copying.type_map import map_type
+from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceTable
+from spgrepl.postgresql.copying.table_ddl import (
+    check_statements,
+    column_line,
+    generated_line,
+    index_statement,
+    key_of,
+    write_table,
+)
+from spgrepl.postgresql.copying.type_map import MappedType, map_type
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
+from spgrepl.postgresql.tables import read_table
 from spgrepl.text.sqltext import significant_tokens
 
 _SAVEPOINT = "spgrepl_ddl"
@@ -157,38 +166,53 @@ class SchemaChanges:
         for index in gone:
             if index.name is not None:
                 connection.execute(f"DROP INDEX IF EXISTS {quoted(index.name)}")
-        for index in made:
-            self._make_index(connection, new.name, index)
-
-    def _make_index(self, connection: Any, table: str, index: SourceIndex) -> None:
+        if not made and old.sql == new.sql:
+            return
         notes: list[str] = []
-        later = index_statement(table, index, notes)
-        if later is not None:
-            self._try(connection, later.what, later.sql, needed=False)
+        declared = _declared(connection, new)
+        later = [index_statement(new.name, index, declared, notes) for index in made]
+        if not renames:
+            known = {str(check) for check in _declared(connection, old).checks}
+            later += check_statements(declared, new.name, notes, known)
+        for one in later:
+            if one is not None:
+                self._try(connection, one.what, one.sql, needed=False)
         self._warn_of(notes)
 
     def _change_columns(self, connection: Any, old: SourceTable, new: SourceTable, renames: bool) -> None:
         name = new.name
+        present = read_table(connection, name)
+        made = {} if present is None else present.columns
         if renames and len(old.columns) == len(new.columns):
             for one, other in zip(old.columns, new.columns, strict=True):
-                if one.name != other.name and one.stored:
+                if one.name != other.name and one.name in made:
                     connection.execute(
                         f"ALTER TABLE {quoted(name)} RENAME COLUMN {quoted(one.name)} TO {quoted(other.name)}"
                     )
                     self._rename_noted(connection, name, one.name, other.name)
             return
-        here, there = ({column.name: column for column in table.stored} for table in (old, new))
-        for dropped in here.keys() - there.keys():
+        here, there = ({column.name: column for column in table.columns} for table in (old, new))
+        for dropped in (here.keys() - there.keys()) & made.keys():
             connection.execute(f"ALTER TABLE {quoted(name)} DROP COLUMN {quoted(dropped)}")
+        self._add_generated(connection, new, [one.name for one in new.columns if one.name not in here])
         for column in [one for one in new.stored if one.name not in here]:
             self._add_column(connection, name, column)
-        for column_name in here.keys() & there.keys():
+        for column_name in here.keys() & there.keys() & made.keys():
             one, other = here[column_name], there[column_name]
             if one.not_null != other.not_null and column_name not in key_of(new):
                 verb = "SET" if other.not_null else "DROP"
                 connection.execute(
                     f"ALTER TABLE {quoted(name)} ALTER COLUMN {quoted(column_name)} {verb} NOT NULL"
                 )
+
+    def _add_generated(self, connection: Any, table: SourceTable, names: Sequence[str]) -> None:
+        notes: list[str] = []
+        for column in table.columns:
+            if column.name in names and not column.stored:
+                line = generated_line(_declared(connection, table), table.name, column.name, notes)
+                if line is not None:
+                    connection.execute(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {line}")
+        self._warn_of(notes)
 
     def _add_column(self, connection: Any, table: str, column: SourceColumn) -> None:
         mapped = map_type(column.declared)
@@ -243,3 +267,11 @@ class SchemaChanges:
     def _warn_of(self, notes: Iterator[str] | tuple[str, ...] | list[str]) -> None:
         for note in notes:
             self._log.warn("{note}", note=note)
+
+
+def _declared(connection: Any, table: SourceTable) -> Declared:
+    """What a table declares, with the types that its columns have in the server."""
+    present = read_table(connection, table.name)
+    columns = {} if present is None else present.columns
+    types = {name: MappedType(one.type.sql, one.type.takes_numbers) for name, one in columns.items()}
+    return Declared(table, types)

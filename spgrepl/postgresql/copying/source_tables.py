@@ -75,6 +75,7 @@ class SourceTable:
         without_rowid: Whether it is WITHOUT ROWID.
         indexes: Its indexes, but that of the primary key.
         foreign_keys: Its foreign keys.
+        sql: Its CREATE statement.
     """
 
     name: str
@@ -84,6 +85,7 @@ class SourceTable:
     without_rowid: bool
     indexes: tuple[SourceIndex, ...] = ()
     foreign_keys: tuple[SourceKey, ...] = ()
+    sql: str = attrs.field(default="", eq=False)
 
     @property
     def stored(self) -> tuple[SourceColumn, ...]:
@@ -134,7 +136,14 @@ def read_source(connection: SqlConnection, table: str, schema: str = "main") -> 
         without_rowid,
         tuple(_indexes(connection, table, schema)),
         tuple(_foreign_keys(connection, table, schema)),
+        _sql_of(connection, "table", table, schema) or "",
     )
+
+
+def _sql_of(connection: SqlConnection, kind: str, name: str, schema: str) -> str | None:
+    query = f"SELECT sql FROM {quote_name(schema)}.sqlite_master WHERE type = ? AND name = ?"
+    found = connection.execute(query, (kind, name)).fetchone()
+    return found[0] if found else None
 
 
 def _indexes(connection: SqlConnection, table: str, schema: str) -> list[SourceIndex]:
@@ -147,15 +156,12 @@ def _indexes(connection: SqlConnection, table: str, schema: str) -> list[SourceI
         parts = connection.execute(
             'SELECT name, coll, "desc" FROM pragma_index_xinfo(?, ?) WHERE key ORDER BY seqno', (name, schema)
         ).fetchall()
-        sql = connection.execute(
-            f"SELECT sql FROM {quote_name(schema)}.sqlite_master WHERE type = 'index' AND name = ?", (name,)
-        ).fetchone()
         found.append(
             SourceIndex(
                 name if origin == "c" else None,
                 bool(unique),
                 tuple((part, collation, bool(down)) for part, collation, down in parts),
-                sql[0] if sql else None,
+                _sql_of(connection, "index", name, schema),
                 bool(partial),
             )
         )

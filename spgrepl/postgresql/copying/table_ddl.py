@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 
+from spgrepl.postgresql.copying.declared import Declared
 from spgrepl.postgresql.copying.defaults import default_sql
+from spgrepl.postgresql.copying.expressions import NotCertain
 from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceIndex, SourceKey, SourceTable
-from spgrepl.postgresql.copying.translation import NotTranslated, to_postgresql
 from spgrepl.postgresql.copying.type_map import MappedType
-from spgrepl.postgresql.names import quoted
+from spgrepl.postgresql.names import NameUnfit, quoted
 
 
 @attrs.frozen
@@ -67,6 +68,7 @@ def write_table(
     """
     notes: list[str] = []
     key = key_of(table)
+    declared = Declared(table, types)
     lines = []
     if table.row_number is not None:
         lines.append(f"{quoted(table.row_number)} bigint NOT NULL")
@@ -74,11 +76,8 @@ def write_table(
         if column.stored:
             given = column if with_defaults else attrs.evolve(column, default=None)
             lines.append(column_line(table.name, given, types[column.name], column.name in key, notes))
-        else:
-            notes.append(
-                f"{table.name}.{column.name} is generated, by an expression of SQLite, and is left out: "
-                f"add a column of that name with an expression of PostgreSQL"
-            )
+        elif (line := generated_line(declared, table.name, column.name, notes)) is not None:
+            lines.append(line)
     later = []
     if key:
         listed = ", ".join(map(quoted, key))
@@ -89,10 +88,14 @@ def write_table(
                 needed=True,
             )
         )
-    later += [one for index in table.indexes if (one := index_statement(table.name, index, notes)) is not None]
+    later += [
+        one for index in table.indexes if (one := index_statement(table.name, index, declared, notes)) is not None
+    ]
     later += [
         one for foreign in table.foreign_keys if (one := _foreign_key(table, foreign, others, notes)) is not None
     ]
+    if with_defaults:
+        later += check_statements(declared, table.name, notes)
     return TableDdl(f"CREATE TABLE {quoted(table.name)} ({', '.join(lines)})", tuple(later), tuple(notes))
 
 
@@ -113,33 +116,71 @@ def column_line(table: str, column: SourceColumn, mapped: MappedType, in_key: bo
     return " ".join(parts)
 
 
-def index_statement(table: str, index: SourceIndex, notes: list[str]) -> LaterStatement | None:
+def generated_line(declared: Declared, table: str, column: str, notes: list[str]) -> str | None:
+    """A generated column as CREATE TABLE and ALTER TABLE have it; None where it is left out, which is noted."""
+    try:
+        kind, sql = declared.generated(column)
+    except NotCertain as error:
+        notes.append(
+            f"{table}.{column} is generated, by an expression of SQLite, and is left out ({error}): add a column "
+            f"of that name with an expression of PostgreSQL"
+        )
+        return None
+    return f"{quoted(column)} {kind} GENERATED ALWAYS AS ({sql}) STORED"
+
+
+def check_statements(
+    declared: Declared, table: str, notes: list[str], but: Collection[str] = ()
+) -> Iterator[LaterStatement]:
+    """Statements that make the CHECKs that judge each row as SQLite does; the others are noted.
+
+    Args:
+        declared: What the table declares.
+        table: Its name.
+        notes: Takes what is left out.
+        but: Those that are there already, as they are shown.
+    """
+    if not declared.is_read:
+        notes.append(f"CHECK constraints of {table} are left out: its CREATE statement is not understood")
+    for check in (one for one in declared.checks if str(one) not in but):
+        try:
+            condition = declared.writer.condition(check.node)
+            named = f"CONSTRAINT {quoted(check.name)} " if check.name else ""
+        except (NotCertain, NameUnfit) as error:
+            notes.append(f"{check} of {table} is left out: {error}")
+        else:
+            yield LaterStatement(
+                f"{check} of {table}", f"ALTER TABLE {quoted(table)} ADD {named}CHECK ({condition})"
+            )
+
+
+def index_statement(table: str, index: SourceIndex, declared: Declared, notes: list[str]) -> LaterStatement | None:
     """The statement that makes an index; None where it is left out, which is noted."""
     what = f"the index {index.name} of {table}" if index.name else f"a UNIQUE constraint of {table}"
-    plain = not index.partial and all(name is not None for name, _, _ in index.columns)
-    if not plain:
-        assert index.sql is not None
-        try:
-            (sql,) = to_postgresql(index.sql)
-        except (NotTranslated, ValueError) as error:
-            notes.append(f"{what} is left out: {error}")
-            return None
-        return LaterStatement(what, sql)
+    try:
+        return LaterStatement(what, _index_sql(table, index, declared))
+    except NotCertain as error:
+        notes.append(f"{what} is left out: {error}")
+        return None
+
+
+def _index_sql(table: str, index: SourceIndex, declared: Declared) -> str:
+    """The statement that makes an index. Raises `NotCertain`."""
+    expressions, condition = declared.index_parts(index)
     parts = []
-    for name, collation, down in index.columns:
-        assert name is not None
-        column = quoted(name)
-        if collation.upper() == "NOCASE":
-            column = f"lower({column})"
-        elif collation.upper() == "RTRIM":
-            column = f"rtrim({column})"
+    for (name, collation, down), expression in zip(index.columns, expressions, strict=True):
+        part = quoted(name) if name is not None else f"({expression})"
+        if name is not None and collation.upper() == "NOCASE":
+            part = f'lower({part} COLLATE "C")'
+        elif name is not None and collation.upper() == "RTRIM":
+            part = f"rtrim({part})"
         elif collation.upper() != "BINARY":
-            notes.append(f"{what} is left out: its collation {collation} is the program's own")
-            return None
-        parts.append(f"{column} DESC" if down else column)
+            raise NotCertain(f"its collation {collation} is the program's own")
+        parts.append(f"{part} DESC" if down else part)
     kind = "UNIQUE INDEX" if index.unique else "INDEX"
     given = f" {quoted(index.name)}" if index.name else ""
-    return LaterStatement(what, f"CREATE {kind}{given} ON {quoted(table)} ({', '.join(parts)})")
+    where = f" WHERE {condition}" if condition else ""
+    return f"CREATE {kind}{given} ON {quoted(table)} ({', '.join(parts)}){where}"
 
 
 def _foreign_key(
