@@ -1,6 +1,7 @@
 """``python -m fuzz [--seconds N] [target …]``: fuzz every parser of bytes that come from elsewhere.
 
-Each target runs in a process of its own, one after the other. Needs atheris (``pip install -e '.[fuzz]'``).
+Each target runs in a process of its own, one after the other or ``--jobs`` at a time. Needs atheris
+(``pip install -e '.[fuzz]'``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -115,7 +117,8 @@ def fuzz(
         if sanitized is not None and code == 0:
             said, code = _run_sanitized(target, seconds - guided, gathered, findings, sanitized)
             output += said
-        found = tuple(sorted(set(findings.iterdir()) - before))
+        # Other targets may have found something meanwhile.
+        found = tuple(sorted(one for one in set(findings.iterdir()) - before if one.name.startswith(f"{target}-")))
     executed, covered = _EXECUTED.search(output), _COVERED.findall(output)
     return Result(
         target,
@@ -168,7 +171,8 @@ def replay(target: str, path: Path) -> None:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("target", nargs="*", help=f"what to fuzz: {', '.join(TARGETS)} (all)")
-    parser.add_argument("--seconds", type=int, default=60, help="time for all targets together (60)")
+    parser.add_argument("--seconds", type=int, default=60, help="processes' time for all targets together (60)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many targets run at the same time (1)")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for failing inputs")
     parser.add_argument("--corpus", type=Path, help="folder of inputs to go on from and to add to")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input through one target")
@@ -216,9 +220,12 @@ def _campaign(names: list[str], arguments: argparse.Namespace) -> int:
     findings = arguments.findings.resolve()
     results = []
     sanitized = _sanitized() if any(name.startswith("core_") for name in names) else None
-    for name in names:
-        corpus = arguments.corpus and arguments.corpus.resolve()
-        result = fuzz(name, seconds, findings, corpus, sanitized if name.startswith("core_") else None)
+    corpus = arguments.corpus and arguments.corpus.resolve()
+
+    def run(name: str) -> Result:
+        return fuzz(name, seconds, findings, corpus, sanitized if name.startswith("core_") else None)
+
+    for name, result in zip(names, ThreadPoolExecutor(max(1, arguments.jobs)).map(run, names), strict=True):
         results.append(result)
         count = len(result.findings)
         print(f"{name:<18}{seconds:>8}{result.executions:>12,}{result.covered:>9}{count:>10}", flush=True)
