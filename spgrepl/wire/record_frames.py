@@ -20,8 +20,11 @@ from spgrepl.log.format.records import (
     DEFAULT_MAX_RECORD,
     FLAG_V2,
     FLAG_V3,
+    AtOnce,
+    Record,
     RecordType,
     decode_record,
+    is_compressed,
     stated_length,
 )
 from spgrepl.wire.frames import (
@@ -118,6 +121,42 @@ class RecordFrames:
         self.runs.append((len(self.ends), offset, position))
 
 
+class LongRecord:
+    """A whole record that takes long to read: it is called in a thread, and then the parser is fed again.
+
+    Args:
+        data: The record.
+        position: Where it stands in the master's log.
+        limit: The most bytes of SQL or payload that it may have.
+
+    Attributes:
+        read: Whether it was called.
+    """
+
+    def __init__(self, data: bytes, position: int, limit: int) -> None:
+        self._data, self._position, self._limit = data, position, limit
+        self._found: Record | RecordError | None = None
+        self.read = False
+
+    def __call__(self) -> None:
+        """Read the record. An error of it is raised by the parser, in its turn."""
+        try:
+            self._found = decode_record(self._data, 0, self._position, self._limit)
+        except RecordError as error:
+            self._found = error
+        self.read = True
+
+    def result(self) -> Record | None:
+        """What was read; None for a record that is not whole.
+
+        Raises:
+            RecordError: The record is broken.
+        """
+        if isinstance(self._found, RecordError):
+            raise self._found
+        return self._found
+
+
 class RecordFrameParser:
     """A push parser for the SUB stream after the reply.
 
@@ -128,6 +167,12 @@ class RecordFrameParser:
         tolerated: The types of unknown frames that are known to be sent on purpose; the first frame of any other
             is a fault, and adds its type. None where all of them are skipped.
         core: The compiled core; None runs the reference.
+
+    Attributes:
+        at_once: How much is read in a call of `feed`: a record that is longer is read elsewhere, see `long`. None
+            where that does not matter; for whoever made the parser to say.
+        long: The record that comes next, where it is a long one: nothing more is returned before it was called.
+        passed_over: How many frames of unknown types were skipped.
     """
 
     def __init__(
@@ -139,6 +184,9 @@ class RecordFrameParser:
         core: Core | None = CORE,
     ) -> None:
         self._core = core
+        self.at_once: AtOnce | None = None
+        self._compressed_left = 0
+        self.long: LongRecord | None = None
         self._position = position
         self._max_frame = max_frame
         self._max_record = max_record
@@ -180,7 +228,8 @@ class RecordFrameParser:
             self._more += data
         else:
             self._first = data
-        if len(self._first) + len(self._more) < self._needed:
+        waits = len(self._first) + len(self._more) < self._needed if self.long is None else not self.long.read
+        if waits:
             return None
         whole = self._first + self._more if self._more else self._first
         found, rest = self._cut(whole)
@@ -207,6 +256,7 @@ class RecordFrameParser:
         found = RecordFrames(data, self._position, self._position, rows=self._rows, histories=self._histories)
         at, size = 0, len(data)
         found.begin_run(0, self._position)
+        self._compressed_left = 0 if self.at_once is None else self.at_once.compressed
         try:
             while True:
                 before, count = at, len(found.ends)
@@ -226,10 +276,11 @@ class RecordFrameParser:
 
     def _cut_common(self, data: bytes, at: int, found: RecordFrames) -> int:
         """Take frames of records in the common forms; returns the offset of the first that is not."""
+        most = self._max_frame if self.at_once is None else min(self._max_frame, self.at_once.record)
         if self._core is not None:
-            return self._core.cut_frames(data, at, self._max_record, self._max_frame, found.ends, found.sql)
+            return self._core.cut_frames(data, at, self._max_record, most, found.ends, found.sql)
         add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
-        longest = min(self._max_record, _LONGEST_COMMON, self._max_frame - _V3_HEADER)
+        longest = min(self._max_record, _LONGEST_COMMON, most - _V3_HEADER)
         size = len(data)
         last = size - _COMMON.size
         while at <= last:
@@ -317,7 +368,14 @@ class RecordFrameParser:
             )
         if stop - start < length:
             return -1
-        record = decode_record(payload, 0, found.end, self._max_record)
+        if self.long is not None:
+            long, self.long = self.long, None
+            record = long.result()
+        elif self._takes_long(payload):
+            self.long = LongRecord(payload, found.end, self._max_record)
+            return -1
+        else:
+            record = decode_record(payload, 0, found.end, self._max_record)
         if record is None:
             raise RecordError("a record that is not whole", found.end)
         if record.type not in _SINGLE:
@@ -326,3 +384,11 @@ class RecordFrameParser:
         found.ends.append(stop)
         found.end += record.length
         return stop
+
+    def _takes_long(self, record: bytes) -> bool:
+        """Whether a record is not read at once."""
+        if self.at_once is None:
+            return False
+        if is_compressed(record, 0):
+            self._compressed_left -= len(record)
+        return len(record) > self.at_once.record or self._compressed_left < 0

@@ -1,5 +1,6 @@
 """The SUB stream: frames of whole records, SKIP and STATUS."""
 
+import itertools
 import json
 import random
 import struct
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spgrepl.compiled.core import CORE
 from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError, RecordTooLong
 from spgrepl.log.format.records import (
+    AtOnce,
     RecordType,
     decode_record,
     encode_checkpoint,
@@ -20,6 +23,7 @@ from spgrepl.log.format.records import (
     encode_timed,
     encode_v1,
     encode_v2,
+    encode_v3,
 )
 from spgrepl.wire.frames import RowsBegin, Status, encode_rows_begin, encode_skip, encode_status, encode_wal_header
 from spgrepl.wire.record_frames import RecordFrameParser
@@ -116,6 +120,49 @@ def test_frames_are_read_the_same_way_however_they_are_cut(items, position, cuts
         if status is not None:
             assert last.status == status
             assert last.settled[1] == settled
+
+
+@given(
+    frames,
+    st.lists(st.integers(0, 4000), max_size=10),
+    st.integers(0, 60),
+    st.integers(0, 100),
+    st.sampled_from([CORE, None]),
+)
+def test_long_records_are_read_when_they_are_called_and_come_in_their_turn(items, cuts, longest, most, core):
+    data = b"".join(encode(*item) for item in items)
+    records, end, _, _ = expected(items, 7)
+    parser = RecordFrameParser(7, core=core)
+    parser.at_once = AtOnce(longest, most)
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    found, long = [], []
+    for a, b in itertools.pairwise(edges):
+        one = parser.feed(data[a:b])
+        while one is not None or parser.long is not None:
+            found += [] if one is None else summary(one)
+            if parser.long is not None:
+                assert parser.feed(b"") is None
+                long.append(parser.position)
+                parser.long()
+            one = parser.feed(b"") if parser.long is not None else None
+    assert found == records
+    assert parser.position == end
+    by_length = [position for position, record, _, _ in records if len(record) > longest]
+    assert set(by_length) <= set(long) <= {position for position, *_ in records}
+    compressed = {position for position, record, _, _ in records if record[3] >= 0xC0 and record[8] in (3, 4)}
+    assert set(long) - set(by_length) <= compressed
+
+
+def test_a_long_record_that_is_broken_is_a_fault_in_its_turn():
+    broken = encode_v3(RecordType.COMPRESSED, b"\x01" + struct.pack("<I", 500) + b"\xff" * 40)
+    parser = RecordFrameParser(0)
+    parser.at_once = AtOnce(48, 1000)
+    found = parser.feed(wal(RECORDS[0]) + wal(broken) + wal(RECORDS[0]))
+    assert summary(found) == expected([("record", RECORDS[0])], 0)[0]
+    parser.long()
+    for _ in range(2):
+        with pytest.raises(RecordError, match=r"at position \d+: .*LZSS"):
+            parser.feed(b"")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in VECTORS.glob("sub_*.json")))

@@ -27,6 +27,7 @@ from spgrepl.log.format.records import (
     Record,
     RecordType,
     decode_record,
+    is_compressed,
     stated_length,
 )
 
@@ -130,7 +131,11 @@ def _note(record: Record, index: int, special: list[int], types: dict[int, Recor
 
 
 def cut_records(
-    data: bytes, position: int, limit: int = DEFAULT_MAX_RECORD, core: Core | None = CORE
+    data: bytes,
+    position: int,
+    limit: int = DEFAULT_MAX_RECORD,
+    core: Core | None = CORE,
+    compressed: int | None = None,
 ) -> tuple[RecordBatch, RecordError | None]:
     """Cut all whole records from the front of some bytes of a log.
 
@@ -139,6 +144,8 @@ def cut_records(
         position: The position of that byte in the log.
         limit: The most bytes of SQL or payload that a record may have.
         core: The compiled core; None runs the reference.
+        compressed: How many bytes of compressed records the reference expands: in front of the one that would be
+            more it stops. None for any number. The core, which is quick, does not count.
 
     Returns:
         The whole records, and the error of the record after them where that one is broken. Without an error
@@ -152,6 +159,10 @@ def cut_records(
     try:
         while True:
             at = _cut_common(data, at, limit, columns)
+            if compressed is not None and is_compressed(data, at):
+                compressed -= stated_length(data, at, position + at, limit) or 0
+                if compressed < 0:
+                    break
             record = decode_record(data, at, position + at, limit)
             if record is None:
                 break

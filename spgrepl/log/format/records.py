@@ -70,7 +70,26 @@ class RecordType(enum.IntEnum):
 
 _EMBEDDED_ROWS = 0x13
 _KNOWN_TYPES = frozenset(RecordType)
+_COMPRESSED_TYPES = frozenset({RecordType.COMPRESSED, RecordType.MYSQL})
 _TIMED_TYPES = frozenset({RecordType.TIMED, RecordType.TRANSACTION})
+
+
+@attrs.frozen
+class AtOnce:
+    """How much of a log is read in the reactor's thread at a time, which takes a few milliseconds at most.
+
+    Attributes:
+        record: The longest record, in bytes.
+        compressed: How many bytes of compressed records. They expand to nine times as many at most, and the time
+            that it takes goes by what is read.
+    """
+
+    record: int
+    compressed: int
+
+
+IN_REACTOR = AtOnce(256 * 1024, 512 * 1024 if CORE else 8 * 1024)
+"""What takes the reactor's thread less than 5 ms, by the compiled core and without it."""
 
 
 @attrs.frozen
@@ -151,6 +170,16 @@ def stated_length(data: bytes, offset: int, position: int, limit: int) -> int | 
             )
         raise UnknownRecordType(f"a v3 record of unknown type 0x{kind:02x}", position)
     return (25 if kind in _TIMED_TYPES else 9) + length
+
+
+def is_compressed(data: bytes, offset: int) -> bool:
+    """Whether the record that starts at a place in some bytes holds compressed SQL, by its header."""
+    return (
+        len(data) > offset + 9
+        and data[offset + 3] >= FLAG_V3 >> 24
+        and data[offset + 8] in _COMPRESSED_TYPES
+        and data[offset + 9] == _ALGO_LZSS
+    )
 
 
 def _within(length: int, limit: int, position: int) -> int:

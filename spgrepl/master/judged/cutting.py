@@ -17,7 +17,7 @@ from spgrepl.catalogue.owners.owner import PUT_OFF, Owner, OwnerJudge, judge_apa
 from spgrepl.compiled.core import CORE
 from spgrepl.errors import RecordError, StartInsideRecord
 from spgrepl.log.format.parser import RecordBatch, cut_records
-from spgrepl.log.format.records import RecordType, stated_length
+from spgrepl.log.format.records import IN_REACTOR, RecordType, stated_length
 from spgrepl.log.transactions.groups import DEFAULT_CHOICES, Revoked, TransactionChoices, judge_of
 from spgrepl.log.transactions.walk import TransactionWalk, first_step
 from spgrepl.log.transactions.words import StatementKind
@@ -46,11 +46,14 @@ _V3_BITS = 0xC0
 _JUDGED_AT_ONCE = 128
 """How many records are judged before the clock is looked at: each takes 50 µs where its SQL has to be read."""
 
-Wanted = tuple[int, int] | Callable[[], list[Owner]]
+Cut = tuple[RecordBatch, RecordError | None]
+"""What `cut_records` returns."""
+
+Wanted = tuple[int, int] | Callable[[], list[Owner] | Cut]
 """What is to be read: the position of its first byte, and how many bytes; none where only time is up. Or what is
 to be called in a thread, because it takes long."""
 
-Brought = bytes | bytearray | list[Owner]
+Brought = bytes | bytearray | list[Owner] | Cut
 """What was read, or what the call returned."""
 
 Work = Generator[Wanted, Brought, "Piece | None"]
@@ -267,6 +270,7 @@ class PieceCutter:
         if PUT_OFF in owners:
             late = [index for index, owner in enumerate(owners) if owner is PUT_OFF]
             found = yield partial(judge_apart, batch, late)
+            assert isinstance(found, list)
             for index, owner in zip(late, found, strict=True):
                 assert isinstance(owner, Owner)
                 owners[index] = judge.same(owner)
@@ -281,9 +285,9 @@ class PieceCutter:
         end = min(stop, ((start + BLOCK // 2) // BLOCK + 1) * BLOCK)
         while end > start:
             brought = yield start, end - start
-            assert not isinstance(brought, list)
+            assert isinstance(brought, (bytes, bytearray))
             data = bytes(brought)
-            batch, error = cut_records(data, start, self._max_record)
+            batch, error = yield from self._cut(data, start)
             if len(batch):
                 return batch
             if error is not None:
@@ -294,6 +298,17 @@ class PieceCutter:
                 return None
             end = needed
         return None
+
+    def _cut(self, data: bytes, start: int) -> Generator[Wanted, Brought, Cut]:
+        """Cut records from the front of some bytes; in a thread where that takes long."""
+        if len(data) <= IN_REACTOR.record:
+            batch, error = cut_records(data, start, self._max_record, compressed=IN_REACTOR.compressed)
+            length = None if len(batch) or error else stated_length(data, 0, start, self._max_record)
+            if length is None or length > len(data):
+                return batch, error
+        found = yield partial(cut_records, data, start, self._max_record)
+        assert isinstance(found, tuple)
+        return found
 
     def look_ahead(self, start: int, boundary: int) -> Work:
         """Find out whether a position that a stranger names is a record's first byte, and inside a transaction.

@@ -8,11 +8,11 @@ import attrs
 
 from spgrepl.errors import PeerError
 from spgrepl.interfaces.target import SubscriptionState
-from spgrepl.log.format.records import DEFAULT_MAX_RECORD
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD, IN_REACTOR
 from spgrepl.replica.connection import Connection
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
-from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
+from spgrepl.wire.record_frames import LongRecord, RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply, SubscriberReplyParser
 
 READ_SIZE = 256 * 1024
@@ -75,7 +75,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
     """Asks a master for the records of some publications. It begins with the hello to send.
 
     Its events are `SubscriberReply` (answered with the state that the stream follows, once that is stored),
-    `Received`, and `Status`.
+    `LongRecord` (answered once it was called in a thread), `Received`, and `Status`.
 
     Args:
         timeouts: Deadlines.
@@ -89,7 +89,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
 
     read_size = READ_SIZE
     advice = "Point the subscriber at the right master, or make the subscription again"
-    asks = (SubscriberReply,)
+    asks = (SubscriberReply, LongRecord)
     leads_to = _LEADS_TO
 
     _frames: RecordFrameParser
@@ -157,9 +157,13 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         self._enter(SubscriptionLinkState.BEGINNING, None)
         self._events.append(reply)
 
-    def _go_on(self, answer: SubscriptionState) -> None:
-        """The start is stored."""
+    def _go_on(self, answer: SubscriptionState | None) -> None:
+        """The start is stored, or a long record was read."""
+        if answer is None:
+            self._receive_stream(b"")
+            return
         self._frames = RecordFrameParser(self._start, self._max_frame, self._max_record, self._tolerated)
+        self._frames.at_once = IN_REACTOR
         assert self._hello is not None
         self._fence = FenceComparison(answer, self._hello.publications)
         self._applied = self.applied = answer.position
@@ -191,6 +195,8 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
                 self._events.append(Received(found, first))
             # A fault after what was whole is told by the next call.
             found = self._frames.feed(b"")
+        if self._frames.long is not None:
+            self._events.append(self._frames.long)
 
     # -- the end ----------------------------------------------------------------------------------------------
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any
 from zlib import crc32
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from spgrepl.base.reading import thread_runner
 from spgrepl.errors import HistoryDiverged
 from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
+from spgrepl.log.format.records import IN_REACTOR
 from spgrepl.replica.short_connections import MarkChoice, ShortConnections, ShortReader
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
@@ -59,17 +61,19 @@ class MarkReader(ShortReader):
     """Reads the CRC-32 of the record that starts at a position.
 
     Args:
-        clock: For the deadline.
+        reactor: For the deadline, and the thread that reads a long record.
         hello: What to ask for.
         wanted: The limits.
     """
 
-    def __init__(self, clock: IReactorTime, hello: SubscriberHello, wanted: Subscription) -> None:
-        super().__init__(clock, hello.encode())
+    def __init__(self, reactor: Any, hello: SubscriberHello, wanted: Subscription) -> None:
+        super().__init__(reactor, hello.encode())
+        self._reactor = reactor
         self._start = hello.start
         self._reply = SubscriberReplyParser()
         self._replied = False
         self._frames = RecordFrameParser(hello.start, wanted.max_frame, wanted.max_record)
+        self._frames.at_once = IN_REACTOR
 
     def answered(self, data: bytes) -> None:
         """See `ShortReader`."""
@@ -92,6 +96,14 @@ class MarkReader(ShortReader):
         elif frames is not None and frames.end > frames.position:
             # It is not published any more.
             self.end(None)
+        elif frames is not None and self._frames.long is not None:
+            self.transport.pauseProducing()
+            thread_runner(self._reactor)(self._frames.long).addCallback(self._long_read)
+
+    def _long_read(self, _: None) -> None:
+        if not self.read.called:
+            self.transport.resumeProducing()
+            self.dataReceived(b"")
 
 
 class MarkComparison:

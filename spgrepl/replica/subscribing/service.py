@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from spgrepl.base.failures import named_error
 from spgrepl.base.histories import Histories, History
+from spgrepl.base.reading import thread_runner
 from spgrepl.disk.file_watch import FileWatch
 from spgrepl.engines.spg_snapshot import remove_segments
 from spgrepl.errors import HistoryDiverged, ReplicationLoop, SpgReplError, UsageError
@@ -44,6 +45,7 @@ from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscri
 from spgrepl.replica.subscribing.skipping import StoppedAt
 from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
+from spgrepl.wire.record_frames import LongRecord
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
 __all__ = ["SubscriberService", "SubscriberSide", "SubscriberState", "Subscription"]
@@ -251,7 +253,7 @@ class SubscriberService(ReplicaService):
         return SubscriberHello(0 if self._history.asks_end else start, asked, self.origins.own)
 
     @singledispatchmethod
-    def happened(self, event: Event) -> Deferred[SubscriptionState] | None:
+    def happened(self, event: Event) -> Deferred[SubscriptionState] | Deferred[None] | None:
         """See `ILinkOwner`."""
         raise AssertionError(f"{event} is not an event of a subscriber's connection")
 
@@ -290,6 +292,10 @@ class SubscriberService(ReplicaService):
         self._fresh.heard(frames.end)
         self._queue.push(frames, event.first)
         self._look_for_room(self._queue)
+
+    @happened.register
+    def _long_record(self, record: LongRecord) -> Deferred[None]:
+        return thread_runner(self._reactor)(record)
 
     @happened.register
     def _master_status(self, status: Status) -> None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import random
+from functools import partial
 
 import pytest
 
 from spgrepl.catalogue.definitions import EVERY_TABLE
 from spgrepl.catalogue.owners import parser as owner_parser
 from spgrepl.errors import RecordError, StartInsideRecord
-from spgrepl.log.format.records import encode_checkpoint, encode_mysql, encode_statement, encode_v2
+from spgrepl.log.format import lzss
+from spgrepl.log.format.parser import cut_records
+from spgrepl.log.format.records import (
+    AtOnce,
+    RecordType,
+    encode_checkpoint,
+    encode_mysql,
+    encode_statement,
+    encode_v2,
+    encode_v3,
+)
 from spgrepl.master.judged import cutting
 from spgrepl.master.judged.cutting import PieceCutter, work_through
 from spgrepl.master.judged.pieces import KnownUnit, Piece
@@ -157,6 +169,56 @@ def test_a_record_that_takes_long_to_judge_is_judged_elsewhere() -> None:
         piece = done.value
     assert any(callable(one) for one in asked)
     assert [sorted(owner.tables) for owner in piece.owners][:1] == [["t"]]
+
+
+def cut_elsewhere(log: Log) -> tuple[Piece | None, int]:
+    """Cut the piece at the front of a log; with how many calls in a thread."""
+    log.cutter = PieceCutter(lambda: len(log.data), max_record=10**7)
+    work, calls = log.cutter.build(0), 0
+    wanted = next(work)
+    try:
+        while True:
+            calls += callable(wanted)
+            wanted = work.send(wanted() if callable(wanted) else log.read(*wanted))
+    except StopIteration as done:
+        return done.value, calls
+
+
+@pytest.mark.parametrize("kind", [RecordType.SQL, RecordType.COMPRESSED])
+def test_a_long_record_is_read_elsewhere(kind: RecordType) -> None:
+    text = b"INSERT INTO t VALUES (x'" + random.Random(1).randbytes(400_000).hex().encode() + b"')"
+    long = encode_v3(kind, text if kind is RecordType.SQL else b"\x01" + lzss.compress(text))
+    piece, calls = cut_elsewhere(Log(long, row(1)))
+    assert (bounds(piece), calls) == ((0, len(long)), 1)
+    assert piece is not None
+    assert list(piece.batch.sql) == [text]
+
+
+def test_without_the_core_what_is_compressed_is_expanded_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are few and short are not, nor what is not compressed."""
+    monkeypatch.setattr(cutting, "cut_records", partial(cut_records, core=None))
+    monkeypatch.setattr(cutting, "IN_REACTOR", AtOnce(cutting.IN_REACTOR.record, 8192))
+    many = [encode_statement(b"INSERT INTO t VALUES (%d, '%s')" % (one, b"x" * 8000)) for one in range(40)]
+    short, plain = many[0], encode_v2(b"INSERT INTO t VALUES ('" + b"p" * 100_000 + b"')")
+    assert len(short) < 8192 < sum(map(len, many))
+    assert cut_elsewhere(Log(plain, short, plain))[1] == 0
+    piece, calls = cut_elsewhere(Log(*many))
+    assert calls == 0
+    assert piece is not None
+    assert 0 < len(piece.batch) < 40
+    long = encode_statement(
+        b"INSERT INTO t VALUES (x'" + random.Random(1).randbytes(20_000).hex().encode() + b"')"
+    )
+    piece, calls = cut_elsewhere(Log(long, short))
+    assert calls == 1
+    assert piece is not None
+    assert len(piece.batch) == 2
+
+
+def test_a_long_record_that_is_broken_is_named() -> None:
+    broken = encode_v3(RecordType.COMPRESSED, b"\x01\x00\x00\x80\x00" + b"\xff" * 400_000)
+    with pytest.raises(RecordError, match=r"at position 0: .*LZSS"):
+        cut_elsewhere(Log(broken))
 
 
 def test_a_record_that_cannot_be_judged_is_named_and_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,14 +32,14 @@ from spgrepl.errors import (
     UsageError,
 )
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
-from spgrepl.log.format.records import encode_v2
+from spgrepl.log.format.records import IN_REACTOR, RecordType, encode_v2, encode_v3
 from spgrepl.replica.connection import Entered
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.subscribing.connection import Received, SubscriberConnection, SubscriptionLinkState
 from spgrepl.replica.subscribing.fence import FenceComparison, fence_after
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.frames import Status, encode_status, encode_wal_header
-from spgrepl.wire.record_frames import RecordFrames
+from spgrepl.wire.record_frames import LongRecord, RecordFrames
 from spgrepl.wire.subscription import MAX_HELLO, SubscriberHello, SubscriberReply
 from tests.conftest import LoggedFailures
 from tests.log.samples import MIXED_LOG, VECTORS
@@ -65,6 +65,7 @@ class Rig:
         self.states: list[SubscriptionLinkState] = []
         self.replies: list[SubscriberReply] = []
         self.closed: list[SpgReplError | None] = []
+        self.long: list[tuple[LongRecord, Deferred[None]]] = []
         start = start if state is None else FenceComparison(state).start
         hello = SubscriberHello(start, ("p",), OURS)
         self.ready: Deferred[SubscriberHello] = succeed(hello) if ready else Deferred()
@@ -81,8 +82,11 @@ class Rig:
     def prepare(self) -> Deferred[SubscriberHello]:
         return self.ready
 
-    def happened(self, event: object) -> Deferred[SubscriptionState] | None:
+    def happened(self, event: object) -> Deferred[SubscriptionState] | Deferred[None] | None:
         match event:
+            case LongRecord():
+                self.long.append((event, Deferred()))
+                return self.long[-1][1]
             case SubscriberReply():
                 return self.replied(event)
             case Received():
@@ -170,6 +174,53 @@ def streaming(**more: Any) -> Rig:
 def _no_failures(logged_failures: LoggedFailures) -> Iterator[None]:
     yield
     assert logged_failures.flush() == []
+
+
+# -- records that take long to read ---------------------------------------------------------------------------
+
+LONG = encode_v2(b"INSERT INTO t VALUES ('" + b"l" * IN_REACTOR.record + b"')")
+
+
+def read_it(rig: Rig) -> None:
+    """The thread has read the record."""
+    record, told = rig.long[-1]
+    record()
+    told.callback(None)
+
+
+def test_a_long_record_is_read_elsewhere_and_everything_keeps_its_order() -> None:
+    rig = streaming()
+    data = stream(RESUMED.position, C, LONG, A, LONG, B, STATUS)
+    rig.send(*(data[at : at + 50_000] for at in range(0, len(data), 50_000)))
+    for known in ([C], [C, LONG, A]):
+        assert rig.records == known
+        assert rig.transport.producerState == "paused"
+        rig.pass_time(100)
+        read_it(rig)
+    assert rig.records == [C, LONG, A, LONG, B]
+    assert rig.transport.producerState == "producing"
+    assert (len(rig.long), rig.closed) == (2, [])
+    assert rig.link.received == RESUMED.position + length_of(C, LONG, A, LONG, B)
+
+
+def test_a_long_record_that_is_broken_ends_the_connection() -> None:
+    broken = encode_v3(RecordType.COMPRESSED, b"\x01\x00\x00\x80\x00" + b"\xff" * IN_REACTOR.record)
+    for record, said in ((broken, "LZSS"), (broken[:-1] + b"x", "CRC")):
+        rig = streaming()
+        rig.send(stream(RESUMED.position, C, record))
+        assert (rig.records, rig.closed) == ([C], [])
+        read_it(rig)
+        assert isinstance(rig.reason, RecordError)
+        assert said in str(rig.reason)
+
+
+def test_a_connection_that_ends_while_a_long_record_is_read() -> None:
+    rig = streaming()
+    rig.send(stream(RESUMED.position, C, LONG, A))
+    rig.close()
+    read_it(rig)
+    assert rig.records == [C]
+    assert isinstance(rig.reason, PeerClosed)
 
 
 # -- the recorded streams -------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import HistoryDiverged
 from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord
-from spgrepl.log.format.records import encode_statement
+from spgrepl.log.format.records import AtOnce, encode_statement
 from spgrepl.replica import short_connections
 from spgrepl.replica.short_connections import MarkChoice
 from spgrepl.replica.subscribing import marks
 from spgrepl.replica.subscribing.marks import further_marks
+from tests.master.kit import Threads
 from tests.replica.subscribing.kit import Rig, running
 from tests.replica.subscribing.streams import frames_of, insert, length_of
 
@@ -167,6 +168,25 @@ def test_the_same_log_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch, number:
     rig.grow(row(31))
     rig.settle(1)
     assert (rig.numbers, rig.ended) == (list(range(1, 32)), [])
+
+
+def test_a_long_record_is_read_in_a_thread(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(monkeypatch, 0)
+    monkeypatch.setattr(marks, "IN_REACTOR", AtOnce(0, 0))
+    threads = Threads()
+    threads.hold()
+    monkeypatch.setattr(marks, "thread_runner", lambda _reactor: threads)
+    restored(rig, {0: row(1, "b")})
+    rig.start()
+    rig.settle(1)
+    assert threads.calls == 1
+    assert rig.wire.last.paused
+    for _ in range(2):  # the second look
+        rig.settle(1)
+        threads.release()
+        threads.hold()
+        rig.settle(1)
+    assert isinstance(ended(rig), HistoryDiverged)
 
 
 def test_a_mark_that_is_not_published_any_more_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
