@@ -23,6 +23,7 @@ from spgrepl.postgresql.copying.spg_types import array_of, spg_column
 from spgrepl.spg.values.types import TYPE_TAGS, SpgType
 from spgrepl.spgsql.replay import Nondeterministic
 from tests.postgresql.conftest import Database
+from tests.spgsql.language.test_kinds import REFUSED, SKIPPED
 
 STORAGE = Path(__file__).parents[1] / "vectors" / "storage"
 
@@ -151,13 +152,15 @@ def test_the_sql_of_its_log_runs_as_it_stands(
         ("INSERT INTO orders (id, t) VALUES (DEFAULT, 'x')", "DEFAULT may have another value"),
         ("INSERT INTO orders (t) VALUES ('x')", "the column id of orders has a default that has another value"),
         ("UPDATE orders SET n = random()", "random() has another value here"),
-        ("EXECUTE something", "what EXECUTE did on the master cannot be told"),
-        ("DO $$ BEGIN END $$", "what DO did"),
-        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "acts by itself"),
-        ("CREATE TRIGGER x BEFORE INSERT ON orders EXECUTE FUNCTION f()", "acts by itself"),
+        ("EXECUTE something", "EXECUTE: the statement that was prepared stands elsewhere"),
+        ("DO $$ BEGIN END $$", "DO: what it runs"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION: what it makes"),
+        ("CREATE TRIGGER x BEFORE INSERT ON orders EXECUTE FUNCTION f()", "CREATE TRIGGER: what it makes"),
         ("DELETE FROM spgrepl.copies", "the schema spgrepl belongs to spgrepl"),
         ("INSERT INTO orders (id) VALUES ('x')", "invalid input syntax for type integer"),
-        ("CREATE DATABASE other", "is not for a copy"),
+        ("SELECT id INTO copied FROM orders WHERE at < now()", "now() gives rows another value here"),
+        ("ALTER TYPE mood RENAME VALUE 'a' TO 'b'", 'type "mood" does not exist'),
+        ("DROP TYPE mood CASCADE", 'type "mood" does not exist'),
         (r"INSERT INTO orders (id, t, at) VALUES (5, E'\'', now())", "now() has another value here"),
         ("INSERT INTO orders (id, tags) VALUES (5, ARRAY[now()::text])", "now() has another value here"),
     ],
@@ -292,6 +295,90 @@ def test_more_that_would_differ_in_silence(
     with pytest.raises(StatementRefused) as caught:
         run(engine, [statement], 300)
     assert said in caught.value.reason
+
+
+# -- PROTOCOL section 8, a line a test -------------------------------------------------------------------------
+
+
+TAKEN = """
+CREATE SCHEMA app
+CREATE SEQUENCE s START 5
+CREATE VIEW v AS SELECT * FROM t
+CREATE OR REPLACE VIEW v AS SELECT 1
+CREATE TEMP VIEW v AS SELECT 1
+MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE
+""".strip().splitlines()
+"""What this server has, and SQLite has not."""
+
+
+def objects(database: Database) -> list[tuple[object, ...]]:
+    """What is in the database, but what belongs to this package."""
+    return database.query(
+        "SELECT c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'public' ORDER BY 1"
+    )
+
+
+@pytest.mark.parametrize("statement", [one for one in SKIPPED if one not in TAKEN])
+def test_what_has_no_effect_is_skipped_and_counted(
+    statement: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, ["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"])
+    before = objects(database)
+    run(engine, [statement], 300)
+    assert objects(database) == before
+    assert database.query("SELECT id FROM t") == [(1,)]
+    spg = engine.statistics()["spg"]
+    assert isinstance(spg, dict)
+    ((kind, count),) = spg["skipped"].items()
+    assert count == 1
+    assert statement.upper().startswith(kind)
+    assert "secret" not in str(engine.statistics())
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"), [one for one in REFUSED.items() if one[0] not in TAKEN], ids=lambda one: one[:30]
+)
+def test_what_has_an_unknown_effect_is_refused_by_name(
+    statement: str, reason: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, ["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"])
+    with pytest.raises(StatementRefused, match=re.escape(reason)):
+        run(engine, [statement], 300)
+    assert database.query("SELECT id FROM t") == [(1,)]
+
+
+def test_what_statements_may_name_is_made(engine: PostgresqlEngine, database: Database, tmp_path: Path) -> None:
+    install(engine, tmp_path / "received")
+    run(
+        engine,
+        [
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT)",
+            "CREATE SEQUENCE s START 5",
+            "CREATE TABLE u (id INT DEFAULT nextval('s'), n INT)",
+            "CREATE TYPE mood AS ENUM ('sad', 'glad')",
+            "CREATE DOMAIN small AS INT CHECK (VALUE < 10)",
+            "CREATE TABLE w (m mood, x small)",
+            "INSERT INTO w VALUES ('glad'::mood, 5)",
+            "INSERT INTO t VALUES (1, 2), (2, 3)",
+            "CREATE OR REPLACE VIEW v AS SELECT id, n FROM t WHERE n > 2",
+            "INSERT INTO u (id, n) SELECT id, n FROM v",
+            "CREATE SCHEMA app",
+            "MERGE INTO t USING v ON t.id = v.id WHEN MATCHED THEN UPDATE SET n = 0",
+            "SELECT id INTO copied FROM t",
+            "ALTER TABLE t RENAME TO renamed",
+            "CREATE INDEX i ON renamed (n)",
+            "ALTER INDEX i RENAME TO j",
+            "DROP INDEX j",
+        ],
+    )
+    assert database.query("SELECT * FROM u") == [(2, 3)]
+    assert database.query("SELECT m::text, x FROM w") == [("glad", 5)]
+    assert database.query("SELECT n FROM renamed ORDER BY id") == [(2,), (0,)]
+    kept = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
+    assert kept == [("copied",), ("renamed",), ("u",), ("w",)]
 
 
 # -- what the snapshot held -----------------------------------------------------------------------------------

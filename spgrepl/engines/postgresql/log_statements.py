@@ -19,6 +19,7 @@ from spgrepl.engines.postgresql.spg_log import SpgLog
 from spgrepl.engines.postgresql.statement_meanings import (
     Meaning,
     Refused,
+    changes_values,
     find_moment,
     meaning_of,
     pieces_of,
@@ -35,6 +36,7 @@ from spgrepl.text.sqltext import Token, significant_tokens, split_statements
 
 _SAVEPOINT = "spgrepl_statement"
 _HELD = "spgrepl_held"
+_OBJECT = "spgrepl_object"
 _NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 _KEYS_ACT = "SET LOCAL session_replication_role = origin"
 _KEYS_REST = "SET LOCAL session_replication_role = replica"
@@ -174,10 +176,13 @@ class LogStatements:
     # -- a log of statements ----------------------------------------------------------------------------------
 
     def _run_piece(self, connection: Any, text: str) -> None:
-        found = meaning_of(text, self._spg.approximate)
-        tokens = tokens_of(text)
+        found, name = meaning_of(text, self._spg.approximate)
         if found is Meaning.NOTHING:
-            self._spg.skip(tokens[0].upper if tokens else "comment")
+            self._spg.skip(name)
+            return
+        if found is Meaning.OBJECT:
+            if self.schema is None or not self._made(connection, text):
+                self._spg.skip(name)
             return
         if found is Meaning.SCHEMA:
             if self.schema is None:
@@ -186,6 +191,7 @@ class LogStatements:
             with following_tables(connection):
                 self._execute(connection, text)
             return
+        tokens = tokens_of(text)
         cascades = judge_effects(tokens, partial(self._tables.get, connection), self._spg.leave_out)
         if self._spg.approximate:
             text = self._spg.readable(connection, self._tables, text, self._number)
@@ -197,6 +203,25 @@ class LogStatements:
         if cascades and not self._rows_act and self.schema is None:
             connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
         self._execute(connection, text)
+
+    def _made(self, connection: Any, text: str) -> bool:
+        """Make, change or drop something without rows; whether the server took it.
+
+        A copy of a snapshot has no views, sequences and types of its own: columns have what these are made of.
+        """
+        psycopg = driver.load()
+        connection.execute(f"SAVEPOINT {_OBJECT}")
+        try:
+            with following_tables(connection):
+                self._execute(connection, text)
+        except psycopg.Error as error:
+            if judge(error, connection) is not Fault.REFUSED or changes_values(tokens_of(text)):
+                raise
+            connection.execute(f"ROLLBACK TO SAVEPOINT {_OBJECT}; RELEASE SAVEPOINT {_OBJECT}")
+            return False
+        connection.execute(f"RELEASE SAVEPOINT {_OBJECT}")
+        self._tables.forget()
+        return True
 
     def _execute(self, connection: Any, text: str) -> None:
         self._began = monotonic()

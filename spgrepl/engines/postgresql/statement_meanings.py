@@ -10,25 +10,21 @@ import enum
 from collections.abc import Collection
 
 from spgrepl.postgresql.names import SCHEMA
+from spgrepl.spgsql.language.kinds import Effect, kind_of
 from spgrepl.spgsql.language.lexing import Token as PgToken
 from spgrepl.spgsql.language.lexing import TokenKind as PgKind
-from spgrepl.spgsql.language.lexing import lex, split
+from spgrepl.spgsql.language.lexing import head_words, lex, split
 from spgrepl.spgsql.language.stops import StatementStopped
 from spgrepl.spgsql.meanings import refuse_setting
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens, split_statements
 
-_NOTHING = frozenset(
-    """
-    SET RESET DISCARD PREPARE DEALLOCATE DECLARE CLOSE MOVE FETCH LISTEN UNLISTEN NOTIFY LOCK VACUUM ANALYZE
-    COMMENT GRANT REVOKE CHECKPOINT SHOW EXPLAIN
-    """.split()
+_OBJECTS = frozenset({"VIEW", "SEQUENCE", "SCHEMA", "INDEX", "TYPE", "DOMAIN"})
+"""What holds no rows, and is named by statements."""
+
+_BEFORE_A_KIND = frozenset(
+    {"OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED", "GLOBAL", "LOCAL", "UNIQUE", "RECURSIVE"}
 )
-_UNKNOWN = frozenset({"EXECUTE", "DO", "REFRESH", "CALL", "COPY", "IMPORT", "SECURITY", "LOAD"})
-_SCHEMA = frozenset({"CREATE", "ALTER", "DROP"})
-_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MERGE", "WITH", "SELECT", "VALUES"})
-_ROLES = frozenset({"USER", "ROLE", "GROUP"})
-_CODE = frozenset({"FUNCTION", "PROCEDURE", "TRIGGER", "RULE", "AGGREGATE", "EXTENSION", "LANGUAGE", "EVENT"})
-_WHOLE = frozenset({"DATABASE", "TABLESPACE", "SUBSCRIPTION", "PUBLICATION", "SERVER", "FOREIGN", "SYSTEM"})
+_DDL = frozenset({"CREATE", "ALTER", "DROP"})
 
 _MOMENTS = frozenset(
     """
@@ -60,6 +56,8 @@ class Meaning(enum.Enum):
 
     ROWS = "rows"
     SCHEMA = "schema"
+    OBJECT = "object"
+    """Something without rows, which statements may name: made where the server takes it, and else passed over."""
     NOTHING = "nothing"
 
 
@@ -105,55 +103,83 @@ def pieces_of(text: str) -> list[str]:
         raise Refused(str(error)) from error
 
 
-def meaning_of(text: str, approximate: bool = False) -> Meaning:
-    """Say what a statement does.
+def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:
+    """Say what a statement does, by the table of `spgrepl.spgsql.language.kinds`.
 
     Args:
         text: One statement in PostgreSQL's dialect.
         approximate: Whether values that every replica computes for itself are no reason to refuse it.
 
+    Returns:
+        That, and what the status calls such a statement.
+
     Raises:
         Refused: What it does is not known, or is not what it did on the master.
     """
+    try:
+        words = head_words(text)
+    except StatementStopped as error:
+        raise Refused(str(error)) from error
+    if words is None:
+        return Meaning.NOTHING, "comment"
+    kind = kind_of(words)
+    if kind is None:
+        shown = " ".join(words) or repr(text.strip()[:20])
+        raise Refused(f"a statement that begins with {shown} is not known in the log of an SPG server")
+    if kind.effect is Effect.UNKNOWN and kind.name not in _UNDERSTOOD:
+        raise Refused(f"{kind.name}: {kind.why}")
+    is_object = kind.effect is not Effect.ROWS and _is_made(words)
+    if kind.effect is not Effect.ROWS and not is_object and kind.name not in _UNDERSTOOD:
+        if words[0] == "SET":
+            _refuse_setting(tokens_of(text))
+        return Meaning.NOTHING, kind.name
     tokens = tokens_of(text)
-    if not tokens:
-        return Meaning.NOTHING
-    word = tokens[0].upper
-    if word in _NOTHING:
-        if word == "SET":
-            _refuse_setting(tokens)
-        return Meaning.NOTHING
     if any((token.name or "").lower() == SCHEMA for token in tokens):
         raise Refused(f"the schema {SCHEMA} belongs to spgrepl")
-    if word in _SCHEMA:
-        meaning = _of_schema(tokens)
-        if meaning is Meaning.SCHEMA and not approximate:
-            _refuse_filling(tokens)
-        return meaning
-    if word in _UNKNOWN:
-        raise Refused(f"what {word} did on the master cannot be told from its text")
-    if word not in _ROWS:
-        raise Refused(f"{word} is not understood in a log")
-    if approximate:
-        return Meaning.ROWS
+    if is_object:
+        return Meaning.OBJECT, kind.name
+    is_made = words[0] in _DDL or (words[0] == "SELECT" and _selects_into(tokens))
+    if words[0] == "SELECT" and not is_made:
+        raise Refused("a SELECT in the log: only what it calls can have changed rows")
+    if is_made and not approximate:
+        _refuse_filling(tokens)
+    elif not is_made and not approximate:
+        _refuse_moments(tokens)
+    return Meaning.SCHEMA if is_made else Meaning.ROWS, kind.name
+
+
+_UNDERSTOOD = frozenset({"MERGE"})
+"""What SQLite does not have and this server has."""
+
+
+def _is_made(words: list[str]) -> bool:
+    kind = next((word for word in words[1:] if word not in _BEFORE_A_KIND), "")
+    return words[0] in _DDL and kind in _OBJECTS
+
+
+def changes_values(tokens: list[Token]) -> bool:
+    """Whether a statement on something without rows changes rows all the same: labels that are stored, columns."""
+    words = {token.upper for token in tokens if token.kind is TokenKind.WORD}
+    if tokens[1].upper not in ("TYPE", "DOMAIN"):
+        return False
+    return "CASCADE" in words or {"RENAME", "VALUE"} <= words or {"ALTER", "DOMAIN", "DEFAULT"} <= words
+
+
+def _selects_into(tokens: list[Token]) -> bool:
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0 and token.kind is TokenKind.WORD and token.upper in ("INTO", "FROM"):
+            return token.upper == "INTO"
+    return False
+
+
+def _refuse_moments(tokens: list[Token]) -> None:
     dependent = find_moment(tokens)
     if dependent is not None:
         raise Refused(f"{dependent} has another value here than it had on the master")
-    if word in ("INSERT", "UPDATE") and any(token.upper == "DEFAULT" for token in tokens):
+    if tokens[0].upper in ("INSERT", "UPDATE") and any(token.upper == "DEFAULT" for token in tokens):
         raise Refused("DEFAULT may have another value here than it had on the master")
-    return Meaning.ROWS
-
-
-def _of_schema(tokens: list[Token]) -> Meaning:
-    words = [token.upper for token in tokens[1:7]]
-    first = next((word for word in words if word not in ("OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED")), "")
-    if first in _ROLES:
-        return Meaning.NOTHING
-    if first in _CODE or first == "CONSTRAINT":
-        raise Refused(f"{tokens[0].upper} {first} makes something that acts by itself, and is not applied")
-    if first in _WHOLE:
-        raise Refused(f"{tokens[0].upper} {first} is not for a copy")
-    return Meaning.SCHEMA
 
 
 def _refuse_setting(tokens: list[Token]) -> None:
@@ -171,10 +197,12 @@ def _refuse_setting(tokens: list[Token]) -> None:
 def _refuse_filling(tokens: list[Token]) -> None:
     """DDL that fills rows: with a query's, or with what a new column has for a default."""
     words = [token.upper for token in tokens]
-    if "TABLE" not in words[:5]:
+    if "TABLE" not in words[:5] and words[0] != "SELECT":
         return
     queries = ("SELECT", "WITH", "VALUES", "TABLE")
-    made = any(word == "AS" and (set(words[at + 1 : at + 3]) & set(queries)) for at, word in enumerate(words))
+    made = words[0] == "SELECT" or any(
+        word == "AS" and (set(words[at + 1 : at + 3]) & set(queries)) for at, word in enumerate(words)
+    )
     added = words[0] == "ALTER" and "ADD" in words
     if not (made or added):
         return
