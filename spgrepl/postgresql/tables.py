@@ -46,7 +46,7 @@ SELECT a.attrelid::bigint, string_agg(a.attnum::text || ':' || a.xmin::text, ','
 LOOSE = "loose"
 """What is noted of a column that takes numbers as text, too."""
 
-GENERATED, ON_UPDATE, DEFAULT = "generated", "on_update", "default"
+GENERATED, ON_UPDATE, DEFAULT, ROUNDED = "generated", "on_update", "default", "rounded"
 """What sets a column at an SPG server and not here: what is noted of it is the SQL of each."""
 
 OF_TABLE = ""
@@ -67,7 +67,8 @@ class TableColumn:
         not_null: Whether it takes no NULL.
         identity: ``a`` or ``d`` for an identity column.
         default: The text of its default; None without one.
-        master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`, `DEFAULT`.
+        master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`,
+            `DEFAULT`; or how that rounds what it is given: `ROUNDED`.
     """
 
     name: str

@@ -381,6 +381,61 @@ def test_what_statements_may_name_is_made(engine: PostgresqlEngine, database: Da
     assert kept == [("copied",), ("renamed",), ("u",), ("w",)]
 
 
+# -- what only SPG's SQL has ----------------------------------------------------------------------------------
+
+
+def test_what_only_spgs_sql_has_is_respelled(engine: PostgresqlEngine, database: Database, tmp_path: Path) -> None:
+    """As it stands first; then as this server writes it. What was counted is counted once."""
+    install(engine, tmp_path / "received")
+    run(
+        engine,
+        [
+            "CREATE TABLE v (id INT PRIMARY KEY, e VECTOR(3), x TEXT, b BYTES)",
+            "INSERT INTO v VALUES (1, '[1, 2.5, -3e2]', TRUE, '\\x00ff')",
+            "INSERT INTO v (x, id, e) VALUES (FALSE, 2, '[0.1]'::vector(1)), ('it''s', 3, NULL)",
+            "UPDATE v SET e = '[4]', x = true WHERE id = 3",
+            "INSERT INTO v (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET e = ARRAY[7, 8]::vector",
+            "ALTER TABLE v ADD COLUMN more VECTOR(2)",
+            "UPDATE public.v SET more = '[9,9]' WHERE id = 1",
+            "CREATE TABLE vector (vector TEXT)",
+            "INSERT INTO vector (vector) VALUES ('[1]')",
+        ],
+    )
+    assert database.query("SELECT id, e, x, b, more FROM v ORDER BY id") == [
+        (1, [7.0, 8.0], "true", b"\x00\xff", [9.0, 9.0]),
+        (2, [0.1], "false", None, None),
+        (3, [4.0], "true", None, None),
+    ]
+    assert database.query("SELECT vector FROM vector") == [("[1]",)]
+    whole = "BEGIN;\nSET work_mem = 1;\nUPDATE v SET e = '[5]' WHERE id = 1;\nCOMMIT"
+    run(engine, [whole], 300, {0: RecordType.TRANSACTION})
+    assert database.query("SELECT e FROM v WHERE id = 1") == [([5.0],)]
+    spg = engine.statistics()["spg"]
+    assert isinstance(spg, dict)
+    assert spg["skipped"] == {"SET": 1}
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE TABLE w (e VECTOR(3) USING HALF)", "stored USING HALF rounds its numbers"),
+        ("INSERT INTO v VALUES (1, '[1, 2'  , 'x')", "malformed array literal"),
+        ("INSERT INTO v VALUES (1, '[1,,2]', 'x')", "is not a vector"),
+        ("INSERT INTO v (id) VALUES (TRUE)", 'column "id" is of type integer but expression is of type boolean'),
+        ("DELETE FROM v WHERE e = '[1]'", "malformed array literal"),
+        ("UPDATE v SET x = nonsense(", "a parenthesis does not end|syntax error"),
+    ],
+)
+def test_what_is_not_known_in_other_words_stops_by_name(
+    statement: str, said: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, ["CREATE TABLE v (id INT PRIMARY KEY, e VECTOR(3), x TEXT)"])
+    with pytest.raises(StatementRefused, match=said):
+        run(engine, [statement], 300)
+    assert database.query("SELECT count(*) FROM v") == [(0,)]
+
+
 # -- what the snapshot held -----------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ TABLES = (
     "DEFAULT '{a,b}', n NUMERIC(6,2) DEFAULT 1.5, x TEXT DEFAULT 'a' || 'b', y BYTEA DEFAULT '\\x00ff', "
     "odd TEXT DEFAULT only_spg(1), k INT DEFAULT nextval('k_seq'))",
     "CREATE TABLE computed (a INT, b INT GENERATED ALWAYS AS (a * 2) STORED)",
+    "CREATE TABLE halves (id INT PRIMARY KEY, e VECTOR(2) USING HALF)",
     "CREATE TABLE watched (id INT PRIMARY KEY, x TEXT)",
     "INSERT INTO parent VALUES (1), (2)",
     "INSERT INTO child VALUES (1, 1), (2, 2)",
@@ -93,6 +94,8 @@ def test_foreign_keys_do_what_they_do_at_the_master(engine: PostgresqlEngine, da
         ("INSERT INTO t (id, odd, k) VALUES (1, 'o', 1)", r"the column at of t has a default .*now\(\)"),
         ("INSERT INTO t (id, at, k) VALUES (1, NULL, 1)", r"the column odd of t has a default .*only_spg\(1\)"),
         ("INSERT INTO t (id, at, odd) VALUES (1, NULL, 'o')", r"the column k of t has a default .*nextval"),
+        ("INSERT INTO halves VALUES (1, '{1,2}')", r"the column e of halves is a VECTOR\(2\) USING HALF"),
+        ("UPDATE halves SET e = '{1,2}'", "the column e of halves is a VECTOR"),
         ("INSERT INTO t SELECT id FROM parent", "the column at of t has a default"),
     ],
 )
@@ -116,6 +119,7 @@ def test_what_it_does_not_touch_goes_on(engine: PostgresqlEngine, database: Data
             "DELETE FROM computed WHERE a = 1",
             "INSERT INTO t (id, at, odd, k) VALUES (1, NULL, 'o', 1)",
             "TRUNCATE stamped",
+            "INSERT INTO halves (id) VALUES (1)",
         ],
     )
     assert database.query("SELECT d::text, tags, n::text, x, y FROM t") == [
@@ -144,7 +148,7 @@ def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, datab
         with pytest.raises(StatementRefused, match=said):
             run(engine, [statement], 300)
     kept = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
-    assert kept == [(name,) for name in ("child", "computed", "made", "parent", "seen", "stamped", "u")]
+    assert kept == [(name,) for name in ("child", "computed", "halves", "made", "parent", "seen", "stamped", "u")]
 
 
 def test_a_fresh_snapshot_replaces_tables_that_the_log_has_made(

@@ -31,7 +31,9 @@ from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.copying.translation import MYSQL, NotTranslated, to_postgresql
 from spgrepl.postgresql.faults import Fault, judge, said
+from spgrepl.postgresql.spelling import respelled
 from spgrepl.postgresql.tables import DEFAULT, TableBook
+from spgrepl.spgsql.language.stops import StatementStopped
 from spgrepl.text.sqltext import Token, significant_tokens, split_statements
 
 _SAVEPOINT = "spgrepl_statement"
@@ -41,6 +43,8 @@ _NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 _KEYS_ACT = "SET LOCAL session_replication_role = origin"
 _KEYS_REST = "SET LOCAL session_replication_role = replica"
 _CANCELLED = "57014"
+# A type or syntax that is unknown, a text that is not one of its type's, an expression of another type.
+_NOT_TAKEN = frozenset({"42704", "42601", "22P02", "42804"})
 _LONGEST_MS = 2**31 - 1
 _OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
 _OF_TRANSACTIONS = frozenset({StatementKind.BEGIN, StatementKind.COMMIT})
@@ -104,6 +108,7 @@ class LogStatements:
         self._dialect = dialect
         self._spg = spg or SpgLog()
         self._number = 0
+        self._respells = False
         self._seconds = running.seconds
         self._began = 0.0
         wait, limit = (max(1, min(_LONGEST_MS, int(running.seconds * share))) for share in (500, 1000))
@@ -131,7 +136,7 @@ class LogStatements:
                 connection.execute(text)
             else:
                 self._run(connection, text, kind)
-        except (Refused, NotMade, NotTranslated, UnicodeDecodeError) as error:
+        except (Refused, NotMade, NotTranslated, StatementStopped, UnicodeDecodeError) as error:
             raise StatementRefused(number, sql, str(error)) from error
         except psycopg.Error as error:
             if self._ran_too_long(error):
@@ -144,6 +149,25 @@ class LogStatements:
         whole = self.schema is not None and not self._rows_act and self._dialect() is Dialect.POSTGRESQL
         act = f"; {_KEYS_ACT}" if whole else ""
         connection.execute(f"{self._limit}{act}; SAVEPOINT {_SAVEPOINT}")
+        counted = self._spg.mark()
+        try:
+            self._run_pieces(connection, text, kind)
+        except driver.load().Error as error:
+            # As it stands first; then with what only SPG has in this server's words.
+            if self._dialect() is Dialect.SQLITE or error.sqlstate not in _NOT_TAKEN:
+                raise
+            connection.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            self._spg.back_to(counted)
+            self._tables.forget()
+            self._respells = True
+            try:
+                self._run_pieces(connection, text, kind)
+            finally:
+                self._respells = False
+        rest = "" if self._rows_act else f"; {_KEYS_REST}"
+        connection.execute(f"RELEASE {_SAVEPOINT}; {_NO_LIMIT}{rest}")
+
+    def _run_pieces(self, connection: Any, text: str, kind: RecordType) -> None:
         if kind is RecordType.MYSQL:
             for piece in to_postgresql(text, MYSQL):
                 self._run_piece(connection, piece)
@@ -155,8 +179,6 @@ class LogStatements:
                 if kind is RecordType.TRANSACTION and statement_kind(piece.encode()) in _OF_TRANSACTIONS:
                     continue
                 self._run_piece(connection, piece)
-        rest = "" if self._rows_act else f"; {_KEYS_REST}"
-        connection.execute(f"RELEASE {_SAVEPOINT}; {_NO_LIMIT}{rest}")
 
     def _ran_too_long(self, error: Exception) -> bool:
         """Whether the server ended a statement for its time, and nobody has cancelled it."""
@@ -180,6 +202,8 @@ class LogStatements:
         if found is Meaning.NOTHING:
             self._spg.skip(name)
             return
+        if self._respells:
+            text = respelled(text, partial(self._tables.get, connection))
         if found is Meaning.OBJECT:
             if self.schema is None or not self._made(connection, text):
                 self._spg.skip(name)

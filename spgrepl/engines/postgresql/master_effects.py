@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from spgrepl.engines.postgresql.statement_meanings import Refused, inserted_into
-from spgrepl.postgresql.tables import GENERATED, ON_UPDATE, Table, TableBook
+from spgrepl.postgresql.tables import GENERATED, ON_UPDATE, ROUNDED, Table, TableBook
 from spgrepl.text.sqltext import Token, TokenKind
 
 _EVERY = ("INSERT", "UPDATE", "DELETE")
@@ -101,11 +101,22 @@ def _refuse_set(tokens: list[Token], table: Table, event: str) -> None:
             raise Refused(
                 f"the column {column.name} of {table.name} is GENERATED: its values are computed by the master"
             )
+        if ROUNDED in column.master and (_sets(tokens, column.name) or _inserts(tokens, column.name)):
+            raise Refused(
+                f"the column {column.name} of {table.name} is a {column.master[ROUNDED]}, which rounds its "
+                f"numbers in a way that this server does not know"
+            )
         if event == "UPDATE" and ON_UPDATE in column.master and not _sets(tokens, column.name):
             raise Refused(
                 f"the column {column.name} of {table.name} is set by the master at every UPDATE "
                 f"({column.master[ON_UPDATE]}): write its value"
             )
+
+
+def _inserts(tokens: list[Token], column: str) -> bool:
+    """Whether a statement may insert a value into a column."""
+    inserted = inserted_into(tokens)
+    return tokens[0].upper != "UPDATE" and (inserted is None or inserted[1] is None or column in inserted[1])
 
 
 def _sets(tokens: list[Token], column: str) -> bool:

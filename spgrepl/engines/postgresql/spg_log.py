@@ -125,6 +125,14 @@ class SpgLog:
         self._stored = Counter({(str(table), str(what)): int(count) for table, what, count in counts})
         self._pending.clear()
 
+    def mark(self) -> tuple[Counter[tuple[str, str]], Counter[str]]:
+        """What has been counted so far."""
+        return self._pending.copy(), self._skipped.copy()
+
+    def back_to(self, mark: tuple[Counter[tuple[str, str]], Counter[str]]) -> None:
+        """What was counted since is counted again."""
+        self._pending, self._skipped = mark
+
     def committed(self) -> None:
         """What `counts` gave is durable."""
         self._stored.update(self._pending)

@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from spgrepl.postgresql.tables import DEFAULT, GENERATED, OF_TABLE, ON_UPDATE
+from spgrepl.postgresql.tables import DEFAULT, GENERATED, OF_TABLE, ON_UPDATE, ROUNDED
 from spgrepl.spgsql.typed.defaults import RUNTIME
 from spgrepl.spgsql.typed.schema import Schema
 
@@ -23,7 +23,7 @@ def spg_effects(snapshot: apsw.Connection, table: str) -> dict[str, dict[str, st
         table: The table.
 
     Returns:
-        For columns, by name, what sets them: `GENERATED`, `ON_UPDATE` and `DEFAULT` with their SQL. Under
+        For columns, by name, what sets them: `GENERATED`, `ON_UPDATE`, `DEFAULT` and `ROUNDED`. Under
         `OF_TABLE` what else happens, by the statement at which it does.
     """
     info = Schema(snapshot).table(table)
@@ -36,4 +36,6 @@ def spg_effects(snapshot: apsw.Connection, table: str) -> dict[str, dict[str, st
             sql: Any = column.details.get(detail)
             if sql is not None:
                 found.setdefault(column.name, {})[kind] = str(sql)
+        if column.type is not None and " USING " in column.type.label:
+            found.setdefault(column.name, {})[ROUNDED] = column.type.label
     return found
