@@ -1,18 +1,22 @@
-"""The engine of a follower on a real PostgreSQL: what one commit is, and what it costs."""
+"""What one commit to a real PostgreSQL is, and what it costs; what an initial copy takes, and what it refuses."""
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
-from spgrepl.errors import EngineFailed, LocalFilesDamaged, StatementRefused
+from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
+from spgrepl.errors import CopyRefused, EngineFailed, LocalFilesDamaged, StatementRefused, TableMismatch
 from spgrepl.interfaces.engine import ReplayState
+from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.postgresql.address import ServerAddress
+from spgrepl.postgresql.copying.snapshot_copy import SnapshotCopy
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
 from tests.postgresql.conftest import Database
 
@@ -20,7 +24,7 @@ from tests.postgresql.conftest import Database
 @pytest.fixture
 def engine(tmp_path: Path, database: Database) -> Iterator[PostgresqlEngine]:
     snapshot = tmp_path / "snapshot"
-    with contextlib.closing(sqlite3.connect(snapshot)) as connection, connection:
+    with closing(sqlite3.connect(snapshot)) as connection, connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
     made = PostgresqlEngine(ServerAddress.parse(database.url))
     made.open()
@@ -91,3 +95,130 @@ def test_a_connection_that_ends_before_the_commit_loses_all_of_it(
         engine.commit(ReplayState(30, 10))
     assert engine.reopen() == ReplayState(20, 10)
     assert database.query("SELECT count(*) FROM t") == [(0,)]
+
+
+def test_commits_carry_the_masters_position(engine: PostgresqlEngine, database: Database, tmp_path: Path) -> None:
+    """For whoever decodes the server's log."""
+    engine.begin()
+    engine.execute([insert(1)])
+    engine.commit(ReplayState(0x1_0000_0002, 100))
+    query = "SELECT remote_lsn::text FROM pg_replication_origin_status WHERE external_id = 'spgrepl_copy_follower'"
+    assert database.query(query) == [("1/2",)]
+
+
+# -- the initial copy -----------------------------------------------------------------------------------------
+
+
+def made(path: Path, *statements: str) -> Path:
+    """A database in which these were run."""
+    with closing(sqlite3.connect(path)) as source, source:
+        for statement in statements:
+            source.execute(statement)
+    return path
+
+
+@pytest.fixture
+def target(database: Database) -> Iterator[PostgresqlTarget]:
+    one = PostgresqlTarget(ServerAddress.parse(database.url), "s")
+    one.open()
+    yield one
+    one.close()
+
+
+COPIED = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, x TEXT)",
+    "INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b')",
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO t VALUES (7, 'seven', 'x')", "table t, row id=7, column n: the text 'seven' does not fit"),
+        (
+            "INSERT INTO t VALUES (7, 7, CAST(x'ff' AS TEXT))",
+            "row id=7, column x: the text b'\\xff', which is not UTF-8",
+        ),
+        ("INSERT INTO t VALUES (7, 7, 'a' || char(0))", "row id=7, column x: the text 'a\\x00' holds a zero byte"),
+        ("INSERT INTO t VALUES (7, 7, x'00')", "row id=7, column x: the blob b'\\x00' does not fit the type text"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_and_nothing_is_copied(
+    statement: str, said: str, target: PostgresqlTarget, database: Database, tmp_path: Path
+) -> None:
+    path = made(tmp_path / "received", *COPIED, statement)
+    with pytest.raises(CopyRefused) as refused:
+        target.copy_snapshot(path, (), 0)
+    assert said in str(refused.value)
+    assert database.query("SELECT to_regclass('t')") == [(None,)]
+
+
+def test_a_table_that_is_there_is_used_where_it_matches(
+    target: PostgresqlTarget, database: Database, tmp_path: Path
+) -> None:
+    database.query("CREATE TABLE t (id bigint PRIMARY KEY, n bigint, x varchar(9), at timestamptz DEFAULT now())")
+    target.copy_snapshot(made(tmp_path / "received", *COPIED), (), 0)
+    assert database.query("SELECT id, n, x, at IS NOT NULL FROM t ORDER BY id") == [
+        (1, 1, "a", True),
+        (2, 2, "b", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (("CREATE TABLE t (id bigint PRIMARY KEY, n bigint)",), "it has no column x there"),
+        (("CREATE TABLE t (id bigint, n bigint PRIMARY KEY, x text)",), "its primary key is on n there and on id"),
+        (
+            ("CREATE TABLE t (id bigint PRIMARY KEY, n bigint, x text, y text NOT NULL)",),
+            "its column y needs a value, and the master's table has no such column",
+        ),
+        (
+            ("CREATE TABLE t (id bigint PRIMARY KEY, n bigint, x text)", "INSERT INTO t VALUES (9, 9, 'z')"),
+            "holds rows, where none are expected",
+        ),
+        (("CREATE VIEW t AS SELECT 1 AS id, 2 AS n, 'a' AS x",), "it is not a table there"),
+    ],
+)
+def test_a_table_that_is_another_one_is_refused_by_name(
+    statements: tuple[str, ...], said: str, target: PostgresqlTarget, database: Database, tmp_path: Path
+) -> None:
+    for statement in statements:
+        database.query(statement)
+    with pytest.raises(TableMismatch, match=f"the published table t is in .*{said}"):
+        target.copy_snapshot(made(tmp_path / "received", *COPIED), (), 0)
+    assert database.query("SELECT count(*) FROM spgrepl.subscriptions") == [(0,)]
+
+
+def test_a_copy_whose_connection_ends_leaves_nothing_and_is_made_again(
+    target: PostgresqlTarget, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path / "received", *COPIED)
+    finish = SnapshotCopy._finish
+
+    def cut(copying: SnapshotCopy, *words: Any) -> None:
+        database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        finish(copying, *words)
+
+    monkeypatch.setattr(SnapshotCopy, "_finish", cut)
+    with pytest.raises(EngineFailed, match="was lost"):
+        target.copy_snapshot(path, (), 0)
+    assert database.query("SELECT to_regclass('t')") == [(None,)]
+    monkeypatch.undo()
+    assert target.reopen() is None
+    target.copy_snapshot(path, (), 0)
+    assert database.query("SELECT count(*) FROM t") == [(2,)]
+    assert target.statistics()["copied"]["rows"] == 2  # type: ignore[index]
+
+
+def test_a_subscriber_says_which_ddl_to_run(target: PostgresqlTarget, database: Database, tmp_path: Path) -> None:
+    target.copy_snapshot(made(tmp_path / "received", *COPIED), (), 0)
+    for statement, rows, said in (
+        (b"ALTER TABLE t ADD COLUMN y INT", False, "run ALTER TABLE t ADD COLUMN y INT in the server yourself"),
+        (b"INSERT INTO t(id,n,x,y)VALUES(3,3,'c',3)", True, "ALTER TABLE"),
+    ):
+        target.begin()
+        target.execute([statement], {}, rows)
+        with pytest.raises(StatementRefused, match=said):
+            target.commit(SubscriptionState((), 0, 100))
+        target.rollback()
