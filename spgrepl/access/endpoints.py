@@ -19,13 +19,13 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from spgrepl.access.endpoint_words import EndpointWords, host_and_port, host_of, quoted
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import NEED_EXTRA, server_tls
 from spgrepl.errors import ConfigurationError, SpgReplError, UsageError
+from spgrepl.text.role_log import RoleLogger
 
 _E = TypeVar("_E")
 
@@ -145,7 +145,7 @@ class _MadeAgain:
         make: Makes it; called at once too, to find out what is wrong.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, make: Callable[[], IStreamClientEndpoint]) -> None:
         self._made = make()

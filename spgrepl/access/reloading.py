@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import UsageError
+from spgrepl.text.role_log import RoleLogger
 
 _T = TypeVar("_T")
 _RETRY_SECONDS = 1.0
@@ -35,7 +35,7 @@ class Reloading(Generic[_T]):
         error: Why the files are not what is in use; None where they are.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, clock: IReactorTime, paths: Sequence[Path], load: Callable[[], _T]) -> None:
         self._clock = steady_clock(clock)

@@ -24,12 +24,12 @@ from typing import Protocol
 
 from automat import TypeMachineBuilder
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.failures import named_error
 from spgrepl.base.observers import OneShot
 from spgrepl.errors import ServiceStopped, SpgReplError
+from spgrepl.text.role_log import RoleLogger
 
 
 class _Life(Protocol):
@@ -80,7 +80,7 @@ class _Core:
         ending: Whether everything is closed, or being closed.
     """
 
-    log = Logger()
+    log = RoleLogger()
 
     def __init__(
         self, name: str, open_all: Callable[[], Deferred[object]], close_all: Callable[[], Deferred[None]]
@@ -132,10 +132,10 @@ class _Core:
                 self._opening = None
                 self.drive(partial(life.fail, named_error(failure, self.log)))
             elif not failure.check(CancelledError, SpgReplError):
-                self.log.failure("unexpected error while {name} was being stopped", failure, name=self.name)
+                self.log.failure("unexpected error while {what} was being stopped", failure, what=self.name)
 
         opening = maybeDeferred(self.open_all).addCallbacks(opened, not_opened)
-        opening.addErrback(lambda failure: self.log.failure("{name} has a defect", failure, name=self.name))
+        opening.addErrback(lambda failure: self.log.failure("{what} has a defect", failure, what=self.name))
         if not opening.called and not self.ending:
             self._opening = opening
 
@@ -149,12 +149,12 @@ class _Core:
             # It is ready no more: who asks now is told how it ends.
             self.run.ready = OneShot()
         if error is not None and not self.run.heard:
-            self.log.error("{name} stops: {error}", name=self.name, error=error)
+            self.log.error("{what} stops: {error}", what=self.name, error=error)
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()
         closing = maybeDeferred(self.close_all)
-        closing.addErrback(lambda failure: self.log.failure("while closing {name}", failure, name=self.name))
+        closing.addErrback(lambda failure: self.log.failure("while closing {what}", failure, what=self.name))
         closing.addCallback(lambda _: self.drive(life.closed))
 
     def when_stopped(self) -> Deferred[None]:

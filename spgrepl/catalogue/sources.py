@@ -12,7 +12,6 @@ from typing import Any
 import apsw
 import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.logger import Logger
 from zope.interface import Attribute, Interface, implementer
 
 from spgrepl.base.observers import Shared
@@ -35,6 +34,7 @@ from spgrepl.sqlite.database_copy import SQLITE_MAGIC
 from spgrepl.sqlite.row_mark import origin_of_rows, rows_begin
 from spgrepl.sqlite.session import Patience, plain_connection
 from spgrepl.sqlite.snapshot_histories import histories_in
+from spgrepl.text.role_log import RoleLogger
 
 BUSY_SECONDS = 10.0
 
@@ -171,7 +171,7 @@ class LogCatalogSource:
         learning: How it is read, and where what is learned is kept.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

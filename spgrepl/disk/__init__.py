@@ -6,5 +6,5 @@ other programs read; `file_lock` keeps a second writer away; `file_watch` notice
 replaced; `unnamed_files` holds what nothing may leave behind; `limits` says what a copy takes of a machine.
 Everything but `file_watch` blocks.
 
-Imports: `errors`, `base`.
+Imports: `errors`, `text`, `base`.
 """

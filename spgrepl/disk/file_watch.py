@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import Logger
-
 from spgrepl.base.beat import Beat
 from spgrepl.errors import FileLost
+from spgrepl.text.role_log import RoleLogger
 
 WATCH_INTERVAL = 0.5
 """Seconds between two looks."""
@@ -85,7 +84,7 @@ class FileGuard:
         lost: Called with the error when a file is not in place any more; None where nobody has to be told.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: Any, watch: FileWatch, lost: Callable[[FileLost], None] | None = None) -> None:
         self._watch = watch

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 
 import apsw
-from twisted.logger import Logger
 
 from spgrepl.sqlite.session import extended_code
+from spgrepl.text.role_log import RoleLogger
 
 _BETWEEN_ROWS = frozenset(
     {
@@ -34,7 +34,7 @@ class OwnRows:
         expected: Whether the log still stands where the snapshot may hold its records.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self.expected = False

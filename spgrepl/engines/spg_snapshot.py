@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import apsw
-from twisted.logger import Logger
 
 from spgrepl.catalogue.catalogue_tables import note_change
 from spgrepl.catalogue.sources import publications_of
@@ -26,6 +25,7 @@ from spgrepl.spg.snapshot import MAGICS, Snapshot
 from spgrepl.spg.to_sqlite import COLUMNS_TABLE, SnapshotFiller
 from spgrepl.sqlite.any_connection import SqlConnection
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.text.role_log import RoleLogger
 
 CONVERTED = "-converted"
 """What the name of the new database ends with while it is made."""
@@ -41,7 +41,7 @@ HEAD_BYTES = 16
 _CACHE_KIB = 32_768
 _UNFINISHED = ".incoming"  # what the name of a segment ends with while it is received
 
-_log = Logger()
+_log = RoleLogger()
 
 
 def is_spg(head: bytes) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.reading import thread_runner
@@ -27,6 +26,7 @@ from spgrepl.feed.values import FeedPosition, FeedTransaction
 from spgrepl.primary import Primary
 from spgrepl.replica.following.service import FollowerService
 from spgrepl.server.roles import FollowerRole
+from spgrepl.text.role_log import RoleLogger
 
 STOP_SECONDS = 5.0
 """When a feed is stopped, its receiver has so many seconds for what it has in hand; then that is cancelled."""
@@ -69,7 +69,7 @@ class ChangeFeed(Service):
         transactions: How many transactions, and parts of long ones, were taken since it was made.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -9,5 +9,5 @@ follows (`source` is the seam), reports of a whole file (`reader`, and `watch` f
 - `format` is the codec. `wal_level` and `stored_level` say whether subscribers are served; `file_kinds` what a
   file looks like.
 
-Imports: `errors`, `base`, `disk`, `log.format`, `log.transactions`.
+Imports: `errors`, `text`, `base`, `disk`, `log.format`, `log.transactions`.
 """

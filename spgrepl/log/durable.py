@@ -34,10 +34,10 @@ from uuid import UUID
 from zlib import crc32
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.disk.files import create_private
 from spgrepl.errors import LocalFilesDamaged
+from spgrepl.text.role_log import RoleLogger
 
 _MAGIC = b"SPGDUR\x01\0"
 _CONTENT = struct.Struct("<8sQQI16s")
@@ -232,7 +232,7 @@ class DurableFile:
         wal: The log.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, wal: Path) -> None:
         self._wal = wal

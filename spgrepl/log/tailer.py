@@ -19,7 +19,6 @@ from typing import Any
 import attrs
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
@@ -29,6 +28,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ConfigurationError, LocalFilesDamaged, LogTruncated
 from spgrepl.log.durable import DurableReader
 from spgrepl.log.source import ILogListener, ILogSource
+from spgrepl.text.role_log import RoleLogger
 
 DEFAULT_INTERVAL = 0.05
 """Seconds between two looks at the file."""
@@ -88,7 +88,7 @@ class WalTailer:
             (another system, no descriptors left, a network file system), growth is seen within `interval`.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class WalTailer:
         self._file = opened
         self._watch()
         self._watch_durable()
-        self._log.info("serving the log {path}, {length} bytes long", path=self._path, length=opened.length)
+        self._log.info("serving the log {path}, position {position}", path=self._path, position=opened.length)
 
     def _counted(self, status: os.stat_result) -> int:
         """How much of the log counts, whose status was taken before: the other way round it might be too much."""

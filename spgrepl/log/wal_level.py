@@ -5,9 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from twisted.logger import Logger
-
 from spgrepl.errors import UsageError
+from spgrepl.text.role_log import RoleLogger
 
 
 class Level(enum.StrEnum):
@@ -45,7 +44,7 @@ class WalLevel:
         level: The level to begin with; None for the one that was left, or `replica`.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, level: Level | str | None = None) -> None:
         self._value = Level.REPLICA if level is None else Level.parse(level)

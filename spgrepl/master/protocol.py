@@ -70,6 +70,17 @@ class MasterProtocol(Protocol):
         return ConnectionState.HELLO if self._waiting is None else ConnectionState.STARTING
 
     @property
+    def _told_as(self) -> str:
+        """The peer as the log names it: by its configured name, where it has one, and its address."""
+        name = self._context.names.name_of(self.address)
+        return f"{name} ({self.address})" if name else self.address
+
+    @property
+    def _position(self) -> int | None:
+        """Up to where it was sent the log; None where it was sent nothing of it."""
+        return None if self._stream is None else self._stream.position
+
+    @property
     def at_rest(self) -> bool:
         """See `IConnection`. Who has said no whole hello yet waits for nothing either."""
         return self._stream is None or self._ending is not None or self._stream.at_rest
@@ -130,11 +141,12 @@ class MasterProtocol(Protocol):
         self._moved = self._context.clock.seconds()
         self._stream = self._open_stream(hello)
         self._context.lines.info(
-            "{address} asks for {version} from position {start}",
-            address=self.address,
+            "{peer} asks for {version} from position {position}",
+            peer=self._told_as,
             version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
-            start=hello.start,
+            position=hello.start,
         )
+        self._stream.peer = self._told_as
         self._stream.begin()
 
     def _open_stream(self, hello: FollowerHello | SubscriberHello) -> Stream:
@@ -149,14 +161,17 @@ class MasterProtocol(Protocol):
         if self._ending is None and tls is not None and self.state is ConnectionState.HELLO:
             self._context.causes.count(Cause.TLS_FAILED)
             self._context.lines.warn(
-                "no connection by TLS with {address}: {reason}",
-                address=self.address,
+                "no connection by TLS with {peer}: {reason}",
+                peer=self._told_as,
                 reason=self._untrusted or tls,
             )
         elif self._ending is None:
             self._context.causes.count(Cause.PEER_CLOSED)
             self._context.lines.info(
-                "{address} has gone: {reason}", address=self.address, reason=reason.getErrorMessage()
+                "{peer} has gone, position {position}: {reason}",
+                peer=self._told_as,
+                position=self._position,
+                reason=reason.getErrorMessage(),
             )
         self._ending = ConnectionState.CLOSED
         self._context.connections.remove(self)
@@ -223,10 +238,11 @@ class MasterProtocol(Protocol):
             self._stream.end()
         self._context.admission.greeted(self)
         self._context.lines.warn(
-            "closing the connection of {address} ({cause}): {error}",
-            address=self.address,
-            cause=cause.value,
-            error=str(error),
+            "closing the connection of {peer}, position {position} ({kind}): {reason}",
+            peer=self._told_as,
+            position=self._position,
+            kind=cause.value,
+            reason=str(error),
         )
         return True
 
@@ -322,7 +338,10 @@ class MasterFactory(Factory):
             cause, error = refused
             self._context.causes.count(cause)
             self._context.lines.warn(
-                "refusing a connection of {address}: {error}", address=address, error=str(error)
+                "refusing a connection of {peer} ({kind}): {reason}",
+                peer=address,
+                kind=cause.value,
+                reason=str(error),
             )
             return None
         return MasterProtocol(self._context, address, origin)

@@ -10,7 +10,6 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.access.policy import Access
@@ -30,6 +29,7 @@ from spgrepl.master.snapshots.sources import LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.segments.outgoing import SegmentFolder, SegmentRegistry
+from spgrepl.text.role_log import RoleLogger, Speaker, speak_for
 from spgrepl.watch.status import Fault, ServiceStatus, to_json
 
 
@@ -71,7 +71,7 @@ class MasterService(Service):
         UsageError: TLS needs packages that are not there, or a file is not what it should be.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,
@@ -106,6 +106,16 @@ class MasterService(Service):
         self._given_up: Failure | None = None
         self._tried = False
         self.port: IListeningPort | None = None
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """Whose lines those of the log are; None while nobody said."""
+        return self._context.speaker
+
+    @speaker.setter
+    def speaker(self, speaker: Speaker | None) -> None:
+        self._context.speaker = speaker
+        speak_for(speaker, self._store, self._store.spool, self._context.segments, self._context.connections)
 
     @property
     def listening(self) -> Deferred[IListeningPort]:
@@ -215,7 +225,7 @@ class MasterService(Service):
         self._error = (
             f"cannot listen for followers: {failure.getErrorMessage()}; choose another address with --listen"
         )
-        self._log.critical("{error}", error=self._error)
+        self._log.critical("{reason}", reason=self._error)
         self._answer_waiting()
 
     def _answer_waiting(self) -> None:

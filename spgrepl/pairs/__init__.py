@@ -5,5 +5,5 @@ both. `pair` owns the file `<log>.pair` and decides; `texts` says it in words; `
 bytes before a position and compares them with what a master sends; `turns` are the records where one history ends
 and the next one begins.
 
-Imports: `base`, `disk`, `errors`, `interfaces`, `log`, `log.format`.
+Imports: `base`, `disk`, `errors`, `text`, `interfaces`, `log`, `log.format`.
 """

@@ -19,7 +19,6 @@ from pathlib import Path
 from zlib import crc32
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.disk.files import PRIVATE, DatabasePaths, create_private, replace_file, sync_folder
 from spgrepl.errors import LocalFilesDamaged, RecordError
@@ -29,6 +28,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.reader import iterate_records
 from spgrepl.log.writer import LogWriter
 from spgrepl.pairs import texts
+from spgrepl.text.role_log import RoleLogger
 
 _BLOCK = 1024 * 1024
 _MARK = "spgrepl pair"
@@ -120,7 +120,7 @@ class LogBond:
         max_record: The most bytes of SQL or payload that a record may have.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, paths: DatabasePaths, owner: texts.Owner, max_record: int = DEFAULT_MAX_RECORD) -> None:
         self._paths = paths

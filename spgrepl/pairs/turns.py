@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.base.histories import History
 from spgrepl.base.results import HISTORY_PATTERN
 from spgrepl.log.format.parser import RecordBatch
 from spgrepl.log.format.records import encode_v2
+from spgrepl.text.role_log import RoleLogger
 
 TURN_HEAD = b"/* spgrepl: history "
 """What the SQL of every such record begins with."""
@@ -78,7 +78,7 @@ def read_turn(sql: bytes) -> Turn | None:
 class PendingTurns:
     """The turns that have come and are not applied yet."""
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self._found: list[tuple[int, Turn]] = []

@@ -14,5 +14,5 @@ the server asks for that, texts that mean the same in every session, and errors 
 
 All of it blocks, and lives in an engine's thread.
 
-Imports: `errors`, `rows`, `spgsql.language`.
+Imports: `errors`, `text`, `rows`, `spgsql.language`.
 """

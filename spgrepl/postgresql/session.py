@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
-from twisted.logger import Logger
-
 from spgrepl.errors import ConfigurationError, EngineFailed
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.features import Features, detect
+from spgrepl.text.role_log import RoleLogger
 
 _DEFAULTS = {
     "connect_timeout": "10",
@@ -64,7 +63,7 @@ class Session:
         stopped: Set when nothing more is to be begun.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, address: ServerAddress, purpose: str) -> None:
         self.address = address

@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.logger import Logger
-
 from spgrepl.errors import EngineFailed
 from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
@@ -16,6 +14,7 @@ from spgrepl.postgresql.faults import Fault, judge
 from spgrepl.postgresql.name_guard import NameGuard
 from spgrepl.postgresql.names import literal
 from spgrepl.postgresql.session import Session
+from spgrepl.text.role_log import RoleLogger
 
 _T = TypeVar("_T")
 
@@ -43,7 +42,7 @@ class Transactor:
         reconnected: How often the connection was made again after it was lost.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, address: ServerAddress, what: str, name: str, fire_triggers: bool = False) -> None:
         self.address = address

@@ -6,7 +6,7 @@ doing, `told` is what it tells of itself. Nothing here blocks: `writing` owns th
 `reading` the readers' threads, `running` the connection that writes, `changes` the rows that changed, `parts`
 what they hand to each other.
 
-Imports: `errors`, `base`, `disk`, `log`, `catalogue`, `primary.parts`, `primary.reading`,
+Imports: `errors`, `text`, `base`, `disk`, `log`, `catalogue`, `primary.parts`, `primary.reading`,
 `primary.writing`.
 """
 

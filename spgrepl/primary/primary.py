@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.histories import Histories
@@ -37,6 +36,7 @@ from spgrepl.primary.told import PrimaryTold
 from spgrepl.primary.writing.request_queue import DEFAULT_LIMITS, PrimaryLimits, RequestQueue
 from spgrepl.primary.writing.transactions import DEADLINE, Transaction
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.role_log import RoleLogger
 
 CLOSING_SECONDS = 5.0
 """When a primary is closed, what was asked for has so many seconds; then it is interrupted."""
@@ -91,7 +91,7 @@ class Primary(PrimaryTold):
         server: What executes SHOW, SET, WAIT FOR and ALTER SUBSCRIPTION … SKIP.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface
@@ -18,6 +17,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import LogTruncated, ServiceStopped, SpgReplError, TlsFailed
 from spgrepl.replica.connection import Broken, Connection, Event, UnknownFrames
 from spgrepl.replica.gate import Gate
+from spgrepl.text.role_log import RoleLogger
 
 TURN_SECONDS = 0.005
 """For so long bytes are taken before the reactor serves others."""
@@ -61,7 +61,7 @@ class MasterLink(Protocol, Generic[_Connection]):
 
     transport: Any  # Twisted says ITransport, which lacks what every transport of a stream has.
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: IReactorTime, owner: Any, connection: _Connection) -> None:
         self._clock = steady_clock(reactor)

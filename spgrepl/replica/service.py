@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.failures import named_error
@@ -26,6 +26,7 @@ from spgrepl.replica.phases import Phase
 from spgrepl.replica.pump import Pump
 from spgrepl.replica.retry import RetryPlan
 from spgrepl.replica.second_look import SecondLook
+from spgrepl.text.role_log import RoleLogger, Speaker, speak_for
 from spgrepl.watch.reports import Reports
 from spgrepl.watch.status import CopyStatus, to_json
 from spgrepl.watch.troubles import Troubled, described_error
@@ -47,7 +48,7 @@ class ReplicaService(Troubled, LivingService):
         measures: What took how long, and how big it was; see `spgrepl.server.role.Role.measures`.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
     _pump: Pump[Any, Any]
 
     def __init__(
@@ -62,6 +63,7 @@ class ReplicaService(Troubled, LivingService):
         self._phase = Phase.STOPPED
         self._used = False
         self.reports = Reports(self._log)
+        self._speaker: Speaker | None = None
 
     def _make_shared(self, endpoint: IStreamClientEndpoint, watch: FileWatch, applied_to: Path | str) -> None:
         """Make what both kinds have of one run, from its start to its stop.
@@ -82,11 +84,25 @@ class ReplicaService(Troubled, LivingService):
         self._source: Status | None = None
         self._error = None
 
+    @property
+    def speaker(self) -> Speaker | None:
+        """Whose lines those of the log are; None while nobody said."""
+        return self._speaker
+
+    @speaker.setter
+    def speaker(self, speaker: Speaker | None) -> None:
+        self._speaker = speaker
+        speak_for(speaker, *self._speaking())
+
     # -- what each kind does in its own way -----------------------------------------------------------------------
 
     @abstractmethod
     def _make_parts(self) -> None:
         """Make what belongs to one run, and call `_make_shared`."""
+
+    def _speaking(self) -> Iterable[object]:
+        """The parts of one run that log anything."""
+        return ()
 
     @abstractmethod
     def _open_copy(self) -> Deferred[Any]:
@@ -145,6 +161,7 @@ class ReplicaService(Troubled, LivingService):
     def _open(self) -> Any:
         if self._used:
             self._make_parts()
+            speak_for(self._speaker, *self._speaking())
         self._used = True
         self._phase = Phase.CONNECTING
         self._waiters.start()

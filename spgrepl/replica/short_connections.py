@@ -14,7 +14,6 @@ from zlib import crc32
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.steady_clock import steady_clock
@@ -22,6 +21,7 @@ from spgrepl.errors import PeerError, ServiceStopped
 from spgrepl.interfaces.engine import Mark
 from spgrepl.pairs.fence import mark_before
 from spgrepl.replica.connecting import LinkFactory
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.handshake import FollowerHello, ReplyParser, StreamVersion
 
 ANSWER_SECONDS = 5.0
@@ -133,7 +133,7 @@ class ShortConnections:
         endpoint: The master.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, stopping: str) -> None:
         self.reactor = reactor

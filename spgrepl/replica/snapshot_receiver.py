@@ -9,7 +9,6 @@ from zlib import crc32
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,6 +18,7 @@ from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.disk.unnamed_files import create_unnamed, unnamed_path
 from spgrepl.errors import EngineFailed
 from spgrepl.interfaces.store import IStore
+from spgrepl.text.role_log import RoleLogger
 
 HEAD_BYTES = 16
 """How much of a snapshot tells its kind."""
@@ -68,7 +68,7 @@ class IncomingSnapshot:
         LimitReached: It is too long, or the disk has no room for so many bytes.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -8,5 +8,5 @@ whole and sound files under their names.
 - Receiving: `incoming` owns what is on its way (`transfer`, one at a time), `store` the files and their manifest,
   `folder` the question whose a folder is.
 
-Imports: `errors`, `base`, `disk`, `log.format`, `wire`, `interfaces`, `pairs`.
+Imports: `errors`, `text`, `base`, `disk`, `log.format`, `wire`, `interfaces`, `pairs`.
 """

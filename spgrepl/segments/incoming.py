@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,6 +17,7 @@ from spgrepl.interfaces.engine import IEngine
 from spgrepl.interfaces.store import IStore
 from spgrepl.segments.store import SegmentStore, StoredSegment
 from spgrepl.segments.transfer import ChunkStream, SegmentTransfer, follow_chain
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
 
 WRITE_BYTES = 1024 * 1024
@@ -54,7 +54,7 @@ class SegmentAssembler:
         confirmed: The segments that came on this connection, or came again and were the same: files by id.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

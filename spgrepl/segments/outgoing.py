@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.beat import Beat
@@ -21,6 +20,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ManifestError
 from spgrepl.segments.format import reason_left_out, segment_id_of
 from spgrepl.segments.manifest import read_manifest
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
 LOOK_INTERVAL = 0.5
@@ -98,7 +98,7 @@ class SegmentRegistry:
         where: The folder.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, clock: IReactorTime, in_thread: RunInThread, where: SegmentFolder) -> None:
         self.in_thread = in_thread

@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.disk.files import DatabasePaths, create_private, remove_temporaries, replace_file, sync_folder
 from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
@@ -23,6 +22,7 @@ from spgrepl.errors import LocalFilesDamaged, ManifestError
 from spgrepl.segments.folder import SegmentFolderOwner
 from spgrepl.segments.format import SegmentCheck, SegmentSummary, segment_id_of, segment_name
 from spgrepl.segments.manifest import Manifest, ManifestSegment, read_manifest, write_manifest
+from spgrepl.text.role_log import RoleLogger
 
 TEMPORARY = ".incoming"
 """What the name of a file ends with while it is received."""
@@ -65,7 +65,7 @@ class SegmentStore:
         paths: The database's files.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, paths: DatabasePaths, limits: ReplicaLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits

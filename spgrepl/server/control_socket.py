@@ -14,12 +14,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from spgrepl.access.client import peer_of
 from spgrepl.errors import ConfigurationError
+from spgrepl.text.role_log import RoleLogger
 
 LONGEST_PATH = 107
 """The most bytes that the name of a UNIX socket may have on Linux."""
@@ -40,7 +40,7 @@ class ControlSocket(Service):
         error: Why nothing listens; None before the start and where all is well.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: Any, path: Path, site: Site) -> None:
         self._reactor = reactor

@@ -76,6 +76,8 @@ def why_behind(status: dict[str, Any]) -> str | None:
 class Promotable(Role):
     """The part of a follower's role that makes its copy a primary's database."""
 
+    kind = "follower"
+
     def __init__(self, reactor: Any, name: str, settings: FollowerSettings) -> None:
         super().__init__(name, settings.watch.named(settings.paths.database.name))
         self._settings = settings

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.logger import Logger
 
 from spgrepl.failover.promotion import Promoted
 from spgrepl.server.exit_code import ExitCode, end_process
 from spgrepl.server.roles import FollowerRole, MasterRole
+from spgrepl.text.role_log import RoleLogger
 
-_log = Logger()
+_log = RoleLogger()
 
 
 def successor(reactor: Any, promoted: Promoted, follower: FollowerRole) -> MasterRole | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
@@ -20,9 +19,11 @@ from spgrepl.base.living_service import LivingService
 from spgrepl.base.measures import Histogram
 from spgrepl.base.observers import OneShot
 from spgrepl.errors import ConfigurationError, ServiceStopped
+from spgrepl.master.protocol import format_address
 from spgrepl.server.status.guarded_site import GuardedSite
 from spgrepl.server.status.resource import SqlSource, build_site
 from spgrepl.text.log_words import SqlInLogs
+from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for
 from spgrepl.watch.metrics import Watched
 from spgrepl.watch.problems import with_problems
 from spgrepl.watch.settings import WatchSettings
@@ -42,7 +43,7 @@ class HttpService(Service):
         port: The listening port; None while it does not listen.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, endpoint: IStreamServerEndpoint, site: Site, watch: SiteWatch | None = None) -> None:
         self._watch = watch
@@ -88,7 +89,7 @@ class HttpService(Service):
         self.port = port
         if self._watch is not None:
             self._watch.start()
-        self._log.info("status and waiting are served on {address}", address=port.getHost())
+        self._log.info("status and waiting are served on {address}", address=format_address(port.getHost()))
         self._outcome.fire(None)
 
     def _refused(self, failure: Failure) -> None:
@@ -124,10 +125,13 @@ class Role(LivingService, MultiService):
         watch: How it is watched, with a short name for the status and for metrics.
 
     Attributes:
+        kind: What it is: ``master``, ``follower`` or ``subscriber``.
+        speaker: Whose lines those of the log are.
         http: Serves its site; None for nowhere.
     """
 
-    _log = Logger()
+    kind: ClassVar[str]
+    _log = RoleLogger()
 
     def __init__(self, name: str, watch: WatchSettings | None = None) -> None:
         MultiService.__init__(self)
@@ -135,6 +139,7 @@ class Role(LivingService, MultiService):
         if self._watch.log_sql:
             SqlInLogs.allowed = True
         LivingService.__init__(self, name)
+        self.speaker = Speaker(self.kind, self._watch.name)
         self.http: HttpService | None = None
         self._site: Site | None = None
 
@@ -143,6 +148,7 @@ class Role(LivingService, MultiService):
         for service in services:
             if service is not None:
                 service.setServiceParent(self)
+        speak_for(self.speaker, *services)
 
     # -- what each role does in its own way -----------------------------------------------------------------------
 
@@ -243,9 +249,19 @@ class Role(LivingService, MultiService):
                 self._log.failure("a service was not stopped cleanly", result)
         yield maybeDeferred(self._left)
 
+    def startService(self) -> None:
+        """Open everything; see `LivingService`."""
+        began(self, self.speaker)
+        LivingService.startService(self)
+
     def stopService(self) -> Deferred[None]:
         """Stop everything, the last started first."""
-        return LivingService.stopService(self).addCallback(self._close_site)
+        return LivingService.stopService(self).addCallback(self._close_site).addCallback(self._silent)
+
+    def _silent(self, result: Any) -> Any:
+        if not self.running:
+            ended(self)
+        return result
 
     def _close_site(self, _: None) -> Any:
         # Who stopped it may have started it again meanwhile.

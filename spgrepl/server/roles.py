@@ -53,6 +53,7 @@ from spgrepl.server.role_parts import (
 )
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings, make_engine
 from spgrepl.sqlite.session import Patience
+from spgrepl.text.role_log import speak_for
 from spgrepl.watch.status import FollowerStatus, MasterStatus, Nobody, Positions, Upstream
 from spgrepl.watch.troubles import complaint_of, described_error
 
@@ -74,6 +75,8 @@ class MasterRole(Role):
     Raises:
         UsageError: The settings name other files than the primary's, or a WAL level that is not the primary's.
     """
+
+    kind = "master"
 
     def __init__(self, reactor: Any, settings: MasterSettings, primary: Primary | None = None) -> None:
         paths = settings.paths
@@ -121,6 +124,7 @@ class MasterRole(Role):
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)
         self._have(self.http, self.control, self.master)
+        speak_for(self.speaker, self.log, self._guard, self._level)
 
     def _catalog(self, reactor: Any) -> ICatalogSource:
         paths, in_thread = self._settings.paths, thread_runner(reactor)
@@ -286,6 +290,7 @@ class FollowerRole(QueriedCopy, Promotable):
         self.http = self._make_http(settings.http, site)
         self.follower.reports.call("follower", self._watch.name, settings.master_name)
         self._have(self.http, self.follower, self.control, self.master)
+        speak_for(self.speaker, self._level)
 
     def _catalog(self, reactor: Any) -> ICatalogSource:
         paths, in_thread = self._settings.paths, thread_runner(reactor)

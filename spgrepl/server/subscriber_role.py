@@ -96,6 +96,8 @@ class SubscriberRole(QueriedCopy, Role):
         queries: Reads the target beside what is being applied.
     """
 
+    kind = "subscriber"
+
     def __init__(self, reactor: Any, settings: SubscriberSettings) -> None:
         target = make_target(settings)
         remote = target if isinstance(target, PostgresqlTarget) else None

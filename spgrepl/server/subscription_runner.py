@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.living_service import LivingService
@@ -22,6 +21,7 @@ from spgrepl.primary import Primary
 from spgrepl.primary.running.subscription_target import PrimaryTarget
 from spgrepl.replica.subscribing.origins import Origin
 from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
+from spgrepl.text.role_log import RoleLogger
 
 _HAS_TABLE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SUBSCRIPTIONS = "SELECT name, connection, publications FROM spgrepl_subscriptions ORDER BY name"
@@ -45,7 +45,7 @@ class SubscriptionRunner(LivingService):
         workers: The services that run, by the subscription's name.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: Any, primary: Primary, origin: Origin = Origin.ANY) -> None:
         super().__init__(f"the subscriptions of {primary.paths.database}")
@@ -189,7 +189,7 @@ class SubscriptionRunner(LivingService):
             endpoint = connection_endpoint(self._reactor, definition.connection)
         except UsageError as error:
             self._errors[name] = str(error)
-            self._log.error("the subscription {name} cannot run: {error}", name=name, error=error)
+            self._log.error("the subscription {subscription} cannot run: {error}", subscription=name, error=error)
             return
         worker = SubscriberService(
             self._reactor,
@@ -208,14 +208,16 @@ class SubscriptionRunner(LivingService):
         self.workers[name] = worker
         worker.finished.addErrback(self._ended, name)
         worker.startService()
-        self._log.info("the subscription {name} is started", name=name)
+        self._log.info("the subscription {subscription} is started", subscription=name)
 
     def _ended(self, failure: Failure, name: str) -> None:
         """A worker cannot go on; its status tells why until the subscription is dropped."""
         if failure.check(SpgReplError) is None:
-            self._log.failure("the subscription {name} failed", failure, name=name)
+            self._log.failure("the subscription {subscription} failed", failure, subscription=name)
         else:
-            self._log.error("the subscription {name} has ended: {error}", name=name, error=failure.value)
+            self._log.error(
+                "the subscription {subscription} has ended: {error}", subscription=name, error=failure.value
+            )
         if failure.check(SubscriptionGone):
             self.look()
 
@@ -227,6 +229,6 @@ class SubscriptionRunner(LivingService):
         if worker is None:
             done.callback(None)
         else:
-            self._log.info("the subscription {name} is being stopped", name=name)
+            self._log.info("the subscription {subscription} is being stopped", subscription=name)
             worker.stopService().chainDeferred(done)
         return done

@@ -9,12 +9,12 @@ from importlib.resources import files
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from spgrepl.base.beat import Beat
 from spgrepl.base.steady_clock import steady_clock
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.events import Events, encode_event
 from spgrepl.watch.health import DEFAULT_READY_LAG, Healthz, Readyz
 from spgrepl.watch.history import History, lag_samples
@@ -47,7 +47,7 @@ class SiteWatch:
         wall_clock: Tells the time of day in seconds since the epoch.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -178,7 +178,7 @@ def test_an_error_that_nobody_waits_for_is_logged(waits: str | None) -> None:
     logged = errors_in_log(lambda: parts.opening.errback(error))
     parts.closing.callback(None)
     assert told in (None, [error])
-    assert [(event["name"], event["error"]) for event in logged] == (
+    assert [(event["what"], event["error"]) for event in logged] == (
         [("the thing", error)] if told is None else []
     )
 

@@ -197,7 +197,7 @@ def test_a_client_gets_what_is_its(
         peer = Peer(master).say(hello)
         assert peer.gone is bool(refused)
         assert to_json(master.hub.describe())["refused"] == refused
-        assert not words or any(words in str(line.get("error")) for line in lines)
+        assert not words or any(words in str(line.get("reason")) for line in lines)
         assert not refused or not peer.transport.value(), "not a byte"
         assert Peer(master, "192.0.2.2").say(hello).gone, "whom no entry fits"
     finally:

@@ -225,7 +225,7 @@ async def test_a_failure_that_nobody_waits_for_is_logged_and_shown_until_the_sto
         place.reactor.callLater(0.005, turn.callback, None)
         await turn
     done()
-    assert [event["name"] for event in events] == [
+    assert [event["what"] for event in events] == [
         f"the {'follower' if what == 'relay' else what} in {place.paths(name).database}".replace(
             "the master in", "the master of"
         )

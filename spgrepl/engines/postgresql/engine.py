@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from spgrepl.disk.limits import DEFAULT_LIMITS
@@ -35,6 +34,7 @@ from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.text.role_log import RoleLogger
 
 _NAME = "follower"
 _MOST_KEPT = 32 * 1024 * 1024
@@ -70,7 +70,7 @@ class PostgresqlEngine:
     name = "postgresql"
     applies = True
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

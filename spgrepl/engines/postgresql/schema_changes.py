@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
-from twisted.logger import Logger
 
 from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.copying.declared import Declared
@@ -30,6 +29,7 @@ from spgrepl.postgresql.copying.type_map import MappedType, map_type
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
 from spgrepl.postgresql.tables import read_table
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.sqltext import significant_tokens
 
 _SAVEPOINT = "spgrepl_ddl"
@@ -48,7 +48,7 @@ class SchemaChanges:
         left_out: The tables of which rows are skipped: virtual ones, and those that these keep.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self._schema = SourceSchema()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.engines.postgresql.approximating import approximated
 from spgrepl.engines.postgresql.statement_meanings import Refused
 from spgrepl.postgresql.tables import TableBook
+from spgrepl.text.role_log import RoleLogger
 
 # A row that breaks a constraint between rows; a table, an index or a column that is there.
 _OF_OWN = frozenset({"23505", "23503", "42P07", "42701", "42710"})
@@ -43,7 +43,7 @@ class SpgLog:
         told: What holds for the statements that come next.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, approximate: bool = False) -> None:
         self._approximate = approximate

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
 from spgrepl.engines.targets.stored_state import check_position
@@ -15,11 +13,12 @@ from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.sqlite.database_copy import inspect_snapshot
 from spgrepl.sqlite.snapshot_histories import check_place
+from spgrepl.text.role_log import RoleLogger
 
 NO_COPY = "begin without the rows that are there, with --no-copy-data"
 """What to do where a copy cannot be made."""
 
-_log = Logger()
+_log = RoleLogger()
 
 
 def judge_snapshot(

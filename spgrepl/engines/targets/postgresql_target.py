@@ -8,7 +8,6 @@ from typing import Any
 from zlib import crc32
 
 import attrs
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from spgrepl.engines.postgresql.log_statements import LogStatements, Running
@@ -42,6 +41,7 @@ from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head
+from spgrepl.text.role_log import RoleLogger
 
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -83,7 +83,7 @@ class PostgresqlTarget:
     kind = "postgresql"
     files: tuple[Path, ...] = ()
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.logger import Logger
-
 from spgrepl.engines.targets.stored_state import history_values, state_of_row
 from spgrepl.errors import TableMismatch
 from spgrepl.interfaces.target import SubscriptionState
@@ -15,6 +13,7 @@ from spgrepl.postgresql import own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.tables import read_table
+from spgrepl.text.role_log import RoleLogger
 
 _READ = f"SELECT position, effective_start, publications, history FROM {SCHEMA}.subscriptions WHERE name = %s"
 _BEGIN = (
@@ -31,7 +30,7 @@ _KEEP = (
     f"VALUES (%s, %s, %s, %s, %s, %s)"
 )
 _COUNTS = "approximated"
-_log = Logger()
+_log = RoleLogger()
 
 
 def read_subscription(connection: Any, name: str) -> SubscriptionState | None:

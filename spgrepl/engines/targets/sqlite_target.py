@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apsw
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from spgrepl.disk.file_watch import FileWatch
@@ -42,6 +41,7 @@ from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head
 from spgrepl.sqlite.duplicates import DuplicateObject
 from spgrepl.sqlite.session import Patience, cannot_open, plain_connection, prepare_applying
+from spgrepl.text.role_log import RoleLogger
 
 _NOTHING: Mapping[int, RecordType] = {}
 
@@ -61,7 +61,7 @@ class SqliteTarget:
 
     kind = "sqlite"
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

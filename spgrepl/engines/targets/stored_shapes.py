@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.engines.targets.declarations import read_declarations
 from spgrepl.engines.targets.table_shape import Column, TableShape, read_shape
 from spgrepl.errors import LocalFilesDamaged, TableMismatch
 from spgrepl.sqlite.any_connection import SqlConnection
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.sqltext import fold_ascii
 
 _TABLE = (
@@ -37,7 +37,7 @@ class ShapeGuard:
         accept: Whether to take tables that were changed before the start as they are.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, database: Path, name: str, accept: bool = False) -> None:
         self._database = database

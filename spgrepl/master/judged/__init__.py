@@ -6,6 +6,6 @@ What comes in: bytes of the log. What goes out: frames of what is published, cou
 - `selection` is what one subscriber asked for; `publisher` owns the publications; `dry_run` does it all without a
   connection.
 
-Imports: `base`, `catalogue`, `catalogue.owners`, `compiled`, `errors`, `log`, `log.format`, `log.transactions`,
-`rows`, `sqlite`, `wire`.
+Imports: `base`, `catalogue`, `catalogue.owners`, `compiled`, `errors`, `text`, `log`, `log.format`,
+`log.transactions`, `rows`, `sqlite`, `wire`.
 """

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator
 from functools import partial
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.catalogue.owners.owner import PUT_OFF, Owner, OwnerJudge, judge_apart
 from spgrepl.compiled.core import CORE
@@ -22,6 +21,7 @@ from spgrepl.log.transactions.groups import DEFAULT_CHOICES, Revoked, Transactio
 from spgrepl.log.transactions.walk import TransactionWalk, first_step
 from spgrepl.log.transactions.words import StatementKind
 from spgrepl.master.judged.pieces import KnownUnit, Piece
+from spgrepl.text.role_log import RoleLogger
 
 BLOCK = 256 * 1024 if CORE else 128 * 1024
 """How many bytes are read and judged at a time, which takes a few milliseconds at most."""
@@ -115,7 +115,7 @@ class PieceCutter:
             goes on without them. More are added.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

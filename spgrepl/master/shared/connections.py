@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from spgrepl.base.observers import Barrier
 from spgrepl.errors import LogTruncated, SpgReplError
 from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.peers import SentCounts
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.status import ConnectedPeer
 
 
@@ -57,7 +57,7 @@ class Connections:
         sent: What was sent to those that have gone.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self._all: dict[IConnection, None] = {}
@@ -101,5 +101,5 @@ class Connections:
         try:
             call(connection)
         except Exception as error:  # noqa: BLE001 - logged, and the connection is ended
-            self._log.failure("a connection of {address} failed", address=connection.address)
+            self._log.failure("a connection of {peer} failed", peer=connection.address)
             connection.abort(Cause.FAULT, SpgReplError(f"an error of this program: {error!r}"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
 from spgrepl.base.steady_clock import steady_clock
+from spgrepl.text.role_log import RoleLogger
 
 BURST = 100
 """So many lines are written at once."""
@@ -25,7 +26,7 @@ class LogRate:
         left_out: How many lines were not written since the start.
     """
 
-    def __init__(self, clock: IReactorTime, log: Logger) -> None:
+    def __init__(self, clock: IReactorTime, log: RoleLogger) -> None:
         self._clock = steady_clock(clock)
         self._log = log
         self._room = float(BURST)

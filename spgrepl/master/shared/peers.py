@@ -61,6 +61,13 @@ class PeerNames:
             address: Its address, as `spgrepl.master.protocol.format_address` writes it.
             now: The time on a steady clock, in seconds.
         """
+        name = self.name_of(address)
+        if name is not None:
+            self._seen[name] = now
+        return name
+
+    def name_of(self, address: str) -> str | None:
+        """The name of a peer, by its address; None where it has none."""
         if not self._peers:
             return None
         host = address.rpartition(":")[0].strip("[]")
@@ -68,10 +75,7 @@ class PeerNames:
             if len(self._known) > 10_000:
                 self._known.clear()
             self._known[host] = self._find(host)
-        name = self._known[host]
-        if name is not None:
-            self._seen[name] = now
-        return name
+        return self._known[host]
 
     def _find(self, host: str) -> str | None:
         try:

@@ -9,7 +9,6 @@ from functools import partial
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.reading import FileReader, RunInThread
@@ -18,6 +17,7 @@ from spgrepl.errors import ConnectionRefused, ServiceStopped, SnapshotError, Spg
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.snapshots.sources import LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
+from spgrepl.text.role_log import RoleLogger
 
 SETTLE_SECONDS = 5.0
 """How long a snapshot may stand ahead of the published log, which is looked at 20 times a second."""
@@ -104,9 +104,12 @@ class SnapshotStore:
         database: What they are made of, and the log that they belong to.
         spool: Where they are written.
         limits: How many there may be, and how long they count as young.
+
+    Attributes:
+        spool: Where they are written.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class SnapshotStore:
         self._clock = steady_clock(clock)
         self._in_thread = in_thread
         self._source = database.snapshots
-        self._spool = spool
+        self.spool = spool
         self._wal = database.log
         self._limits = limits
         self._entries: list[_Entry] = []
@@ -129,7 +132,7 @@ class SnapshotStore:
 
     def open(self) -> None:
         """Clear what killed processes left behind, in a thread."""
-        self._in_thread(self._spool.clear_leftovers).addErrback(
+        self._in_thread(self.spool.clear_leftovers).addErrback(
             lambda failure: self._log.failure("cannot clear the spool folder", failure=failure)
         )
 
@@ -172,7 +175,7 @@ class SnapshotStore:
     def close(self) -> Deferred[None]:
         """End: nobody is given anything any more. A snapshot being made is thrown away when it is done."""
         self.invalidate(ServiceStopped("the master was stopped while a snapshot was being made"))
-        return self._in_thread(self._spool.close)
+        return self._in_thread(self.spool.close)
 
     def status(self) -> dict[str, int]:
         """Counters and numbers for the status."""
@@ -210,7 +213,7 @@ class SnapshotStore:
 
     def _spool_one(self) -> _Spooled:
         """Write a snapshot, open it and take its name away; runs in a thread."""
-        path = self._spool.new_path()
+        path = self.spool.new_path()
         try:
             position = self._source.save(path)
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -279,7 +282,7 @@ class SnapshotStore:
 
     def _fail(self, entry: _Entry, error: SpgReplError) -> None:
         self.failed += 1
-        self._log.error("no snapshot: {error}", error=str(error))
+        self._log.error("no snapshot: {reason}", reason=str(error))
         self._drop(entry, error)
 
     def _drop(self, entry: _Entry, error: SpgReplError) -> None:

@@ -11,11 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.disk.files import PRIVATE_FOLDER
 from spgrepl.errors import DatabaseLocked
+from spgrepl.text.role_log import RoleLogger
 
 PREFIX = "spgrepl-spool-"
 """How the folders begin that masters make for themselves in a spool folder."""
@@ -35,7 +34,7 @@ class SpoolFolder:
         parent: Where to make it; created when it is missing.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.reading import PIECE
@@ -19,6 +18,7 @@ from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.socket_out import Outlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.context import MasterContext
+from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.watch.status import SubscriberPeer
 
 TURN_SECONDS = 0.005
@@ -28,7 +28,6 @@ Found = bytes | memoryview | list[bytes]
 """What is to be sent next: one piece, or several that are made once for all and are sent together."""
 
 _T = TypeVar("_T")
-_log = Logger()
 
 Close = Callable[[Cause, SpgReplError], None]
 
@@ -47,6 +46,7 @@ class Stream(ABC):
         position: The position up to which the log was handed to the outlet; None during a snapshot.
         version: The version's number or name, for the status.
         logical: Whether it needs the WAL level `logical`.
+        peer: Who is served, as the log names it.
     """
 
     state: ConnectionState
@@ -54,6 +54,8 @@ class Stream(ABC):
     position: int | None
     version: int | str
     logical: bool
+    peer: str = ""
+    _log = RoleLogger()
 
     def __init__(self, context: MasterContext, outlet: Outlet, close: Close) -> None:
         self._context = context
@@ -62,6 +64,11 @@ class Stream(ABC):
         self._reading = False
         self._arrived: Found | None = None
         self._ended = False
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """Whose lines those of the log are."""
+        return self._context.speaker
 
     @property
     def segments(self) -> dict[str, int] | None:
@@ -155,7 +162,9 @@ class Stream(ABC):
         read.addCallbacks(arrived, failed).addErrback(self._fault)
 
     def _fault(self, failure: Failure) -> None:
-        _log.failure("a stream failed", failure=failure)
+        self._log.failure(
+            "the stream to {peer} failed, position {position}", failure, peer=self.peer, position=self.position
+        )
         self._close(Cause.FAULT, SpgReplError(f"an error of this program: {failure.value!r}"))
 
     def end(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from spgrepl.access.policy import Access
 from spgrepl.base.steady_clock import steady_clock
@@ -23,9 +22,9 @@ from spgrepl.master.shared.peers import PeerNames
 from spgrepl.master.snapshots.snapshot import SnapshotStore
 from spgrepl.segments.outgoing import SegmentRegistry
 from spgrepl.segments.outgoing_cursor import SegmentCursor
+from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.wire.frames import encode_status
 
-_log = Logger()
 _BURST = 8 * 1024 * 1024
 
 
@@ -48,6 +47,7 @@ class MasterContext:
         causes: Why those that are gone have ended.
         admission: Bounds them.
         lines: Writes what the log says of them, at a bounded rate.
+        speaker: Whose lines these are; None while nobody said.
     """
 
     clock: IReactorTime = attrs.field(converter=steady_clock)
@@ -64,6 +64,7 @@ class MasterContext:
     causes: CauseCounts = attrs.field(factory=CauseCounts, init=False)
     admission: Admission = attrs.field(init=False)
     lines: LogRate = attrs.field(init=False)
+    speaker: Speaker | None = attrs.field(default=None, init=False)
     _frame: tuple[int, bytes] = attrs.field(default=(-1, b""), init=False)
 
     @admission.default
@@ -72,7 +73,7 @@ class MasterContext:
 
     @lines.default
     def _lines(self) -> LogRate:
-        return LogRate(self.clock, _log)
+        return LogRate(self.clock, RoleLogger(__name__, self))
 
     @property
     def burst(self) -> int:

@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.histories import History
@@ -30,6 +29,7 @@ from spgrepl.master.shared.socket_out import Outlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.base import Close, Found, Stream
 from spgrepl.master.streams.context import MasterContext
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.shown import shown_names
 from spgrepl.watch.status import SubscriberPeer
 from spgrepl.wire.frames import RowsBegin, encode_histories_frame, encode_rows_begin, encode_skip
@@ -54,7 +54,7 @@ class SubscriberStream(Stream):
 
     version: int | str = "SUB"
     logical = True
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, context: MasterContext, outlet: Outlet, close: Close, hello: SubscriberHello) -> None:
         super().__init__(context, outlet, close)
@@ -141,7 +141,7 @@ class SubscriberStream(Stream):
             )
             return True
         self._context.lines.warn(
-            "a subscriber asks for unknown publications, which add nothing: {names}", names=names
+            "{peer} asks for unknown publications, which add nothing: {names}", peer=self.peer, names=names
         )
         return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.reading import PIECE
@@ -25,8 +24,6 @@ TELL_FROM = 64 * 1024 * 1024
 
 LOG_TURN = 4 * 1024 * 1024
 """How many bytes of a growing log are sent between two chunks of segments, at most."""
-
-_log = Logger()
 
 
 class FollowerStream(Stream):
@@ -165,8 +162,11 @@ class FollowerStream(Stream):
         sent = segments.sent - self._segments_told
         if segments.done > self._segments_done and (segments.done == segments.total or sent >= TELL_FROM):
             self._segments_done, self._segments_told = segments.done, segments.sent
-            _log.info(
-                "segment {done} of {total} is sent: {bytes} bytes in all, {rate:.1f} MB/s",
+            self._log.info(
+                "segment {done} of {total} is sent to {peer}, position {position}: {bytes} bytes in all, "
+                "{rate:.1f} MB/s",
+                peer=self.peer,
+                position=self.position,
                 done=segments.done,
                 total=segments.total,
                 bytes=segments.sent,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from spgrepl.catalogue.statements import is_control
 from spgrepl.primary.parts.requests import Request
+from spgrepl.text.role_log import RoleLogger
 
 
 class CatalogueListeners:
@@ -18,7 +17,7 @@ class CatalogueListeners:
         database: The database whose catalogue it is, for the log.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, database: Path) -> None:
         self._database = database

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
-from twisted.logger import Logger
 
 from spgrepl.errors import LocalFilesDamaged, WritesRefused
 from spgrepl.sqlite.session import Patience, prepare_session
+from spgrepl.text.role_log import RoleLogger
 
-_log = Logger()
+_log = RoleLogger()
 
 Setup = Callable[[apsw.Connection], None]
 """Registers functions, collations or modules of the embedding program on a connection."""

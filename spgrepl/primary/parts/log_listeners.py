@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import Logger
+from spgrepl.text.role_log import RoleLogger
 
 
 class LogListeners:
@@ -19,7 +19,7 @@ class LogListeners:
         wal: The log, for messages.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: Any, wal: Path) -> None:
         self._reactor = reactor

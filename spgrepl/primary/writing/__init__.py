@@ -8,6 +8,6 @@ the log's fsync.
   `left_state` sees whether others wrote between two writers, `draining` that nobody writes any more.
 - `long_transaction` is the writer's side of a `transactions.Transaction`.
 
-Imports: `errors`, `base`, `disk`, `log.format`, `log.transactions`, `log`, `interfaces`, `pairs`, `sqlite`,
-`primary.parts`, `primary.changes`, `primary.running`.
+Imports: `errors`, `text`, `base`, `disk`, `log.format`, `log.transactions`, `log`, `interfaces`, `pairs`,
+`sqlite`, `primary.parts`, `primary.changes`, `primary.running`.
 """

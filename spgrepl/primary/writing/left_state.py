@@ -17,16 +17,15 @@ import os
 import struct
 from zlib import crc32
 
-from twisted.logger import Logger
-
 from spgrepl.disk.files import DatabasePaths, create_private, sync_folder
+from spgrepl.text.role_log import RoleLogger
 
 _MAGIC = b"SPGLEFT\x01"
 _CONTENT = struct.Struct("<8sQQQ")
 _CRC = struct.Struct("<I")
 _SIZE = _CONTENT.size + _CRC.size
 
-_log = Logger()
+_log = RoleLogger()
 
 
 class LeftState:

@@ -17,12 +17,11 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from spgrepl.errors import FileLost, OutcomeUnknown
 from spgrepl.log.durable import DurableFile, DurableLength, read_durable_of
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD, encode_v2
 from spgrepl.log.writer import LogWriter
+from spgrepl.text.role_log import RoleLogger
 
 _CHUNK = 32 * 1024
 _LEAST = len(encode_v2(b"/**/"))
@@ -38,7 +37,7 @@ class PrimaryLog(LogWriter):
         grew: Called when the log is durable further than it was, after that was said.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self, path: Path, max_record: int = DEFAULT_MAX_RECORD, grew: Callable[[], None] = lambda: None

@@ -14,7 +14,6 @@ from pathlib import Path
 from zlib import crc32
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import LocalFilesDamaged, RecordError, StatementFailed, StatementRefused
@@ -31,8 +30,9 @@ from spgrepl.pairs.pair import LogBond
 from spgrepl.primary.parts.marks import LoggedMark, SubscriptionMark
 from spgrepl.primary.running.session import WriterSession
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.text.role_log import RoleLogger
 
-_log = Logger()
+_log = RoleLogger()
 
 _RESTORE = "Restore database and log from the same moment"
 _ADVICE = "both stay as they are: restore both from the same moment"

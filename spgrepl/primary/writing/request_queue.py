@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.observers import Barrier
@@ -20,6 +19,7 @@ from spgrepl.errors import Overloaded, SpgReplError
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.role_log import RoleLogger
 
 GROUP_REQUESTS = 500
 """At most so many requests share one fsync and one commit."""
@@ -99,7 +99,7 @@ class RequestQueue:
         refusal: Makes the error with which all that comes is refused; None while it is not.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

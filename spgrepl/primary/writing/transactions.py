@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
-from twisted.logger import Logger
 
 from spgrepl.base.results import Position, QueryResult
 from spgrepl.base.steady_clock import steady_clock
@@ -16,6 +15,7 @@ from spgrepl.primary.parts.requests import Parameters, Written
 from spgrepl.primary.writing.long_transaction import LongTransaction
 from spgrepl.primary.writing.request_queue import RequestQueue
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.role_log import RoleLogger
 
 DEADLINE = 30.0
 """A transaction has so many seconds from its turn on; others wait meanwhile."""
@@ -39,7 +39,7 @@ class Transaction:
         position: The position in the log after the transaction, when the block has ended.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, reactor: Any, writer: DatabaseWriter, queue: RequestQueue, deadline: float) -> None:
         self._clock = steady_clock(reactor)

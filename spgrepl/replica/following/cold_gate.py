@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.worker import EngineWorker
@@ -20,6 +19,7 @@ from spgrepl.errors import ColdRowsMissing, PeerClosed
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.replica.following.queue import ReplayQueue
 from spgrepl.segments.incoming import SegmentAssembler
+from spgrepl.text.role_log import RoleLogger
 
 PATIENCE = 15.0
 """For how many seconds without a byte of a segment the log waits for one."""
@@ -43,7 +43,7 @@ class ColdRowsGate:
         missing: The rows that are missing, in words, as far as is known.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

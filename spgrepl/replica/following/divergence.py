@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.base.worker import EngineWorker
 from spgrepl.errors import (
@@ -21,6 +20,7 @@ from spgrepl.log.transactions.groups import OnAmbiguity
 from spgrepl.replica.following.replay import Replay
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.retry import RetryPlan
+from spgrepl.text.role_log import RoleLogger
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ class Divergence:
         resnapshot: Whether the next stream is to begin with a fresh snapshot.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

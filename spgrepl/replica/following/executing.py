@@ -5,8 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-from twisted.logger import Logger
-
 from spgrepl.errors import ReplayStopped, SpgReplError, StatementRefused
 from spgrepl.errors.shown import shown_bytes
 from spgrepl.interfaces.engine import IClocked, IEngine, IOwnRows
@@ -15,8 +13,9 @@ from spgrepl.log.transactions.held import held_work
 from spgrepl.log.transactions.steps import stands_alone
 from spgrepl.log.transactions.work import Control, Settled, Work
 from spgrepl.text.log_words import sql_for_log
+from spgrepl.text.role_log import RoleLogger
 
-_log = Logger()
+_log = RoleLogger()
 
 OWN_ROWS_WITHIN = 1024 * 1024
 """In so many bytes of the log after a snapshot there may be records that it holds already."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
 from spgrepl.errors import HistoryDiverged
 from spgrepl.interfaces.engine import Mark, ReplayState
 from spgrepl.replica.short_connections import MarkChoice, ShortConnections
+from spgrepl.text.role_log import RoleLogger
 
 
 class MasterHistory:
@@ -18,7 +18,7 @@ class MasterHistory:
         choice: Chooses the mark that is compared.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, asking: ShortConnections, choice: MarkChoice[Mark]) -> None:
         self._asking = asking

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import write_applied_position
@@ -24,6 +23,7 @@ from spgrepl.replica.following.executing import Execution, Refused
 from spgrepl.replica.following.local_files import LocalFiles, reopened
 from spgrepl.replica.following.progress import Progress, SkipRequest, check_stated, counted, dropped_text
 from spgrepl.sqlite.snapshot_histories import check_place, histories_in, notes_in
+from spgrepl.text.role_log import RoleLogger
 
 SYNC_BESIDE_FROM = 128 * 1024
 """From so many bytes on appends are fsynced in a thread of their own; all, where the engine waits for a server."""
@@ -40,7 +40,7 @@ class Replay:
         choices: What is done about transactions that the log cannot tell.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

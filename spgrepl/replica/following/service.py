@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import singledispatchmethod
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -35,6 +35,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.segments.store import SegmentStore
 from spgrepl.segments.transfer import ChunkStream
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.frames import ChunkBytes, Status, WalBytes
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
@@ -55,7 +56,7 @@ class FollowerService(FollowerTold):
         log: The copy's own log, for a master that serves followers of this follower.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,
@@ -108,6 +109,10 @@ class FollowerService(FollowerTold):
         self._version = VersionChoice()
         self._progress: Progress | None = None
         self._received: int | None = None
+
+    def _speaking(self) -> Iterable[object]:
+        parts = (self._replay, self._segments, self._cold, self._history, self._divergence, self._transactions)
+        return (*parts, self._version, self._guard)
 
     # -- the service ------------------------------------------------------------------------------------------
 
@@ -198,7 +203,7 @@ class FollowerService(FollowerTold):
     @happened.register
     def _snapshot_started(self, event: SnapshotStart) -> None:
         length = event.length
-        self._log.info("the master sends a snapshot of {length} bytes", length=length)
+        self._log.info("{peer} sends a snapshot of {length} bytes", peer=self.reports.peer, length=length)
         incoming = self._incoming = IncomingSnapshot(
             self._worker,
             SnapshotPlace(self._replay.snapshot_path, limits=self._following.limits),
@@ -249,7 +254,10 @@ class FollowerService(FollowerTold):
     def _installed(self, progress: Progress, incoming: IncomingSnapshot) -> None:
         self._divergence.resnapshot = False
         self._log.info(
-            "the snapshot of {length} bytes is in place, at {at}", length=incoming.length, at=progress.applied
+            "the snapshot of {length} bytes from {peer} is in place, position {position}",
+            length=incoming.length,
+            peer=self.reports.peer,
+            position=progress.applied,
         )
         self._received = progress.applied
         self._queue.open()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.worker import EngineWorker
@@ -13,6 +12,7 @@ from spgrepl.errors import AmbiguousTransactions
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.replica.following.progress import Progress, ReplayTold
 from spgrepl.replica.following.replay import Replay
+from spgrepl.text.role_log import RoleLogger
 
 
 class TransactionWatch:
@@ -26,7 +26,7 @@ class TransactionWatch:
         told: Told how far replay has come when they were dropped, or why they could not be.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

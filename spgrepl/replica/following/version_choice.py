@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from twisted.logger import Logger
-
 from spgrepl.errors import PeerClosed, SpgReplError
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.handshake import StreamVersion
 
 _OFTEN = 3
@@ -22,7 +21,7 @@ class VersionChoice:
         tolerated: The types of unknown frames that the master was found to send on purpose.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self.next = StreamVersion.V2

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.base.histories import History
 from spgrepl.base.measures import SECONDS, Histogram
@@ -25,6 +24,7 @@ from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.portions import Portion, crc_of, place_of, safe_stop
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.text.log_words import sql_for_log, without_values
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.record_frames import RecordFrames
 
 _ANY_LENGTH = 2**32
@@ -52,7 +52,7 @@ class Applier:
         commit_seconds: How long the target takes to commit.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

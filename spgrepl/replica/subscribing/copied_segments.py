@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from spgrepl.base.failures import named_error
@@ -23,6 +22,7 @@ from spgrepl.replica.link import MasterLink
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.segments.store import SegmentStore
 from spgrepl.segments.transfer import ChunkStream
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.segment_chunks import ChunkHeader
 
 
@@ -37,7 +37,7 @@ class CopiedSegments:
         needed: The ids of those that rows of the snapshot are in.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,6 +28,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
 from spgrepl.replica.subscribing.settings import not_given
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.frames import ChunkBytes, Status
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
@@ -72,7 +72,7 @@ class CopyLink:
         owner: The subscription that it belongs to.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,

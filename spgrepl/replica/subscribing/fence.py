@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
-from twisted.logger import Logger
-
 from spgrepl.errors import HistoryDiverged
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.record_frames import RecordFrames
 
 FENCE_SPAN = 512
@@ -30,7 +29,7 @@ _WAY_OUT = (
     "master, or make the subscription again"
 )
 
-_log = Logger()
+_log = RoleLogger()
 
 
 def fence_after(

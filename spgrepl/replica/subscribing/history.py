@@ -8,7 +8,6 @@ reasons: only what happens several times in a row, without an exception, is take
 from __future__ import annotations
 
 import attrs
-from twisted.logger import Logger
 
 from spgrepl.base.worker import EngineWorker
 from spgrepl.errors import HistoryDiverged, LogTruncated, SpgReplError, StartLost
@@ -16,6 +15,7 @@ from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.settings import FINAL, Subscription
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.subscription import SubscriberReply
 
 _ROUNDS = 4
@@ -38,7 +38,7 @@ class MasterHistory:
         resnapshot: Whether the rows are to be copied again, because the master's history is another one.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, worker: EngineWorker, applier: Applier, subscription: Subscription) -> None:
         self._worker = worker

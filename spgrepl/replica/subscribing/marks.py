@@ -13,7 +13,6 @@ from typing import Any
 from zlib import crc32
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
 from spgrepl.base.reading import thread_runner
 from spgrepl.errors import HistoryDiverged
@@ -22,6 +21,7 @@ from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.log.format.records import IN_REACTOR
 from spgrepl.replica.short_connections import MarkChoice, ShortConnections, ShortReader
 from spgrepl.replica.subscribing.settings import Subscription
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReplyParser
 
@@ -115,7 +115,7 @@ class MarkComparison:
         choice: Chooses the mark that is compared.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self, asking: ShortConnections, wanted: Subscription, choice: MarkChoice[FenceRecord | Mark]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -43,6 +42,7 @@ from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
 from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscription
 from spgrepl.replica.subscribing.skipping import StoppedAt
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
 from spgrepl.wire.record_frames import LongRecord
@@ -86,7 +86,7 @@ class SubscriberService(ReplicaService):
         origins: Says which rows are wanted, and whose they are.
     """
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(
         self,
@@ -135,6 +135,9 @@ class SubscriberService(ReplicaService):
         self._stream: MasterLink[SubscriberConnection] | None = None
         self._told_histories: tuple[History, ...] | None = None
         self._stopped_at = StoppedAt(subscription.name)
+
+    def _speaking(self) -> Iterable[object]:
+        return self._applier, self._history, self._marks, self._guard
 
     # -- the service ------------------------------------------------------------------------------------------
 
@@ -229,7 +232,11 @@ class SubscriberService(ReplicaService):
             self._fail_with(start_lost(self._copies.end, "begin without the rows, with --no-copy-data"))
             return
         self._error, self._history.resnapshot = None, False
-        self._log.info("the initial copy is in place, at position {position}", position=state.position)
+        self._log.info(
+            "the initial copy from {peer} is in place, position {position}",
+            peer=self.reports.peer,
+            position=state.position,
+        )
         self._progressed(state)
 
     def _not_copied(self, reason: SpgReplError) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import UNAUTHORIZED
 from twisted.web.resource import Resource
@@ -33,6 +32,7 @@ from spgrepl.errors import (
 from spgrepl.server.status.guarded_site import LONGEST_BODY, GuardedRequest, GuardedSite
 from spgrepl.server.status.local_only import judge_sender
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.settings import HttpGuard
 from spgrepl.watch.site import SiteWatch
 
@@ -143,7 +143,7 @@ class _NotFound(_JsonResource):
 
 
 class _StatusResource(_JsonResource):
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self, status: StatusSource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -160,7 +160,7 @@ class _StatusResource(_JsonResource):
 class _HeldRequests:
     """Requests that are answered when a Deferred fires, in limited number."""
 
-    _log = Logger()
+    _log = RoleLogger()
 
     def __init__(self) -> None:
         self._held = 0

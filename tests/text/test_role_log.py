@@ -1,0 +1,63 @@
+"""Whose line of the log it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
+from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for
+
+
+class Part:
+    """A part of a role, which logs something."""
+
+    _log = RoleLogger()
+
+    def say(self, text: str, **values: object) -> None:
+        self._log.info(text, **values)
+
+
+@pytest.fixture
+def events() -> Iterator[list[LogEvent]]:
+    found: list[LogEvent] = []
+    observer = found.append
+    globalLogPublisher.addObserver(observer)  # type: ignore[arg-type]
+    yield found
+    globalLogPublisher.removeObserver(observer)  # type: ignore[arg-type]
+
+
+def test_a_part_says_whose_it_is(events: list[LogEvent]) -> None:
+    part = Part()
+    speak_for(Speaker("master", "notes {0}"), part, None)
+    part.say("no snapshot: {reason}", reason="full", name="s")
+    assert formatEvent(events[-1]) == "master notes {0}: no snapshot: full"
+    assert {name: events[-1][name] for name in ("role", "role_name", "name", "reason")} == {
+        "role": "master",
+        "role_name": "notes {0}",
+        "name": "s",
+        "reason": "full",
+    }
+    part.say("it goes on")
+    assert events[-1]["name"] == "notes {0}"
+
+
+def test_the_only_role_of_a_process_says_everything(events: list[LogEvent]) -> None:
+    one, other, part = Part(), Part(), Part()
+    began(one, Speaker("follower", "a"))
+    part.say("x")
+    began(other, Speaker("follower", "b"))
+    part.say("x")
+    ended(other)
+    part.say("x")
+    ended(one)
+    part.say("x")
+    assert [formatEvent(event) for event in events] == ["follower a: x", "x", "follower a: x", "x"]
+
+
+def test_an_event_that_names_its_role_stays_as_it_is(events: list[LogEvent]) -> None:
+    part = Part()
+    speak_for(Speaker("master", "m"), part)
+    part.say("{role} {name}: x", role="follower", name="f")
+    assert formatEvent(events[-1]) == "follower f: x"
