@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+
+import attrs
 
 from spgrepl.cli import argument
 from spgrepl.cli.parts.named_files import require_database
-from spgrepl.comparing.key_ranges import RowDifference
-from spgrepl.comparing.pinned import HOLD_SECONDS, compare_pinned
-from spgrepl.comparing.repairing import RepairFile
+from spgrepl.cli.parts.reading_line import RowsLine
+from spgrepl.comparing.pinned import HOLD_SECONDS, PinnedComparison, compare_pinned
+from spgrepl.comparing.repairing import Difference, RepairFile
 from spgrepl.errors import UsageError
-from spgrepl.postgresql.address import for_command_line, is_address, names_server
+from spgrepl.postgresql.address import ServerAddress, for_command_line, is_address, names_server
 from spgrepl.sqlite.comparison import Comparison, compare_databases
 from spgrepl.text.options import parse_seconds
 
@@ -37,8 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pinned",
         action="store_true",
-        help="compare a primary's SQLite database and a copy of it, or two copies, at one position, while both "
-        "are written; every row that differs is named by its key",
+        help="compare a primary's database and a copy of it, or two copies, at one position, while both are "
+        "written; every row that differs is named by its key. One of the two may be a server, with the copy of a "
+        "follower or a subscription",
     )
     parser.add_argument(
         "--hold",
@@ -47,6 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="with --pinned: keep writers waiting for so many seconds at most, until both stand at one position "
         "(default: 10)",
+    )
+    parser.add_argument(
+        "--subscription",
+        metavar="NAME",
+        help="with --pinned: the subscription in B whose position counts, where B has several",
     )
     parser.add_argument(
         "--repair",
@@ -60,11 +69,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl compare``."""
-    if arguments.pinned:
-        return _run_pinned(arguments)
-    if arguments.repair is not None:
-        raise UsageError("--repair needs --pinned: what is written between two looks would be undone")
-    found = _compare(arguments.first, arguments.second, arguments.tables)
+    if not arguments.pinned:
+        for given, option, reason in (
+            (arguments.repair, "--repair", "what is written between two looks would be undone"),
+            (arguments.subscription, "--subscription", "else no position counts"),
+        ):
+            if given is not None:
+                raise UsageError(f"{option} needs --pinned: {reason}")
+    ends = _Ends.of(arguments.first, arguments.second)
+    reading = RowsLine(ends.size)
+    try:
+        return _run_pinned(arguments, ends, reading) if arguments.pinned else _run(arguments, ends, reading)
+    finally:
+        reading.clear()
+
+
+@attrs.frozen
+class _Ends:
+    """What is compared: two files, or a file and a server."""
+
+    paths: tuple[Path, ...]
+    server: ServerAddress | None
+    server_first: bool
+
+    @classmethod
+    def of(cls, first: str, second: str) -> _Ends:
+        servers = [for_command_line(name) for name in (first, second) if _is_server(name)]
+        if len(servers) > 1:
+            raise UsageError("two servers are not compared with each other: one of the two is a SQLite database")
+        paths = tuple(Path(name) for name in (first, second) if not _is_server(name))
+        for path in paths:
+            require_database(path)
+        return cls(paths, servers[0] if servers else None, _is_server(first))
+
+    @property
+    def size(self) -> int:
+        """The bytes of the first file."""
+        return self.paths[0].stat().st_size
+
+
+def _run(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
+    found = _compare(ends, arguments.tables, reading)
+    reading.clear()
     for difference in found.differences[:_MOST_SHOWN]:
         print(difference)
     if len(found.differences) > _MOST_SHOWN:
@@ -76,25 +122,36 @@ def run(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _run_pinned(arguments: argparse.Namespace) -> int:
-    if _is_server(arguments.first) or _is_server(arguments.second):
-        raise UsageError("--pinned compares two SQLite databases")
-    paths = [Path(name) for name in (arguments.first, arguments.second)]
-    for path in paths:
-        require_database(path)
+def _compare(ends: _Ends, tables: list[str] | None, reading: RowsLine) -> Comparison:
+    if ends.server is None:
+        first, second = ends.paths
+        return compare_databases(first, second, tables, reading.tell)
+    # Only this needs what translates SQL, which takes long to load.
+    from spgrepl.postgresql.comparing.server_comparison import compare_with_server  # noqa: PLC0415
+
+    return compare_with_server(ends.paths[0], ends.server, tables, reading.tell)
+
+
+def _run_pinned(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
+    if arguments.repair is not None and ends.server_first:
+        raise UsageError("--repair makes the second as the first is: name the SQLite database first")
     shown = 0
 
-    def show(one: RowDifference) -> None:
+    def show(one: Difference) -> None:
         nonlocal shown
         shown += 1
         if shown <= _MOST_SHOWN:
+            reading.clear()
             print(one)
         if repair is not None:
             repair.add(one)
 
     with contextlib.ExitStack() as stack:
-        repair = None if arguments.repair is None else stack.enter_context(RepairFile(arguments.repair))
-        found = compare_pinned(paths[0], paths[1], arguments.tables, show, arguments.hold)
+        repair = None
+        if arguments.repair is not None:
+            repair = stack.enter_context(_repair_file(arguments.repair, ends))
+        found = _compare_pinned(arguments, ends, show, reading)
+    reading.clear()
     for text in found.unlike:
         print(text)
     if found.differences > _MOST_SHOWN:
@@ -109,19 +166,35 @@ def _run_pinned(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _compare(first: str, second: str, tables: list[str] | None) -> Comparison:
-    servers = [for_command_line(name) for name in (first, second) if _is_server(name)]
-    paths = [Path(name) for name in (first, second) if not _is_server(name)]
-    if len(servers) > 1:
-        raise UsageError("two servers are not compared with each other: one of the two is a SQLite database")
-    for path in paths:
-        require_database(path)
-    if servers:
-        # Only this needs what translates SQL, which takes long to load.
-        from spgrepl.postgresql.comparing.server_comparison import compare_with_server  # noqa: PLC0415
+def _compare_pinned(
+    arguments: argparse.Namespace, ends: _Ends, show: Callable[[Difference], None], reading: RowsLine
+) -> PinnedComparison:
+    tables, hold, name = arguments.tables, arguments.hold, arguments.subscription
+    if ends.server is None:
+        first, second = ends.paths
+        return compare_pinned(first, second, tables, show, hold, subscription=name, told=reading.tell)
+    # See `_compare`.
+    from spgrepl.comparing.pinned_server import compare_pinned_with_server  # noqa: PLC0415
 
-        return compare_with_server(paths[0], servers[0], tables)
-    return compare_databases(paths[0], paths[1], tables)
+    return compare_pinned_with_server(
+        ends.paths[0],
+        ends.server,
+        tables,
+        show,
+        hold,
+        server_first=ends.server_first,
+        subscription=name,
+        told=reading.tell,
+    )
+
+
+def _repair_file(path: Path, ends: _Ends) -> RepairFile:
+    if ends.server is None:
+        return RepairFile(path)
+    # See `_compare`.
+    from spgrepl.comparing.pinned_server import SERVER_HEAD  # noqa: PLC0415
+
+    return RepairFile(path, SERVER_HEAD)
 
 
 def _is_server(name: str) -> bool:

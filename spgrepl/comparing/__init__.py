@@ -1,10 +1,12 @@
 """Comparing a database with a copy of it at one position, while both go on.
 
-What comes in: two database files of one history. What goes out: the rows that differ, by table and key, and the
-statements that would make the copy what it should be.
+What comes in: two databases of one history, in files or in PostgreSQL. What goes out: the rows that differ, by
+table and key, and the statements that would make the copy what it should be.
 
-- `pinning` holds both at one position; `key_ranges` sums up ranges of a table's keys and finds the rows of those
-  that differ; `pinned` goes through the tables; `repairing` writes statements.
+- `pinning` holds both at one position; `ends` and `server_end` are what it holds. `key_ranges` sums up ranges of a
+  table's keys and finds the rows of those that differ; `pinned` goes through the tables of two files,
+  `pinned_server` through those of a file and a server; `repairing` writes statements.
 
-Imports: `base`, `disk`, `errors`, `rows`, `sqlite`, `text`.
+Imports: `base`, `disk`, `engines.postgresql`, `engines.targets`, `errors`, `postgresql`, `postgresql.comparing`,
+`postgresql.copying`, `rows`, `sqlite`, `text`.
 """

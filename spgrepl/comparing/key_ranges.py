@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 import attrs
 
+from spgrepl.rows.render import render_delete, render_insert
 from spgrepl.rows.values import RawText
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
@@ -95,6 +96,16 @@ class RowDifference:
         ]
         return f"{what}: differs in {', '.join(unlike)}"
 
+    def statements(self) -> tuple[bytes | None, bytes | None]:
+        """See `spgrepl.comparing.repairing.Difference`."""
+        layout, goes, comes = self.layout, None, None
+        if self.second is not None:
+            key, values = (layout.key, self.key) if layout.key else (layout.columns, self.second)
+            goes = render_delete(layout.name, key, values, one_of=None if layout.key else "rowid")
+        if self.first is not None:
+            comes = render_insert(layout.name, layout.columns, self.first)
+        return goes, comes
+
 
 @attrs.frozen
 class _Range:
@@ -126,17 +137,21 @@ class TableEnds:
         )
         self.rows = 0
 
-    def differences(self) -> Iterator[RowDifference]:
-        """The rows that differ, range after range."""
+    def differences(self, told: Callable[[int], None] = lambda _: None) -> Iterator[RowDifference]:
+        """The rows that differ, range after range.
+
+        Args:
+            told: Called after each range with how many rows were found equal.
+        """
         if not self._layout.divisible:
             yield from self._whole()
             return
         for one in self._ranges(0, _Range(None, None)):
-            if self._alike(one):
-                continue
-            # There may be far more rows at the other end.
-            for part in self._ranges(1, one):
-                yield from self._rows_that_differ(part)
+            if not self._alike(one):
+                # There may be far more rows at the other end.
+                for part in self._ranges(1, one):
+                    yield from self._rows_that_differ(part)
+            told(self.rows)
 
     def _alike(self, one: _Range) -> bool:
         first, second = self._together(lambda: self._sum(0, one), lambda: self._sum(1, one))

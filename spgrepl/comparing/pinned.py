@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,11 @@ import apsw
 import attrs
 
 from spgrepl.base.results import Position
+from spgrepl.comparing.ends import SqliteEnd
 from spgrepl.comparing.key_ranges import Layout, RowDifference, TableEnds, layout_of
-from spgrepl.comparing.pinning import pinned
+from spgrepl.comparing.pinning import pin
 from spgrepl.errors import EngineFailed
+from spgrepl.sqlite.compared_rows import Told, count_rows, tell_nobody
 from spgrepl.sqlite.state import OWN_PREFIX
 from spgrepl.text.sqltext import fold_ascii
 
@@ -53,6 +56,9 @@ def compare_pinned(
     tables: Collection[str] | None = None,
     found: Callable[[RowDifference], None] = lambda _: None,
     seconds: float = HOLD_SECONDS,
+    *,
+    subscription: str | None = None,
+    told: Told = tell_nobody,
 ) -> PinnedComparison:
     """Compare the rows of two databases of one history at one position, while both are written.
 
@@ -65,28 +71,48 @@ def compare_pinned(
         tables: The tables to compare; None for all.
         found: Called with each row that differs.
         seconds: For how long one of them may be held.
+        subscription: Whose position counts where the second has several subscriptions.
+        told: Called now and then with how far it is.
 
     Raises:
-        ConfigurationError, DifferentHistory, WaitTimeout, EngineFailed: As `spgrepl.comparing.pinning.pinned`.
+        ConfigurationError, UsageError, DifferentHistory, WaitTimeout, EngineFailed: As
+            `spgrepl.comparing.pinning.pin`.
     """
-    with pinned(first, second, seconds) as pins, ThreadPoolExecutor(max_workers=2) as threads:
-
-        def together(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
-            running = threads.submit(one), threads.submit(other)
-            return running[0].result(), running[1].result()
-
+    with contextlib.ExitStack() as stack:
         try:
-            layouts, unlike = _layouts(pins.connections, tables)
+            ends = _open_ends(stack, first, second, subscription)
+            pinned = pin(*ends, seconds)
+            threads = stack.enter_context(ThreadPoolExecutor(max_workers=2))
+
+            def together(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
+                running = threads.submit(one), threads.submit(other)
+                return running[0].result(), running[1].result()
+
+            connections = ends[0].connection, ends[1].connection
+            layouts, unlike = _layouts(connections, tables)
+            total = sum(count_rows(connections[0], layout.name) for layout in layouts)
             rows = differences = 0
             for layout in layouts:
-                ends = TableEnds(pins.connections, layout, together)
-                for one in ends.differences():
+                table = TableEnds(connections, layout, together)
+                for one in table.differences(tell_of_table(told, layout.name, rows, total)):
                     differences += 1
                     found(one)
-                rows += ends.rows
+                rows += table.rows
         except apsw.Error as error:
             raise EngineFailed(f"{first} and {second} cannot be compared: {error}") from error
-    return PinnedComparison(pins.position, pins.held, len(layouts), rows, differences, unlike)
+    return PinnedComparison(pinned.position, pinned.held, len(layouts), rows, differences, unlike)
+
+
+def _open_ends(
+    stack: contextlib.ExitStack, first: Path, second: Path, subscription: str | None
+) -> tuple[SqliteEnd, SqliteEnd]:
+    right = stack.enter_context(contextlib.closing(SqliteEnd(first)))
+    return right, stack.enter_context(contextlib.closing(SqliteEnd(second, subscription)))
+
+
+def tell_of_table(told: Told, table: str, before: int, total: int) -> Callable[[int], None]:
+    """What takes how many rows of a table were compared, where others were compared before it."""
+    return lambda rows: told(before + rows, total, table)
 
 
 def _layouts(

@@ -7,18 +7,23 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
-from spgrepl.comparing.key_ranges import RowDifference
 from spgrepl.disk.files import create_private
 from spgrepl.errors import UsageError
-from spgrepl.rows.render import render_delete, render_insert
 
-_HEAD = b"""-- What makes the second database hold the rows of the first one, in the tables that were compared.
+SQLITE_HEAD = b"""-- What makes the second database hold the rows of the first one, as far as they were compared.
 -- Run it while nobody else writes, where triggers do not fire and foreign keys do not act.
 PRAGMA foreign_keys = OFF;
 BEGIN;
 """
+
+
+class Difference(Protocol):
+    """A row that is not the same at both ends."""
+
+    def statements(self) -> tuple[bytes | None, bytes | None]:
+        """What the second end needs to have the first one's row: how its own goes, how the right one comes."""
 
 
 class RepairFile:
@@ -26,15 +31,17 @@ class RepairFile:
 
     Args:
         path: The file.
+        head: What it begins with; it begins a transaction.
 
     Raises:
         UsageError: It is there already.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, head: bytes = SQLITE_HEAD) -> None:
         if os.path.lexists(path):
             raise UsageError(f"{path} is there already: name a new file for the statements")
         self._path = path
+        self._head = head
         self._file: BinaryIO | None = None
         self._rows: BinaryIO | None = None
         self.statements = 0
@@ -42,20 +49,16 @@ class RepairFile:
     def __enter__(self) -> Self:
         self._file = open(create_private(self._path), "wb")
         self._rows = tempfile.TemporaryFile(dir=self._path.parent)
-        self._file.write(_HEAD)
+        self._file.write(self._head)
         return self
 
-    def add(self, one: RowDifference) -> None:
+    def add(self, one: Difference) -> None:
         """Write what a difference needs."""
         assert self._file is not None
         assert self._rows is not None
-        layout = one.layout
-        if one.second is not None:
-            key, values = (layout.key, one.key) if layout.key else (layout.columns, one.second)
-            number = None if layout.key else "rowid"
-            self._write(self._file, render_delete(layout.name, key, values, one_of=number))
-        if one.first is not None:
-            self._write(self._rows, render_insert(layout.name, layout.columns, one.first))
+        for file, statement in zip((self._file, self._rows), one.statements(), strict=True):
+            if statement is not None:
+                self._write(file, statement)
 
     def _write(self, file: BinaryIO, statement: bytes) -> None:
         file.write(statement + b";\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apsw
@@ -14,11 +14,22 @@ from spgrepl.text.sqltext import fold_ascii, quote_name
 _ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 _SHOWN = 200
 
+_TELL_EVERY = 10_000
+
+Told = Callable[[int, int, str], None]
+"""Takes how many rows were compared, of how many, and the table that is being compared."""
+
 Row = tuple[Any, ...]
 Pair = tuple[apsw.Connection, apsw.Connection]
 
 
-def first_difference(pair: Pair, table: str) -> tuple[int, Row | None, Row | None] | None:
+def tell_nobody(_rows: int, _total: int, _table: str) -> None:
+    """A `Told` of which nobody hears."""
+
+
+def first_difference(
+    pair: Pair, table: str, told: Callable[[int], None] = lambda _: None
+) -> tuple[int, Row | None, Row | None] | None:
     """Compare a table's rows, in the order of their rowid or primary key, their values with their types.
 
     Those of tables without a primary key are compared with their row numbers.
@@ -26,6 +37,7 @@ def first_difference(pair: Pair, table: str) -> tuple[int, Row | None, Row | Non
     Args:
         pair: Both databases, which have the table with the same columns.
         table: The table's name.
+        told: Called now and then with how many rows were found equal.
 
     Returns:
         None where all are equal; else how many are before the first two that differ, and these two.
@@ -34,14 +46,14 @@ def first_difference(pair: Pair, table: str) -> tuple[int, Row | None, Row | Non
     # Without a primary key it is by the row's number that the log names a row: a copy has the same one.
     number = order if order in _ROW_NUMBERS and not _has_key(pair[0], table) else None
     try:
-        return _compare(pair, f"SELECT {_listed(number, '*')} FROM {quote_name(table)} ORDER BY {order}")
+        return _compare(pair, f"SELECT {_listed(number, '*')} FROM {quote_name(table)} ORDER BY {order}", told)
     except UnicodeDecodeError:
         # Text that is not UTF-8 is compared byte for byte, and stays apart from blobs.
         safe = ", ".join(
             f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})"
             for name in map(quote_name, columns_of(pair[0], table))
         )
-        return _compare(pair, f"SELECT {_listed(number, safe)} FROM {quote_name(table)} ORDER BY {order}")
+        return _compare(pair, f"SELECT {_listed(number, safe)} FROM {quote_name(table)} ORDER BY {order}", told)
 
 
 def first_virtual_difference(pair: Pair, table: str, module: str) -> tuple[int, Row | None, Row | None] | None:
@@ -75,7 +87,9 @@ _VOCABULARY = {
 }
 
 
-def _compare(pair: Pair, query: str) -> tuple[int, Row | None, Row | None] | None:
+def _compare(
+    pair: Pair, query: str, told: Callable[[int], None] = lambda _: None
+) -> tuple[int, Row | None, Row | None] | None:
     rows: tuple[Iterator[Row], Iterator[Row]] = (iter(pair[0].execute(query)), iter(pair[1].execute(query)))
     equal = 0
     while True:
@@ -85,6 +99,8 @@ def _compare(pair: Pair, query: str) -> tuple[int, Row | None, Row | None] | Non
         if left != right or not _same_types(left, right):
             return equal, left, right
         equal += 1
+        if equal % _TELL_EVERY == 0:
+            told(equal)
 
 
 def _same_types(left: Row | None, right: Row | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -13,12 +14,14 @@ from spgrepl.errors import LocalFilesDamaged
 from spgrepl.sqlite.compared_rows import (
     Pair,
     Row,
+    Told,
     columns_of,
     count_rows,
     cut,
     first_difference,
     first_virtual_difference,
     shown,
+    tell_nobody,
 )
 from spgrepl.sqlite.session import plain_connection
 from spgrepl.text.sqltext import fold_ascii, significant_tokens
@@ -46,7 +49,9 @@ class Comparison:
         return not self.differences
 
 
-def compare_databases(first: Path, second: Path, tables: Collection[str] | None = None) -> Comparison:
+def compare_databases(
+    first: Path, second: Path, tables: Collection[str] | None = None, told: Told = tell_nobody
+) -> Comparison:
     """Compare two SQLite databases table by table, as they are now, while others may write them. Blocking.
 
     Tables whose names begin with ``spgrepl_`` or ``sqlite_stat`` are left out: they say how a copy was made, not
@@ -63,6 +68,7 @@ def compare_databases(first: Path, second: Path, tables: Collection[str] | None 
         second: The other one.
         tables: The tables to compare, with their indexes and triggers, such as those that a subscriber asked for;
             None for all. One that neither database has is a difference.
+        told: Called now and then with how far it is.
 
     Raises:
         FileNotFoundError: One of them does not exist.
@@ -70,7 +76,7 @@ def compare_databases(first: Path, second: Path, tables: Collection[str] | None 
     """
     with _opened(first) as one, _opened(second) as other:
         try:
-            return _Comparing((one, other), (first, second), tables).run()
+            return _Comparing((one, other), (first, second), tables, told).run()
         except apsw.Error as error:
             raise LocalFilesDamaged(f"{first} and {second} cannot be compared: {error}") from error
 
@@ -98,7 +104,10 @@ def _stand_in(connection: apsw.Connection, name: str) -> None:
 class _Comparing:
     """One comparison of two databases."""
 
-    def __init__(self, pair: Pair, paths: tuple[Path, Path], tables: Collection[str] | None) -> None:
+    def __init__(self, pair: Pair, paths: tuple[Path, Path], tables: Collection[str] | None, told: Told) -> None:
+        self._told = told
+        self._common: list[str] = []
+        self._total: int | None = None
         self._pair = pair
         self._paths = paths
         self._wanted = None if tables is None else {fold_ascii(name) for name in tables}
@@ -118,6 +127,7 @@ class _Comparing:
         if self._wanted is None:
             self._compare_numbers()
         common = sorted(name for kind, name in schemas[0].keys() & schemas[1].keys() if kind == "table")
+        self._common = common
         virtual = self._virtual_tables(common, {name: sql for (_, name), sql in schemas[0].items()})
         for table in common:
             self._compare_table(table, virtual)
@@ -178,7 +188,7 @@ class _Comparing:
             if all(one == table or of != table for one, (of, _) in virtual.items()):
                 self._compare_virtual(table, module)
             return
-        found = first_difference(self._pair, table)
+        found = first_difference(self._pair, table, partial(self._tell, table))
         if found is None:
             self._rows += count_rows(self._pair[0], table)
             return
@@ -186,6 +196,15 @@ class _Comparing:
         if owner and self._looks_alike(owner, module):
             return
         self._row_differs(f"table {table}", found)
+
+    def _tell(self, table: str, equal: int) -> None:
+        if self._total is None:
+            self._total = sum(count_rows(self._pair[0], name) for name in self._common if self._is_plain(name))
+        self._told(self._rows + equal, self._total, table)
+
+    def _is_plain(self, table: str) -> bool:
+        query = "SELECT type FROM pragma_table_list(?) WHERE schema = 'main'"
+        return bool(self._pair[0].execute(query, (table,)).get != "virtual")
 
     def _compare_virtual(self, table: str, module: str) -> None:
         try:

@@ -118,14 +118,15 @@ async def test_what_cannot_be_pinned(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(DifferentHistory, match="share no history"):
         await deferToThread(compare_pinned, paths[0], paths[2])
     await deferToThread(change, tmp_path / "plain.db", "CREATE TABLE t (a)")
-    with pytest.raises(ConfigurationError, match="not the database of a primary or a follower"):
+    with pytest.raises(ConfigurationError, match="not the database of a primary, a follower or a subscriber"):
         await deferToThread(compare_pinned, paths[0], tmp_path / "plain.db")
     await other.close()
 
 
 def test_repairing_needs_pinning(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--repair", "x", "a", "b"]) == 64
-    assert main(["compare", "--pinned", "a", "postgresql://h/d"]) == 64
+    assert main(["compare", "--subscription", "x", "a", "b"]) == 64
+    assert "--subscription needs --pinned" in capsys.readouterr().err
 
 
 # -- every kind of table --------------------------------------------------------------------------------------

@@ -74,6 +74,18 @@ class ReadingLine:
             self._shown = False
 
 
+class RowsLine(ReadingLine):
+    """Tells the same where rows are counted: the bytes are the share of the whole that they make up.
+
+    Args:
+        total: How many bytes all rows have together.
+    """
+
+    def tell(self, rows: int, of: int, table: str) -> None:
+        """Take how many rows of how many were read, and the table that is being read."""
+        self(self._total * rows // max(of, 1), rows, f"table {table}")
+
+
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from spgrepl.base.histories import histories_of, histories_values
 from spgrepl.errors import LocalFilesDamaged
 from spgrepl.interfaces.engine import Fence, Mark, ReplayState
 from spgrepl.postgresql.names import SCHEMA
@@ -29,6 +30,7 @@ def text_of(state: ReplayState, rows: bool, counts: Sequence[object] = ()) -> st
             "pair": state.pair,
             "marks": [attrs.astuple(mark) for mark in state.marks],
             "diverged": state.diverged,
+            "histories": histories_values(state.histories),
             "rows": rows,
             "transactions": encode_notes(state.notes),
             "approximated": counts,
@@ -52,7 +54,8 @@ def state_of(position: int, base: int, text: str) -> tuple[ReplayState, bool, li
             values["pair"],
             tuple(Mark(*map(int, mark)) for mark in values["marks"]),
             values["diverged"],
-            notes=decode_notes(values.get("transactions")),
+            histories_of(values.get("histories", ())),
+            decode_notes(values.get("transactions")),
         )
         return state, bool(values["rows"]), list(values.get("approximated", ()))
     except (ValueError, TypeError, KeyError) as error:

@@ -54,6 +54,13 @@ def check_position(position: int) -> None:
         )
 
 
+def subscription_names(connection: SqlConnection) -> list[str]:
+    """The names of the subscriptions that a database has a row of."""
+    if connection.execute(_THERE).fetchone() is None:
+        return []
+    return [str(name) for (name,) in connection.execute("SELECT name FROM spgrepl_subscriber ORDER BY name")]
+
+
 def read_subscription(connection: SqlConnection, name: str) -> SubscriptionState | None:
     """Read a subscription's row; None where it has none.
 

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from hashlib import md5
 
 import attrs
@@ -33,11 +34,13 @@ class Canonical:
         sql: The expression in the server, in which ``{0}`` stands for the column.
         form: What `struct` calls a number that is written as its bytes; empty for all else.
         write: The same here. What the column cannot hold is written as no value of the server is.
+        plain: Turns what was written into a text that the server reads as the value.
     """
 
     sql: str
     write: Writer
     form: str = ""
+    plain: Callable[[str], str] = str
 
     def shown(self, text: str) -> str:
         """A value that was written, for people: a text in quotation marks, without its length."""
@@ -63,24 +66,35 @@ def canonical(of: ColumnType) -> Canonical:
     if of.base in ("int2", "int4", "int8", "oid"):
         return Canonical("{0}::text", _integer)
     if of.base == "float8":
-        return Canonical("encode(float8send({0}), 'hex')", _float(">d"), ">d")
+        return Canonical("encode(float8send({0}), 'hex')", _float(">d"), ">d", _unpacked(">d"))
     if of.base == "float4":
-        return Canonical("encode(float4send({0}), 'hex')", _float(">f"), ">f")
+        return Canonical("encode(float4send({0}), 'hex')", _float(">f"), ">f", _unpacked(">f"))
     if of.base == "numeric":
         return Canonical("trim_scale({0})::text", _numeric)
     if of.base == "bytea":
-        return Canonical("encode({0}, 'hex')", _blob)
+        return Canonical("encode({0}, 'hex')", _blob, plain=lambda text: f"\\x{text}")
     if of.base == "bool":
         return Canonical("({0}::int)::text", _boolean)
     if of.base == "bpchar":
-        return Canonical(_measured("rtrim({0}::text)"), lambda value: _text(value, stripped=True))
+        return Canonical(_measured("rtrim({0}::text)"), partial(_text, stripped=True), plain=_unmeasured)
     if of.takes_numbers:
-        return Canonical(_measured("{0}::text"), _loose)
-    return Canonical(_measured("{0}::text"), _text)
+        return Canonical(_measured("{0}::text"), _loose, plain=_unmeasured)
+    return Canonical(_measured("{0}::text"), _text, plain=_unmeasured)
 
 
 def _measured(text: str) -> str:
     return f"(length({text})::text || ':' || {text})"
+
+
+def _unmeasured(text: str) -> str:
+    return text.partition(":")[2]
+
+
+def _unpacked(form: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        return float_text(struct.unpack(form, bytes.fromhex(text))[0])
+
+    return read
 
 
 def _odd(value: RowValue) -> str:

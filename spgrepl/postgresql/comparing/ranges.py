@@ -6,17 +6,25 @@ sums differ are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import apsw
 import attrs
 
-from spgrepl.postgresql.comparing.canonical import Canonical, canonical, checksum, row_sql, row_texts, sum_sql
+from spgrepl.postgresql.comparing.canonical import (
+    NULL,
+    Canonical,
+    canonical,
+    checksum,
+    row_sql,
+    row_texts,
+    sum_sql,
+)
 from spgrepl.postgresql.copying.source_tables import SourceTable
 from spgrepl.postgresql.copying.table_ddl import key_of
-from spgrepl.postgresql.names import quoted
+from spgrepl.postgresql.names import literal, quoted
 from spgrepl.postgresql.tables import Table
 from spgrepl.rows.values import RawText, RowValue
 from spgrepl.text.sqltext import quote_name
@@ -42,6 +50,23 @@ class Range:
     stop: RowValue
     rows: int
     total: int
+
+
+@attrs.frozen
+class RowPair:
+    """A row that is not the same here and in the server.
+
+    Attributes:
+        key: The canonical texts of its key.
+        here: Those of its columns here; None where it is not.
+        there: The same in the server.
+        values: Its values here.
+    """
+
+    key: tuple[str, ...]
+    here: tuple[str, ...] | None
+    there: tuple[str, ...] | None
+    values: tuple[RowValue, ...] | None = None
 
 
 class TwoEnds:
@@ -97,16 +122,22 @@ class TwoEnds:
             for name in map(self._column, self.names)
         )
 
-    def ranges(self) -> list[Range]:
-        """The ranges here, in one pass."""
+    def ranges(self, told: Callable[[int], None] = lambda _: None) -> list[Range]:
+        """The ranges here, in one pass.
+
+        Args:
+            told: Called now and then with how many rows were read.
+        """
         found: list[Range] = []
         base = self._table.columns[self.key[0]].type.base
         divisible = base in _ORDERED
         kind = int if _ORDERED.get(base) == "bigint" else str
         first: RowValue = None
-        rows = total = 0
+        rows = total = read = 0
         last: RowValue = None
         for batch in self._rows():
+            told(read)
+            read += len(batch)
             texts = row_texts(self._writers, list(zip(*batch, strict=True)))
             for values, text in zip(batch, texts, strict=True):
                 key = values[self._places[0]]
@@ -118,6 +149,20 @@ class TwoEnds:
                 last = key
         found.append(Range(first, None, rows, total))
         return found
+
+    def literal(self, name: str, text: str) -> str:
+        """A column's canonical text, as a constant of the server's SQL."""
+        return "NULL" if text == NULL else literal(self._writers[self.names.index(name)].plain(text))
+
+    def encoded(self, values: Sequence[RowValue]) -> list[str]:
+        """A row's values, as constants of the server's SQL.
+
+        Raises:
+            Misfit: The server cannot hold one of them.
+        """
+        columns = zip(self.names, values, strict=True)
+        texts = [self._table.columns[name].type.encode([value])[0] for name, value in columns]
+        return ["NULL" if text is None else literal(text) for text in texts]
 
     def shown(self, name: str, text: str) -> str:
         """A column's canonical text, for people."""
@@ -146,46 +191,36 @@ class TwoEnds:
 
     # -- rows that differ -------------------------------------------------------------------------------------
 
-    def differing(self, one: Range) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-        """The rows of a range that differ, in the order of the texts of their keys.
-
-        Yields:
-            The key's texts; the texts of the row's columns here, None where it is not; the same there.
-        """
+    def differing(self, one: Range) -> Iterator[RowPair]:
+        """The rows of a range that differ, in the order of the texts of their keys."""
         there = self._rows_there(one)
         other = next(there, None)
-        for texts in self._rows_here(one):
+        for texts, values in self._rows_here(one):
             key = self._key_of(texts)
             while other is not None and self._key_of(other) < key:
-                yield self._key_of(other), None, other
+                yield RowPair(self._key_of(other), None, other)
                 other = next(there, None)
             if other is None or self._key_of(other) != key:
-                yield key, texts, None
+                yield RowPair(key, texts, None, values)
                 continue
             if other != texts:
-                yield key, texts, other
+                yield RowPair(key, texts, other, values)
             other = next(there, None)
         while other is not None:
-            yield self._key_of(other), None, other
+            yield RowPair(self._key_of(other), None, other)
             other = next(there, None)
 
     def _key_of(self, texts: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(texts[place] for place in self._places)
 
-    def _rows_here(self, one: Range) -> Iterator[tuple[str, ...]]:
+    def _rows_here(self, one: Range) -> Iterator[tuple[tuple[str, ...], tuple[RowValue, ...]]]:
         where, bound = self._where(one, self._column(self.key[0]), "?")
-        rows = [
-            texts
-            for batch in self._rows(where, bound)
-            for texts in zip(
-                *[
-                    writer.texts(column)
-                    for writer, column in zip(self._writers, zip(*batch, strict=True), strict=True)
-                ],
-                strict=True,
-            )
-        ]
-        return iter(sorted(rows, key=self._key_of))
+        rows: list[tuple[tuple[str, ...], tuple[RowValue, ...]]] = []
+        for batch in self._rows(where, bound):
+            columns = zip(self._writers, zip(*batch, strict=True), strict=True)
+            texts = zip(*[writer.texts(column) for writer, column in columns], strict=True)
+            rows += zip(texts, batch, strict=True)
+        return iter(sorted(rows, key=lambda row: self._key_of(row[0])))
 
     def _rows_there(self, one: Range) -> Iterator[tuple[str, ...]]:
         columns = self._columns()

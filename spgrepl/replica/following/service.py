@@ -112,7 +112,7 @@ class FollowerService(FollowerTold):
 
     def _speaking(self) -> Iterable[object]:
         parts = (self._replay, self._segments, self._cold, self._history, self._divergence, self._transactions)
-        return (*parts, self._version, self._guard)
+        return (*parts, self._asking, self._version, self._guard)
 
     # -- the service ------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class SubscriberService(ReplicaService):
         self._stopped_at = StoppedAt(subscription.name)
 
     def _speaking(self) -> Iterable[object]:
-        return self._applier, self._history, self._marks, self._guard
+        return self._applier, self._history, self._asking, self._marks, self._guard
 
     # -- the service ------------------------------------------------------------------------------------------
 

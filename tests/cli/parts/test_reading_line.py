@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from spgrepl.cli.parts.reading_line import ReadingLine
+from spgrepl.cli.parts.reading_line import ReadingLine, RowsLine
 
 
 class Terminal(io.StringIO):
@@ -70,3 +70,11 @@ def test_nothing_was_read_yet() -> None:
     clock.now = 3.0
     line(0)
     assert stream.getvalue() == "  0 %  0 of 0 MB  0.0 MB/s\n"
+
+
+def test_rows_of_all_rows_are_a_share_of_the_bytes() -> None:
+    stream, clock = Terminal(), Steps()
+    line = RowsLine(40_000_000, stream, clock)
+    clock.now = 4.0
+    line.tell(250_000, 1_000_000, "t")
+    assert " 25 %  10 of 40 MB  2.5 MB/s  250,000 rows  62,500 rows/s  12 s left  table t" in stream.getvalue()

@@ -1,0 +1,140 @@
+"""One of two databases that are compared at one position: where it stands, and how it is held there. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from spgrepl.base.histories import History
+from spgrepl.engines.targets.stored_state import read_subscription, subscription_names
+from spgrepl.errors import ConfigurationError, UsageError
+from spgrepl.sqlite import state as sqlite_state
+from spgrepl.sqlite.session import plain_connection
+from spgrepl.sqlite.state import ROLE_PRIMARY
+
+
+@attrs.frozen
+class Standing:
+    """Where a database stands.
+
+    Attributes:
+        position: The position up to which it holds everything.
+        histories: Whose positions these are.
+    """
+
+    position: int
+    histories: tuple[History, ...]
+
+
+class ComparedEnd(ABC):
+    """One of the two databases. Its ``str`` says which, for people."""
+
+    @abstractmethod
+    def stands(self) -> Standing:
+        """Where it stands, as far as the transaction sees that is open, if any."""
+
+    @abstractmethod
+    def look(self) -> int:
+        """Begin to read what is there now.
+
+        Returns:
+            Its position.
+        """
+
+    @abstractmethod
+    def leave(self) -> None:
+        """End what `look` began; nothing happens where it has not."""
+
+    @abstractmethod
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        """Let nobody write it inside a block; whoever writes it waits so long."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class SqliteEnd(ComparedEnd):
+    """A SQLite database: a primary's, a follower's copy, or one with a subscription.
+
+    Args:
+        path: The database.
+        subscription: Which subscription's position counts; None for that of the primary or follower, or of the
+            only subscription.
+
+    Attributes:
+        connection: Reads it.
+    """
+
+    def __init__(self, path: Path, subscription: str | None = None) -> None:
+        self.path = path
+        self._subscription = subscription
+        self.connection = plain_connection(path, read_only=True)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def stands(self) -> Standing:
+        """See `ComparedEnd`."""
+        stored = None if self._subscription else sqlite_state.read_state(self.connection)
+        if stored is not None:
+            at_head = stored.role == ROLE_PRIMARY
+            return Standing(stored.replay.position, stored.served if at_head else stored.replay.histories)
+        name = chosen_subscription(str(self), subscription_names(self.connection), self._subscription)
+        state = read_subscription(self.connection, name)
+        assert state is not None
+        return Standing(state.position, state.histories)
+
+    def look(self) -> int:
+        """See `ComparedEnd`."""
+        self.leave()
+        self.connection.execute("BEGIN")
+        return self.stands().position
+
+    def leave(self) -> None:
+        """See `ComparedEnd`."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """See `ComparedEnd`."""
+        # A connection that may write, for the lock alone.
+        with contextlib.closing(plain_connection(self.path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """See `ComparedEnd`."""
+        self.connection.close()
+
+
+def chosen_subscription(where: str, names: Sequence[str], wanted: str | None) -> str:
+    """Which subscription's position counts.
+
+    Args:
+        where: The database, for errors.
+        names: The subscriptions that it has.
+        wanted: The one that was asked for; None for the only one.
+
+    Raises:
+        ConfigurationError: It has none, or not that one.
+        UsageError: It has several, and nobody chose.
+    """
+    if wanted is not None and wanted not in names:
+        raise ConfigurationError(f"{where} has no subscription {wanted}: it has {', '.join(names) or 'none'}")
+    if wanted is not None:
+        return wanted
+    if not names:
+        raise ConfigurationError(f"{where} is not the database of a primary, a follower or a subscriber")
+    if len(names) > 1:
+        raise UsageError(
+            f"{where} has the subscriptions {', '.join(names)}, each with a position of its own: choose one with "
+            f"--subscription"
+        )
+    return names[0]
