@@ -108,12 +108,12 @@ class MasterService(Service):
         self.port: IListeningPort | None = None
 
     @property
-    def speaker(self) -> Speaker | None:
+    def _speaker(self) -> Speaker | None:
         """Whose lines those of the log are; None while nobody said."""
         return self._context.speaker
 
-    @speaker.setter
-    def speaker(self, speaker: Speaker | None) -> None:
+    @_speaker.setter
+    def _speaker(self, speaker: Speaker | None) -> None:
         self._context.speaker = speaker
         speak_for(speaker, self._store, self._store.spool, self._context.segments, self._context.connections)
 

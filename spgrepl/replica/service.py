@@ -63,7 +63,7 @@ class ReplicaService(Troubled, LivingService):
         self._phase = Phase.STOPPED
         self._used = False
         self.reports = Reports(self._log)
-        self._speaker: Speaker | None = None
+        self._told_as: Speaker | None = None
 
     def _make_shared(self, endpoint: IStreamClientEndpoint, watch: FileWatch, applied_to: Path | str) -> None:
         """Make what both kinds have of one run, from its start to its stop.
@@ -85,13 +85,13 @@ class ReplicaService(Troubled, LivingService):
         self._error = None
 
     @property
-    def speaker(self) -> Speaker | None:
+    def _speaker(self) -> Speaker | None:
         """Whose lines those of the log are; None while nobody said."""
-        return self._speaker
+        return self._told_as
 
-    @speaker.setter
-    def speaker(self, speaker: Speaker | None) -> None:
-        self._speaker = speaker
+    @_speaker.setter
+    def _speaker(self, speaker: Speaker | None) -> None:
+        self._told_as = speaker
         speak_for(speaker, *self._speaking())
 
     # -- what each kind does in its own way -----------------------------------------------------------------------
@@ -161,7 +161,7 @@ class ReplicaService(Troubled, LivingService):
     def _open(self) -> Any:
         if self._used:
             self._make_parts()
-            speak_for(self._speaker, *self._speaking())
+            speak_for(self._told_as, *self._speaking())
         self._used = True
         self._phase = Phase.CONNECTING
         self._waiters.start()

@@ -126,7 +126,6 @@ class Role(LivingService, MultiService):
 
     Attributes:
         kind: What it is: ``master``, ``follower`` or ``subscriber``.
-        speaker: Whose lines those of the log are.
         http: Serves its site; None for nowhere.
     """
 
@@ -139,7 +138,7 @@ class Role(LivingService, MultiService):
         if self._watch.log_sql:
             SqlInLogs.allowed = True
         LivingService.__init__(self, name)
-        self.speaker = Speaker(self.kind, self._watch.name)
+        self._speaker = Speaker(self.kind, self._watch.name)
         self.http: HttpService | None = None
         self._site: Site | None = None
 
@@ -148,7 +147,7 @@ class Role(LivingService, MultiService):
         for service in services:
             if service is not None:
                 service.setServiceParent(self)
-        speak_for(self.speaker, *services)
+        speak_for(self._speaker, *services)
 
     # -- what each role does in its own way -----------------------------------------------------------------------
 
@@ -251,7 +250,7 @@ class Role(LivingService, MultiService):
 
     def startService(self) -> None:
         """Open everything; see `LivingService`."""
-        began(self, self.speaker)
+        began(self, self._speaker)
         LivingService.startService(self)
 
     def stopService(self) -> Deferred[None]:

@@ -124,7 +124,7 @@ class MasterRole(Role):
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)
         self._have(self.http, self.control, self.master)
-        speak_for(self.speaker, self.log, self._guard, self._level)
+        speak_for(self._speaker, self.log, self._guard, self._level)
 
     def _catalog(self, reactor: Any) -> ICatalogSource:
         paths, in_thread = self._settings.paths, thread_runner(reactor)
@@ -290,7 +290,7 @@ class FollowerRole(QueriedCopy, Promotable):
         self.http = self._make_http(settings.http, site)
         self.follower.reports.call("follower", self._watch.name, settings.master_name)
         self._have(self.http, self.follower, self.control, self.master)
-        speak_for(self.speaker, self._level)
+        speak_for(self._speaker, self._level)
 
     def _catalog(self, reactor: Any) -> ICatalogSource:
         paths, in_thread = self._settings.paths, thread_runner(reactor)

@@ -38,20 +38,20 @@ def speak_for(speaker: Speaker | None, *parts: object) -> None:
     """Have the lines of parts of a role say whose they are, where a process has several roles."""
     for part in parts:
         if part is not None:
-            part.speaker = speaker  # type: ignore[attr-defined]
+            part._speaker = speaker  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class RoleLogger(Logger):
     """A logger whose lines begin with the role that they are about, which JSON has as ``role`` and ``name``.
 
-    The role is the attribute ``speaker`` of the object that logs, where it has one; else the one role of the
+    The role is the attribute ``_speaker`` of the object that logs, where it has one; else the one role of the
     process. An event that names its role itself is left as it is.
     """
 
     def emit(self, level: LogLevel, format: str | None = None, **kwargs: object) -> None:  # noqa: A002
         """See `twisted.logger.Logger`."""
         if "role" not in kwargs:
-            speaker: Speaker | None = getattr(self.source, "speaker", None) or _only()
+            speaker: Speaker | None = getattr(self.source, "_speaker", None) or _only()
             if speaker is not None and format is not None:
                 kwargs = {"name": speaker.name, **kwargs, "role": speaker.role, "role_name": speaker.name}
                 format = "{role} {role_name}: " + format  # noqa: A001

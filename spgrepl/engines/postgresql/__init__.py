@@ -13,6 +13,6 @@ statements, and single ones; or the record that is at fault, with table, key and
 - `engine` is the engine, whose transactions these are; `copy_state` writes down how far it has come,
   `received` looks at a snapshot, and drops the copy before.
 
-Imports: `errors`, `text`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`, `engines`,
-`postgresql`, `postgresql.copying`, `spgsql`, `spgsql.language`.
+Imports: `base`, `errors`, `text`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`,
+`engines`, `postgresql`, `postgresql.copying`, `spgsql`, `spgsql.language`.
 """

@@ -66,7 +66,7 @@ class Stream(ABC):
         self._ended = False
 
     @property
-    def speaker(self) -> Speaker | None:
+    def _speaker(self) -> Speaker | None:
         """Whose lines those of the log are."""
         return self._context.speaker
 

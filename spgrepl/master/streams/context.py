@@ -71,6 +71,10 @@ class MasterContext:
     def _admission(self) -> Admission:
         return Admission(self.limits, self.connections)
 
+    @property
+    def _speaker(self) -> Speaker | None:
+        return self.speaker
+
     @lines.default
     def _lines(self) -> LogRate:
         return LogRate(self.clock, RoleLogger(__name__, self))
