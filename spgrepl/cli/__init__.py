@@ -10,8 +10,8 @@ speak to a primary or a server; `follow` changes a role; `wal`, `segments`, `sna
 
 Imports: `access`, `base`, `catalogue`, `cli.parts`, `comparing`, `compiled`, `disk`, `errors`, `failover`,
 `log`, `log.format`, `log.transactions`, `master.judged`, `postgresql`, `postgresql.comparing`, `primary`,
-`primary.parts`, `primary.reading`, `primary.writing`, `process`, `segments`, `server.status`, `spg`, `sqlite`,
-`text`.
+`primary.parts`, `primary.reading`, `primary.writing`, `process`, `segments`, `server.comparing`,
+`server.status`, `spg`, `sqlite`, `text`.
 """
 
 from __future__ import annotations

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 
+from spgrepl.access.options import read_token
 from spgrepl.cli import argument
 from spgrepl.cli.parts.named_files import require_database
 from spgrepl.cli.parts.reading_line import RowsLine
-from spgrepl.comparing.pinned import HOLD_SECONDS, PinnedComparison, compare_pinned
+from spgrepl.comparing.ends import ReadableEnd, SqliteEnd
+from spgrepl.comparing.pinned import HOLD_SECONDS, PinnedComparison, compare_ends
 from spgrepl.comparing.repairing import Difference, RepairFile
 from spgrepl.errors import UsageError
 from spgrepl.postgresql.address import ServerAddress, for_command_line, is_address, names_server
+from spgrepl.server.comparing.remote_end import RemoteEnd
+from spgrepl.server.status.client import StatusAddress
 from spgrepl.sqlite.comparison import Comparison, compare_databases
 from spgrepl.text.options import parse_seconds
 
 _MOST_SHOWN = 50
+_LIVE = ("http://", "unix:/")
+"""How the address of a running server begins."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--pinned",
         action="store_true",
         help="compare a primary's database and a copy of it, or two copies, at one position, while both are "
-        "written; every row that differs is named by its key. One of the two may be a server, with the copy of a "
-        "follower or a subscription",
+        "written; every row that differs is named by its key. One of the two may be PostgreSQL, with the copy of "
+        "a follower or a subscription; or each may be a running server, unix:/path of its control socket or "
+        "http://HOST:PORT",
     )
     parser.add_argument(
         "--hold",
@@ -56,6 +63,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--subscription",
         metavar="NAME",
         help="with --pinned: the subscription in B whose position counts, where B has several",
+    )
+    parser.add_argument(
+        "--http-token-file",
+        type=argument(read_token),
+        metavar="FILE",
+        help="with --pinned: a file with the token that the running servers want over TCP",
     )
     parser.add_argument(
         "--repair",
@@ -76,7 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
         ):
             if given is not None:
                 raise UsageError(f"{option} needs --pinned: {reason}")
-    ends = _Ends.of(arguments.first, arguments.second)
+    words = (arguments.first, arguments.second)
+    if not arguments.pinned and any(word.startswith(_LIVE) for word in words):
+        raise UsageError("a running server is compared with --pinned: its database is written meanwhile")
+    ends = _Ends.of(words, arguments.http_token_file)
     reading = RowsLine(ends.size)
     try:
         return _run_pinned(arguments, ends, reading) if arguments.pinned else _run(arguments, ends, reading)
@@ -86,26 +102,42 @@ def run(arguments: argparse.Namespace) -> int:
 
 @attrs.frozen
 class _Ends:
-    """What is compared: two files, or a file and a server."""
+    """What is compared: two of files and running servers, or a file and PostgreSQL."""
 
-    paths: tuple[Path, ...]
+    names: tuple[Path | StatusAddress, ...]
     server: ServerAddress | None
     server_first: bool
 
     @classmethod
-    def of(cls, first: str, second: str) -> _Ends:
-        servers = [for_command_line(name) for name in (first, second) if _is_server(name)]
+    def of(cls, words: Sequence[str], token: str | None) -> _Ends:
+        servers = [for_command_line(word) for word in words if _is_server(word)]
         if len(servers) > 1:
             raise UsageError("two servers are not compared with each other: one of the two is a SQLite database")
-        paths = tuple(Path(name) for name in (first, second) if not _is_server(name))
-        for path in paths:
-            require_database(path)
-        return cls(paths, servers[0] if servers else None, _is_server(first))
+        names: list[Path | StatusAddress] = []
+        for word in words:
+            if word.startswith(_LIVE):
+                if servers:
+                    raise UsageError(f"{word} is not compared with PostgreSQL: name the file of its database")
+                names.append(attrs.evolve(StatusAddress.parse(word), token=token or ""))
+            elif not _is_server(word):
+                require_database(Path(word))
+                names.append(Path(word))
+        return cls(tuple(names), servers[0] if servers else None, _is_server(words[0]))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(name for name in self.names if isinstance(name, Path))
 
     @property
     def size(self) -> int:
-        """The bytes of the first file."""
-        return self.paths[0].stat().st_size
+        """The bytes of the first file; 0 where there is none."""
+        return self.paths[0].stat().st_size if self.paths else 0
+
+    def open(self, place: int, seconds: float, subscription: str | None = None) -> ReadableEnd:
+        """Open one of two that are read in the same way."""
+        name = self.names[place]
+        return SqliteEnd(name, subscription) if isinstance(name, Path) else RemoteEnd(name, seconds)
 
 
 def _run(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
@@ -171,8 +203,11 @@ def _compare_pinned(
 ) -> PinnedComparison:
     tables, hold, name = arguments.tables, arguments.hold, arguments.subscription
     if ends.server is None:
-        first, second = ends.paths
-        return compare_pinned(first, second, tables, show, hold, subscription=name, told=reading.tell)
+        with (
+            contextlib.closing(ends.open(0, hold)) as first,
+            contextlib.closing(ends.open(1, hold, name)) as second,
+        ):
+            return compare_ends(first, second, tables, show, hold, told=reading.tell)
     # See `_compare`.
     from spgrepl.comparing.pinned_server import compare_pinned_with_server  # noqa: PLC0415
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from spgrepl.base.histories import History
+from spgrepl.comparing.table_reader import SqliteReader, TableReader
 from spgrepl.engines.targets.stored_state import read_subscription, subscription_names
 from spgrepl.errors import ConfigurationError, UsageError
 from spgrepl.sqlite import state as sqlite_state
@@ -58,7 +59,17 @@ class ComparedEnd(ABC):
         """Let go of everything."""
 
 
-class SqliteEnd(ComparedEnd):
+class ReadableEnd(ComparedEnd):
+    """A SQLite database, here or at a server, whose tables can be read range by range.
+
+    Attributes:
+        reader: Reads them.
+    """
+
+    reader: TableReader
+
+
+class SqliteEnd(ReadableEnd):
     """A SQLite database: a primary's, a follower's copy, or one with a subscription.
 
     Args:
@@ -74,6 +85,7 @@ class SqliteEnd(ComparedEnd):
         self.path = path
         self._subscription = subscription
         self.connection = plain_connection(path, read_only=True)
+        self.reader = SqliteReader(self.connection)
 
     def __str__(self) -> str:
         return str(self.path)

@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import apsw
 import attrs
 
+from spgrepl.comparing.table_reader import Key, KeyRange, Layout, Row, TableReader, values_of
 from spgrepl.rows.render import render_delete, render_insert
-from spgrepl.rows.values import RawText
-from spgrepl.text.sqltext import fold_ascii, quote_name
 
-ROWS_IN_A_RANGE = 5000
-_GENERATED = frozenset({2, 3})
-_AT_ONCE = 500
-
-Key = tuple[Any, ...]
-Row = tuple[Any, ...]
 Together = Callable[[Callable[[], Any], Callable[[], Any]], tuple[Any, Any]]
 """Runs two calls at the same time."""
-
-
-@attrs.frozen
-class Layout:
-    """What of a table is compared, and how its rows are told apart.
-
-    Attributes:
-        name: The table.
-        key: The columns that name a row: its primary key, or its row number.
-        columns: All columns with values of their own, the row number among them where it is the key.
-    """
-
-    name: str
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-
-    @property
-    def divisible(self) -> bool:
-        """Whether ranges of its keys can be asked for."""
-        return bool(self.key)
-
-
-def layout_of(connection: apsw.Connection, table: str) -> Layout:
-    """Look at a table.
-
-    A primary key that may be NULL names no row: then all rows are compared at once, by all that they hold.
-    """
-    listed = connection.execute(
-        'SELECT name, "notnull", pk, hidden, lower(type) FROM pragma_table_xinfo(?) ORDER BY cid', (table,)
-    ).fetchall()
-    columns = tuple(str(name) for name, _, _, hidden, _ in listed if hidden not in _GENERATED)
-    keys = sorted((pk, name, required, kind) for name, required, pk, _, kind in listed if pk)
-    without_numbers = bool(
-        connection.execute("SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'", (table,)).get
-    )
-    if keys:
-        named = tuple(str(name) for _, name, _, _ in keys)
-        is_number = len(keys) == 1 and keys[0][3] == "integer"
-        whole = without_numbers or is_number or all(required for _, _, required, _ in keys)
-        return Layout(table, named if whole else (), columns)
-    taken = {fold_ascii(name) for name in columns}
-    number = next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
-    return Layout(table, (), columns) if number is None else Layout(table, (number,), (number, *columns))
 
 
 @attrs.frozen
@@ -107,34 +55,22 @@ class RowDifference:
         return goes, comes
 
 
-@attrs.frozen
-class _Range:
-    """Rows whose key is above one and not above another; None for no limit."""
-
-    above: Key | None
-    last: Key | None
-
-
 class TableEnds:
     """A table at both ends.
 
     Args:
-        connections: Both databases, in transactions that see one moment.
+        readers: Read both databases, each as of one moment.
         layout: The table, which looks the same in both.
         together: Runs two calls at the same time.
+
+    Attributes:
+        rows: How many rows were found equal.
     """
 
-    def __init__(
-        self, connections: tuple[apsw.Connection, apsw.Connection], layout: Layout, together: Together
-    ) -> None:
-        self._connections = connections
+    def __init__(self, readers: tuple[TableReader, TableReader], layout: Layout, together: Together) -> None:
+        self._readers = readers
         self._layout = layout
         self._together = together
-        self._order = ", ".join(f"{quote_name(name)} COLLATE BINARY" for name in layout.key)
-        self._values = ", ".join(
-            f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})"
-            for name in map(quote_name, layout.columns)
-        )
         self.rows = 0
 
     def differences(self, told: Callable[[int], None] = lambda _: None) -> Iterator[RowDifference]:
@@ -146,72 +82,38 @@ class TableEnds:
         if not self._layout.divisible:
             yield from self._whole()
             return
-        for one in self._ranges(0, _Range(None, None)):
+        for one in self._ranges(0, KeyRange()):
             if not self._alike(one):
                 # There may be far more rows at the other end.
                 for part in self._ranges(1, one):
                     yield from self._rows_that_differ(part)
             told(self.rows)
 
-    def _alike(self, one: _Range) -> bool:
-        first, second = self._together(lambda: self._sum(0, one), lambda: self._sum(1, one))
+    def _both(self, call: Callable[[TableReader], Any]) -> tuple[Any, Any]:
+        first, second = self._readers
+        return self._together(lambda: call(first), lambda: call(second))
+
+    def _ranges(self, end: int, within: KeyRange) -> Iterator[KeyRange]:
+        """Cut a range where one end has so many rows."""
+        above = within.above
+        while True:
+            found = self._readers[end].cut(self._layout, KeyRange(above, within.last))
+            if found is None:
+                yield KeyRange(above, within.last)
+                return
+            yield KeyRange(above, found)
+            above = found
+
+    def _alike(self, one: KeyRange) -> bool:
+        first, second = self._both(lambda reader: reader.sum(self._layout, one))
         if first != second:
             return False
         self.rows += first[0]
         return True
 
-    # -- ranges -----------------------------------------------------------------------------------------------
-
-    def _ranges(self, end: int, within: _Range) -> Iterator[_Range]:
-        """Cut a range where one end has so many rows."""
-        above = within.above
-        keys = ", ".join(map(quote_name, self._layout.key))
-        while True:
-            where, bound = self._where(_Range(above, within.last))
-            query = (
-                f"SELECT {keys} FROM {quote_name(self._layout.name)}{where} ORDER BY {self._order} "
-                f"LIMIT 1 OFFSET {ROWS_IN_A_RANGE - 1}"
-            )
-            found = self._connections[end].execute(query, bound).fetchone()
-            if found is None or found == within.last:
-                yield _Range(above, within.last)
-                return
-            yield _Range(above, found)
-            above = found
-
-    def _where(self, one: _Range) -> tuple[str, tuple[Any, ...]]:
-        names = f"({self._order})"
-        marks = f"({', '.join('?' for _ in self._layout.key)})"
-        parts: list[str] = []
-        bound: list[Any] = []
-        for sign, key in ((">", one.above), ("<=", one.last)):
-            if key is not None:
-                parts.append(f"{names} {sign} {marks}")
-                bound += key
-        return (f" WHERE {' AND '.join(parts)}" if parts else ""), tuple(bound)
-
-    def _sum(self, end: int, one: _Range) -> tuple[int, bytes]:
-        """How many rows a range has at one end, and a checksum of them, types and order included."""
-        summed, count = hashlib.blake2b(digest_size=16), 0
-        for batch in self._read(end, one):
-            count += len(batch)
-            summed.update(repr(batch).encode())
-        return count, summed.digest()
-
-    def _read(self, end: int, one: _Range) -> Iterator[list[Row]]:
-        """Rows as the database has them: each text as bytes, and after each value its type."""
-        where, bound = self._where(one)
-        order = f" ORDER BY {self._order}" if self._order else ""
-        query = f"SELECT {self._values} FROM {quote_name(self._layout.name)}{where}{order}"
-        cursor = iter(self._connections[end].execute(query, bound))
-        while batch := [row for _, row in zip(range(_AT_ONCE), cursor, strict=False)]:
-            yield batch
-
-    # -- rows -------------------------------------------------------------------------------------------------
-
-    def _rows_that_differ(self, one: _Range) -> Iterator[RowDifference]:
+    def _rows_that_differ(self, one: KeyRange) -> Iterator[RowDifference]:
         places = [self._layout.columns.index(name) for name in self._layout.key]
-        first, second = self._together(lambda: self._by_key(0, one, places), lambda: self._by_key(1, one, places))
+        first, second = self._both(lambda reader: self._by_key(reader, one, places))
         for key in [*first, *(key for key in second if key not in first)]:
             left, right = first.get(key), second.get(key)
             if left is not None and right is not None and repr(left) == repr(right):
@@ -221,14 +123,13 @@ class TableEnds:
             assert given is not None
             yield RowDifference(self._layout, tuple(given[place] for place in places), left, right)
 
-    def _by_key(self, end: int, one: _Range, places: Sequence[int]) -> dict[str, Row]:
-        rows = (_values_of(row) for batch in self._read(end, one) for row in batch)
+    def _by_key(self, reader: TableReader, one: KeyRange, places: Sequence[int]) -> dict[str, Row]:
+        rows = (values_of(row) for batch in reader.read(self._layout, one) for row in batch)
         return {repr([row[place] for place in places]): row for row in rows}
 
     def _whole(self) -> Iterator[RowDifference]:
         """A table whose rows have no names: how often each is there."""
-        everything = _Range(None, None)
-        first, second = self._together(lambda: self._counted(0, everything), lambda: self._counted(1, everything))
+        first, second = self._both(self._counted)
         for text in [*first, *(text for text in second if text not in first)]:
             row, times = first.get(text, (None, 0))
             other, others = second.get(text, (None, 0))
@@ -238,24 +139,10 @@ class TableEnds:
             for _ in range(others - times):
                 yield RowDifference(self._layout, (), None, other)
 
-    def _counted(self, end: int, one: _Range) -> dict[str, tuple[Row, int]]:
+    def _counted(self, reader: TableReader) -> dict[str, tuple[Row, int]]:
         found: dict[str, tuple[Row, int]] = {}
-        for batch in self._read(end, one):
-            for row in map(_values_of, batch):
+        for batch in reader.read(self._layout, KeyRange()):
+            for row in map(values_of, batch):
                 text = repr(row)
                 found[text] = (row, found.get(text, (row, 0))[1] + 1)
         return found
-
-
-def _values_of(row: Row) -> Row:
-    """A row's values, of what was read."""
-    return tuple(
-        _text(value) if kind == "text" else value for value, kind in zip(row[::2], row[1::2], strict=True)
-    )
-
-
-def _text(value: bytes) -> str | RawText:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return RawText(value)

@@ -12,12 +12,12 @@ import apsw
 import attrs
 
 from spgrepl.base.results import Position
-from spgrepl.comparing.ends import SqliteEnd
-from spgrepl.comparing.key_ranges import Layout, RowDifference, TableEnds, layout_of
+from spgrepl.comparing.ends import ReadableEnd, SqliteEnd
+from spgrepl.comparing.key_ranges import RowDifference, TableEnds
 from spgrepl.comparing.pinning import pin
+from spgrepl.comparing.table_reader import Layout, TableReader
 from spgrepl.errors import EngineFailed
-from spgrepl.sqlite.compared_rows import Told, count_rows, tell_nobody
-from spgrepl.sqlite.state import OWN_PREFIX
+from spgrepl.sqlite.compared_rows import Told, tell_nobody
 from spgrepl.text.sqltext import fold_ascii
 
 HOLD_SECONDS = 10.0
@@ -56,8 +56,27 @@ def compare_pinned(
     tables: Collection[str] | None = None,
     found: Callable[[RowDifference], None] = lambda _: None,
     seconds: float = HOLD_SECONDS,
+) -> PinnedComparison:
+    """Compare the rows of two databases in files; see `compare_ends`.
+
+    Args:
+        first: What is right.
+        second: A copy of it.
+        tables: The tables to compare; None for all.
+        found: Called with each row that differs.
+        seconds: For how long one of them may be held.
+    """
+    with contextlib.closing(SqliteEnd(first)) as one, contextlib.closing(SqliteEnd(second)) as other:
+        return compare_ends(one, other, tables, found, seconds)
+
+
+def compare_ends(
+    first: ReadableEnd,
+    second: ReadableEnd,
+    tables: Collection[str] | None = None,
+    found: Callable[[RowDifference], None] = lambda _: None,
+    seconds: float = HOLD_SECONDS,
     *,
-    subscription: str | None = None,
     told: Told = tell_nobody,
 ) -> PinnedComparison:
     """Compare the rows of two databases of one history at one position, while both are written.
@@ -71,43 +90,33 @@ def compare_pinned(
         tables: The tables to compare; None for all.
         found: Called with each row that differs.
         seconds: For how long one of them may be held.
-        subscription: Whose position counts where the second has several subscriptions.
         told: Called now and then with how far it is.
 
     Raises:
         ConfigurationError, UsageError, DifferentHistory, WaitTimeout, EngineFailed: As
             `spgrepl.comparing.pinning.pin`.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            ends = _open_ends(stack, first, second, subscription)
-            pinned = pin(*ends, seconds)
-            threads = stack.enter_context(ThreadPoolExecutor(max_workers=2))
+    try:
+        pinned = pin(first, second, seconds)
+        with ThreadPoolExecutor(max_workers=2) as threads:
 
             def together(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
                 running = threads.submit(one), threads.submit(other)
                 return running[0].result(), running[1].result()
 
-            connections = ends[0].connection, ends[1].connection
-            layouts, unlike = _layouts(connections, tables)
-            total = sum(count_rows(connections[0], layout.name) for layout in layouts)
+            readers = first.reader, second.reader
+            layouts, unlike = _layouts(readers, tables)
+            total = sum(readers[0].count(layout) for layout in layouts)
             rows = differences = 0
             for layout in layouts:
-                table = TableEnds(connections, layout, together)
+                table = TableEnds(readers, layout, together)
                 for one in table.differences(tell_of_table(told, layout.name, rows, total)):
                     differences += 1
                     found(one)
                 rows += table.rows
-        except apsw.Error as error:
-            raise EngineFailed(f"{first} and {second} cannot be compared: {error}") from error
+    except apsw.Error as error:
+        raise EngineFailed(f"{first} and {second} cannot be compared: {error}") from error
     return PinnedComparison(pinned.position, pinned.held, len(layouts), rows, differences, unlike)
-
-
-def _open_ends(
-    stack: contextlib.ExitStack, first: Path, second: Path, subscription: str | None
-) -> tuple[SqliteEnd, SqliteEnd]:
-    right = stack.enter_context(contextlib.closing(SqliteEnd(first)))
-    return right, stack.enter_context(contextlib.closing(SqliteEnd(second, subscription)))
 
 
 def tell_of_table(told: Told, table: str, before: int, total: int) -> Callable[[int], None]:
@@ -116,10 +125,13 @@ def tell_of_table(told: Told, table: str, before: int, total: int) -> Callable[[
 
 
 def _layouts(
-    connections: tuple[apsw.Connection, apsw.Connection], tables: Collection[str] | None
+    readers: tuple[TableReader, TableReader], tables: Collection[str] | None
 ) -> tuple[list[Layout], tuple[str, ...]]:
     wanted = None if tables is None else {fold_ascii(name) for name in tables}
-    first, second = (_tables(connection, wanted) for connection in connections)
+    first, second = (
+        {name: one for name, one in reader.layouts().items() if wanted is None or fold_ascii(name) in wanted}
+        for reader in readers
+    )
     unlike = [f"table {name}: in the first only" for name in sorted(first.keys() - second.keys())]
     unlike += [f"table {name}: in the second only" for name in sorted(second.keys() - first.keys())]
     known = {fold_ascii(name) for name in first.keys() | second.keys()}
@@ -131,15 +143,3 @@ def _layouts(
         else:
             unlike.append(f"table {name}: its columns or its key are not the same")
     return layouts, tuple(unlike)
-
-
-def _tables(connection: apsw.Connection, wanted: set[str] | None) -> dict[str, Layout]:
-    listed = connection.execute(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow')"
-    )
-    return {
-        name: layout_of(connection, name)
-        for name in [str(found) for (found,) in listed.fetchall()]
-        if not fold_ascii(name).startswith((OWN_PREFIX, "sqlite_"))
-        and (wanted is None or fold_ascii(name) in wanted)
-    }

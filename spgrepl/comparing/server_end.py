@@ -41,8 +41,12 @@ class ServerEnd(ComparedEnd):
         self.session = Session(address, "spgrepl compare")
         self._holder = Session(address, "spgrepl compare, holds")
         self._subscription: str | None = None
-        with self.session.storing():
-            self._choose(self.session.open())
+        try:
+            with self.session.storing():
+                self._choose(self.session.open())
+        except BaseException:
+            self.close()
+            raise
 
     def __str__(self) -> str:
         return str(self.address)

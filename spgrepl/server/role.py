@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -20,6 +21,7 @@ from spgrepl.base.measures import Histogram
 from spgrepl.base.observers import OneShot
 from spgrepl.errors import ConfigurationError, ServiceStopped
 from spgrepl.master.protocol import format_address
+from spgrepl.server.comparing.sessions import Comparisons
 from spgrepl.server.status.guarded_site import GuardedSite
 from spgrepl.server.status.resource import SqlSource, build_site
 from spgrepl.text.log_words import SqlInLogs
@@ -141,6 +143,7 @@ class Role(LivingService, MultiService):
         self._speaker = Speaker(self.kind, self._watch.name)
         self.http: HttpService | None = None
         self._site: Site | None = None
+        self._comparisons: Comparisons | None = None
 
     def _have(self, *services: Service | None) -> None:
         """Take services that belong to the role, whose `_open_role` starts them."""
@@ -192,6 +195,10 @@ class Role(LivingService, MultiService):
     def _site_status(self) -> dict[str, object] | None:
         return self._site.http_status() if isinstance(self._site, GuardedSite) else None
 
+    def _compares(self, reactor: Any, database: Path, subscription: str | None = None) -> None:
+        """Have the site answer comparisons of a database; called before it is made."""
+        self._comparisons = Comparisons(reactor, database, subscription)
+
     def _make_site(self, reactor: Any, sql: SqlSource | None = None) -> Site:
         watched = Watched(self.status, self.measures)
         self._site_watch = SiteWatch(reactor, (watched,), self._watch.ready_lag)
@@ -202,6 +209,7 @@ class Role(LivingService, MultiService):
             sql,
             watch=self._site_watch,
             guard=self._watch.guard,
+            compare=None if self._comparisons is None else self._comparisons.run,
         )
         return self._site
 
@@ -239,6 +247,8 @@ class Role(LivingService, MultiService):
     def _close_all(self) -> Any:
         """Stop everything but the site, the last started first."""
         self._leave()
+        if self._comparisons is not None:
+            self._comparisons.close()
         services = [service for service in reversed(list(self)) if service is not self.http]
         stopped = yield DeferredList(
             [maybeDeferred(service.stopService) for service in services], consumeErrors=True

@@ -120,6 +120,8 @@ class MasterRole(Role):
         self._stored = StoredLevel(reactor, paths.wal_level, self._level)
         own = ServerStatements(self._level, self._stored.set, self._waiters.wait)
         server = own if primary is None else primary.server
+        if settings.engine == "sqlite":
+            self._compares(reactor, paths.database)
         site = self._make_site(reactor, server.run)
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)
@@ -285,6 +287,8 @@ class FollowerRole(QueriedCopy, Promotable):
         )
         statements = ServerStatements(self._level, self._stored.set, self.follower.when_applied)
         orders = FollowerOrders(statements.run, self.promote, self.follower.skip)
+        if rows is not None:
+            self._compares(reactor, rows)
         site = self._make_site(reactor, orders.run)
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)

@@ -116,6 +116,8 @@ class SubscriberRole(QueriedCopy, Role):
         rows = settings.paths.database if isinstance(target, SqliteTarget) else None
         stored = partial(subscription_position, settings.subscription.name)
         self.queries = CopyQueries(reactor, rows, f"the subscriber in {where}", stored, self.when_applied)
+        if rows is not None:
+            self._compares(reactor, rows, settings.subscription.name)
         site = self._make_site(reactor)
         self.http = self._make_http(settings.http, site)
         self.subscriber.reports.call("subscriber", self._watch.name, settings.master_name)

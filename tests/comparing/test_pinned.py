@@ -17,10 +17,11 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
 from spgrepl.cli import main
-from spgrepl.comparing import key_ranges
-from spgrepl.comparing.key_ranges import RowDifference, TableEnds, layout_of
+from spgrepl.comparing import table_reader
+from spgrepl.comparing.key_ranges import RowDifference, TableEnds
 from spgrepl.comparing.pinned import compare_pinned
 from spgrepl.comparing.repairing import RepairFile
+from spgrepl.comparing.table_reader import SqliteReader, layout_of
 from spgrepl.errors import ConfigurationError, DifferentHistory, UsageError, WaitTimeout
 from spgrepl.sqlite.comparison import compare_databases
 from tests.server.chain import ROW, Chain, chain, grown, with_rows
@@ -40,7 +41,7 @@ def change(database: Path, *statements: str) -> None:
 async def test_both_ends_are_compared_at_one_position_while_they_are_written(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_ranges, "ROWS_IN_A_RANGE", 7)
+    monkeypatch.setattr(table_reader, "ROWS_IN_A_RANGE", 7)
     primary = await with_rows(chain, rows=30)
     await chain.master("head", primary)
     relay = await chain.follower("relay", "head")
@@ -174,7 +175,7 @@ def spoil(connection: apsw.Connection, chosen: random.Random) -> None:
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("seed", range(2))
 def test_any_table_is_put_right(kind: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ranges, "ROWS_IN_A_RANGE", 5)
+    monkeypatch.setattr(table_reader, "ROWS_IN_A_RANGE", 5)
     chosen = random.Random(seed)
     first, second, file = tmp_path / "first.db", tmp_path / "second.db", tmp_path / "repair.sql"
     with contextlib.closing(apsw.Connection(str(first))) as connection:
@@ -201,7 +202,8 @@ def differences(first: Path, second: Path, file: Path) -> list[RowDifference]:
     connections = apsw.Connection(str(first)), apsw.Connection(str(second))
     found: list[RowDifference] = []
     try:
-        ends = TableEnds(connections, layout_of(connections[0], "t"), lambda one, other: (one(), other()))
+        readers = SqliteReader(connections[0]), SqliteReader(connections[1])
+        ends = TableEnds(readers, layout_of(connections[0], "t"), lambda one, other: (one(), other()))
         with RepairFile(file) as repair:
             for one in ends.differences():
                 found.append(one)

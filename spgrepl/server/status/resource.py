@@ -48,6 +48,7 @@ MOST_WAITS = 1000
 StatusSource = Callable[[], Mapping[str, object]]
 WaitSource = Callable[[int, float], "Deferred[int]"]
 SqlSource = Callable[[str], "Deferred[QueryResult]"]
+PostSource = Callable[[str], "Deferred[Mapping[str, object]]"]
 
 
 def build_site(
@@ -57,6 +58,7 @@ def build_site(
     sql: SqlSource | None = None,
     watch: SiteWatch | None = None,
     guard: HttpGuard | None = None,
+    compare: PostSource | None = None,
 ) -> Site:
     """Make the site with ``/status`` and ``/wait``, and ``/sql`` where statements can be executed.
 
@@ -78,6 +80,8 @@ def build_site(
             or another `SpgReplError`. It is cancelled when the client goes away. None takes no statements.
         watch: Adds what operators look at; None for nothing of it.
         guard: What the site allows.
+        compare: Carries out an order of a comparison, by the same senders as statements: it gives rows of the
+            database; see `spgrepl.server.comparing.sessions`. None compares nothing.
     """
     allowed = guard or HttpGuard()
     root = _Root(sql is not None)
@@ -86,7 +90,9 @@ def build_site(
     root.putChild(b"status", _StatusResource(status))
     root.putChild(b"wait", _WaitResource(wait))
     if sql is not None:
-        root.putChild(b"sql", _SqlResource(sql, allowed.token))
+        root.putChild(b"sql", _PostResource(lambda text: sql(text).addCallback(_rows), allowed.token))
+    if compare is not None:
+        root.putChild(b"compare", _PostResource(compare, allowed.token))
     return GuardedSite(root, reactor, allowed)
 
 
@@ -221,14 +227,14 @@ class _WaitResource(_JsonResource):
         )
 
 
-class _SqlResource(Resource):
-    """A leaf that answers POST, to programs that may."""
+class _PostResource(Resource):
+    """A leaf that answers POST of a text, to programs that may."""
 
     isLeaf = True  # noqa: N815 - twisted.web's name
 
-    def __init__(self, sql: SqlSource, token: str | None) -> None:
+    def __init__(self, source: PostSource, token: str | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._sql = sql
+        self._source = source
         self._token = token
         self._held = _HeldRequests()
 
@@ -252,7 +258,7 @@ class _SqlResource(Resource):
             sql = request.content.read().decode("utf-8")
         except UnicodeDecodeError as error:
             return _answer(request, 400, {"error": f"the statement is not UTF-8: {error}"})
-        return self._held.hold(request, lambda: self._sql(sql).addCallback(_rows))
+        return self._held.hold(request, lambda: self._source(sql))
 
 
 def _rows(result: QueryResult) -> Mapping[str, object]:

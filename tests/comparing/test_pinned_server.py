@@ -18,10 +18,10 @@ from spgrepl.replica.subscribing.service import Subscription
 from spgrepl.server.role import Role
 from spgrepl.server.roles import FollowerRole, FollowerSettings
 from spgrepl.server.subscriber_role import SubscriberRole, SubscriberSettings
-from tests.postgresql.conftest import Database
+from tests.postgresql.conftest import Database, database, postgres, shared
 from tests.server.chain import ROW, Chain, chain, grown, with_rows
 
-__all__ = ["chain"]
+__all__ = ["chain", "database", "postgres", "shared"]
 
 
 async def follower(chain: Chain, database: Database) -> Role:
