@@ -83,7 +83,8 @@ def compare(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, st
     capsys.readouterr()
     code = main(["compare", *map(str, words)])
     said = capsys.readouterr()
-    assert said.err == ""
+    # On a machine that is busy it takes long enough to say how far it is.
+    assert all("rows/s" in line for line in said.err.splitlines())
     return code, said.out
 
 
