@@ -80,6 +80,14 @@ def copied_shapes(connection: Any, name: str) -> dict[str, dict[str, Any]]:
     return {table: json.loads(shape) for table, shape in rows.fetchall()}
 
 
+def copied_alone(connection: Any, name: str) -> frozenset[str]:
+    """The tables that this subscription has filled, and no other one."""
+    rows = connection.execute(
+        f"SELECT table_name FROM {SCHEMA}.copied GROUP BY table_name HAVING bool_and(subscription = %s)", (name,)
+    )
+    return frozenset(str(table) for (table,) in rows.fetchall())
+
+
 def note_columns(connection: Any, table: str, kinds: Mapping[str, Any]) -> None:
     """Write down, in the open transaction, what is to be known of a table's columns beside their types.
 

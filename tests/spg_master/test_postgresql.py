@@ -115,9 +115,12 @@ class FollowerTest(PostgresqlCase):
 
 
 class SubscriberTest(PostgresqlCase):
-    def subscribe(self, endpoint: Any, **more: Any) -> SubscriberRole:
+    def subscribe(
+        self, endpoint: Any, on_divergence: OnDivergence = OnDivergence.STOP, **more: Any
+    ) -> SubscriberRole:
         paths = DatabasePaths.of(self.folder / "subscriber.db")
-        settings = SubscriberSettings(paths, endpoint, Subscription("s", ("p",)), self.url, **more)
+        subscription = Subscription("s", ("p",), on_divergence=on_divergence)
+        settings = SubscriberSettings(paths, endpoint, subscription, self.url, **more)
         role = SubscriberRole(self.reactor, settings)
         role.finished.addBoth(self.ended.append)
         role.startService()
@@ -153,6 +156,25 @@ class SubscriberTest(PostgresqlCase):
         yield self.until(lambda: self.pairs("a")[1] == (2, "it's"))
         assert self.postgres.query("copy", "SELECT to_regclass('b')") == [(None,)]
         assert role.subscriber.status()["error"] is None
+
+    @defer.inlineCallbacks
+    def test_a_checkpoint(self) -> Any:
+        """The rows are copied again where told; until then the old ones can be read."""
+        self.database.publish("p", "FOR TABLE a")
+        self.database.client().insert("a", 1)
+        role = self.subscribe((yield self.serve()), on_divergence=OnDivergence.RESNAPSHOT)
+        yield self.has("a", 1)
+        self.database.client().insert("a", *range(2, 40))
+        yield self.has("a", *range(1, 40))
+        self.server.split()
+        self.database.checkpoint()
+        self.database.execute("DELETE FROM a WHERE id > 1")
+        self.database.client().insert("a", *range(50, 90))
+        self.server.heal()
+        yield self.has("a", 1, *range(50, 90))
+        self.database.client().insert("a", 99)
+        yield self.has("a", 1, *range(50, 90), 99)
+        assert role.subscriber.running
 
     @defer.inlineCallbacks
     def test_values_of_its_own_where_told(self) -> Any:

@@ -212,9 +212,8 @@ class PostgresqlTarget:
         self._prepare_schema()
 
         def copy(connection: Any) -> SnapshotCopy:
-            replaceable = (
-                own_schema.copied_shapes(connection, self._name) if self._is_empty_start(connection) else {}
-            )
+            again = self._is_to_be_copied_again(connection)
+            replaceable = own_schema.copied_alone(connection, self._name) if again else ()
             copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
             copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), NO_COPY)
             own_schema.note_copied(connection, self._name, copying.shapes())
@@ -233,10 +232,10 @@ class PostgresqlTarget:
     def _noted(self, progress: CopyProgress) -> None:
         self._progress = progress
 
-    def _is_empty_start(self, connection: Any) -> bool:
-        """Whether a copy of an empty log is to be made again: only then its rows may be replaced."""
+    def _is_to_be_copied_again(self, connection: Any) -> bool:
+        """Whether rows that are there may be replaced: they are an empty log's, or of a different history."""
         known = read_subscription(connection, self._name)
-        return known is not None and known.position == 0
+        return known is not None and (known.position == 0 or known.diverged is not None)
 
     def _report(self, plan: CopyPlan, copied: SnapshotCopy) -> None:
         self._unknown = plan.unknown
