@@ -10,6 +10,7 @@ import pytest
 
 from simulation.bugs import BUGS
 from simulation.course import course
+from simulation.idle import count
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
@@ -36,3 +37,10 @@ def test_no_order_of_hashes_decides_anything() -> None:
 def test_a_bug_is_found(bug: str) -> None:
     assert bug in BUGS
     assert any(course(seed, 20, bug).broken is not None for seed in range(1, 6))
+
+
+def test_a_master_serves_thousands_that_have_everything() -> None:
+    found = count(2000, seconds=2.0)
+    assert found.connections == 2000
+    assert 0 < found.status_seconds < 1
+    assert found.interval <= 1
