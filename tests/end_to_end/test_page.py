@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -138,8 +139,15 @@ def test_a_master_with_peers_that_come_and_go(make: Start, page: Page, ports: Ca
 def test_a_follower_whose_copy_is_locked(make: Start, page: Page, ports: Callable[[], int]) -> None:
     """It says so, with the reason; its values are those of the status; a phone and a keyboard will do."""
     master = make("master", "master", "--listen", LOCAL).start()
-    copy = follower(make, master, "copy", "127.0.0.2")
-    url = served(copy, ports())
+    with tempfile.TemporaryDirectory(prefix="notes-") as folder:  # the picture shows it
+        copy = Server(Path(folder), "copy", "follower", "--master", f"127.0.0.1:{master.port()}")
+        try:
+            _lock(master, copy, page, served(copy, ports()))
+        finally:
+            copy.clean_up()
+
+
+def _lock(master: Server, copy: Server, page: Page, url: str) -> None:
     copy.start()
     position = master.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     copy.wait(position)
