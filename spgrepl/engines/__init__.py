@@ -6,11 +6,12 @@ transaction, or an error.
 - Engines: `sqlite`, `archive` (keeps bytes), `counting` (counts). `state_file` is the state of those without rows.
 - `sqlite_applier` runs statements, `row_applier` rows; each must find the copy as the primary's table was.
 - `own_rows` knows what of a log an SPG snapshot held already.
-- `spg_snapshot` makes a SQLite database of an SPG server's snapshot, `cold_rows` puts its cold rows in,
-  `sqlite_segments` lists the segments.
+- `spg_snapshot` makes a SQLite database of an SPG server's snapshot, `cold_rows` puts its cold rows in, and
+  `server_cold_rows` those of a copy in a server; `sqlite_segments` lists the segments.
 - `statement_digest` moves with transactions, and so does everything else here. `targets` are a subscriber's
   engines, `postgresql` applies records to a server.
 
 Imports: `base`, `catalogue`, `compiled`, `dialect`, `disk`, `errors`, `interfaces`, `log`, `log.format`,
-`log.transactions`, `rows`, `segments`, `spg`, `spg.values`, `spgsql`, `spgsql.language`, `sqlite`, `text`.
+`log.transactions`, `postgresql`, `postgresql.copying`, `rows`, `segments`, `spg`, `spg.values`, `spgsql`,
+`spgsql.language`, `sqlite`, `text`.
 """

@@ -7,7 +7,7 @@ travels with the copy's own snapshots, and is changed in the transaction that pu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -153,11 +153,20 @@ def _described(connection: SqlConnection) -> str:
     counts = connection.execute(
         f"SELECT table_name, count(*) FROM {PENDING} GROUP BY table_name ORDER BY table_name"
     ).fetchall()
+    query = f"SELECT key, segment FROM {PENDING} WHERE table_name = ? LIMIT ?"
+    return describe_missing(
+        (table, count, connection.execute(query, (table, NAMED)).fetchall()) for table, count in counts
+    )
+
+
+def describe_missing(tables: Iterable[tuple[str, int, Sequence[Sequence[Any]]]]) -> str:
+    """The rows that are missing, in words.
+
+    Args:
+        tables: Tables, how many rows each lacks, and key and segment of the first of them.
+    """
     parts = []
-    for table, count in counts:
-        named = connection.execute(
-            f"SELECT key, segment FROM {PENDING} WHERE table_name = ? LIMIT ?", (table, NAMED)
-        ).fetchall()
+    for table, count, named in tables:
         listed = ", ".join(f"key {key} (segment {segment})" for key, segment in named)
         more = f" and {count - len(named):,} more" if count > len(named) else ""
         parts.append(f"{count:,} rows of {table}: {listed}{more}")

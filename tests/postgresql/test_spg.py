@@ -99,14 +99,13 @@ EVERY = 1 if "SPGREPL_EVERY_BYTE" in os.environ else 6
 def test_snapshots_of_spg_are_taken(
     name: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
 ) -> None:
+    error = ""
     try:
         install(engine, tmp_path / "received", STORAGE / name)
     except SnapshotError as refused:
         error = str(refused)
-    else:
-        error = ""
     if error:
-        assert re.search("cold segments|cannot be read", error), error
+        assert "cannot be read" in error
         return
     found = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
     for (table,) in found:

@@ -11,6 +11,7 @@ from twisted.internet import defer
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
 from spgrepl.postgresql.address import ServerAddress
+from spgrepl.replica.following import cold_gate
 from spgrepl.replica.following.service import FollowerService
 from spgrepl.replica.following.states import FollowerState, OnDivergence
 from spgrepl.replica.subscribing.service import Subscription
@@ -94,6 +95,46 @@ class FollowerTest(PostgresqlCase):
         again = self.follow_here(endpoint)
         yield self.caught_up(again)
         self.assert_equal()
+
+    @defer.inlineCallbacks
+    def test_rows_in_cold_segments(self) -> Any:
+        """They are put in before the log goes on, which changes some of them; then a restart asks for none."""
+        client = self.database.client()
+        client.insert("a", *range(20))
+        client.insert("b", 1, 2)
+        self.database.freeze("a", range(10), 3)
+        self.database.freeze("a", range(10, 15), 7, compressed=False)
+        self.database.freeze("b", [1], 9)
+        endpoint = yield self.serve()
+        service = self.follow_here(endpoint)
+        yield self.until(lambda: self.server.starts)
+        client.execute("UPDATE a SET name = 'changed' WHERE id = 3")
+        client.execute("DELETE FROM b WHERE id = 1")
+        yield self.caught_up(service)
+        self.assert_equal()
+        assert self.postgres.query("copy", "SELECT to_regclass('spgrepl.cold')") == [(None,)]
+        yield service.stopService()
+        client.insert("a", 30)
+        yield self.caught_up(self.follow_here(endpoint))
+        self.assert_equal()
+
+    @defer.inlineCallbacks
+    def test_segments_that_never_come(self) -> Any:
+        """The rows are named, and nothing is streamed; where told it goes on without them."""
+        self.patch(cold_gate, "PATIENCE", 0.1)
+        self.database.client().insert("a", *range(5))
+        self.database.freeze("a", [1, 2], 3)
+        self.database.freeze("a", [3], 4)
+        del self.database.segments[4]
+        endpoint = yield self.serve()
+        service = self.follow_here(endpoint)
+        yield self.until(lambda: "1 rows of a: key 3 (segment 4)" in str(service.status()["error"]))
+        assert service.state is not FollowerState.STREAMING
+        yield service.stopService()
+        again = self.follow_here(endpoint, without_cold_rows=True)
+        self.database.client().insert("a", 6)
+        yield self.caught_up(again)
+        assert [key for key, _ in self.pairs("a")] == [0, 1, 2, 4, 6]
 
     @defer.inlineCallbacks
     def test_a_checkpoint(self) -> Any:

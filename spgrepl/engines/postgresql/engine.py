@@ -10,6 +10,7 @@ import attrs
 from zope.interface import implementer
 
 from spgrepl.disk.limits import DEFAULT_LIMITS
+from spgrepl.engines.cold_rows import IColdRows
 from spgrepl.engines.postgresql.copy_state import state_of, text_of
 from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements, Running
 from spgrepl.engines.postgresql.log_work import LogWork
@@ -18,7 +19,8 @@ from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.schema_changes import SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog, Told
 from spgrepl.engines.row_applier import RowCounts
-from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
+from spgrepl.engines.server_cold_rows import ServerColdRows
+from spgrepl.engines.spg_snapshot import convert_if_spg
 from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged, SnapshotError, StatementRefused
 from spgrepl.interfaces.engine import IClocked, IOwnRows, IRemoteEngine, ReplayState
 from spgrepl.log.format.records import RecordType
@@ -82,6 +84,7 @@ class PostgresqlEngine:
         self._address = address
         self._spg = SpgLog(nondeterministic is Nondeterministic.APPROXIMATE)
         self._server = Transactor(address, "copy", _NAME)
+        self._cold = ServerColdRows(self._server)
         self._tables = TableBook(lambda: self._server.session.features.row_versions)
         self._recogniser = Recogniser()
         self._schema = SchemaChanges()
@@ -127,7 +130,12 @@ class PostgresqlEngine:
             self._spg.load(counts)
             self._stored_rows = self._takes_rows
             self._schema.load(connection)
+            self._cold.look(connection)
         return self._state
+
+    def __conform__(self, interface: object) -> ServerColdRows | None:
+        """Rows that are in cold segments are somebody else's business."""
+        return self._cold if interface is IColdRows else None
 
     def _refuse_subscriptions(self, connection: Any) -> None:
         found = connection.execute(f"SELECT name FROM {SCHEMA}.subscriptions LIMIT 1").fetchone()
@@ -311,13 +319,6 @@ class PostgresqlEngine:
         """See `IEngine`. A snapshot of SPG is made one of SQLite."""
         if not convert_if_spg(path):
             inspect_snapshot(path)
-        cold = cold_tables(path)
-        if cold:
-            named = ", ".join(f"{count:,} of {table}" for table, count in cold.items())
-            raise SnapshotError(
-                f"rows of the snapshot are in cold segments, which this engine cannot take: {named}; follow with "
-                f"--engine sqlite, or let the master thaw its tables"
-            )
 
     def install_snapshot(self, path: Path, state: ReplayState) -> None:
         """See `IEngine`. All of it is one transaction: readers see the old copy, and then the new one."""
@@ -334,6 +335,7 @@ class PostgresqlEngine:
         self._tables.forget()
         with self._server.session.storing():
             self._schema.load(self._server.connection())
+            self._cold.look(self._server.connection())
         for note in notes:
             self._log.warn("{note}", note=note)
         path.unlink(missing_ok=True)
@@ -358,6 +360,7 @@ class PostgresqlEngine:
         for table in tables:
             connection.execute(f"INSERT INTO {SCHEMA}.copy_tables VALUES (%s)", (table,))
         self._schema.store(connection, objects)
+        self._cold.note(connection, path)
         connection.execute(_BEGIN, (state.position, state.base, text_of(state, rows)))
         self._server.renew(connection)
         return notes

@@ -127,6 +127,26 @@ class SnapshotCopy:
             ) from unfit
         self._note(attrs.evolve(self.progress, table=None), now=True)
 
+    def append(self, snapshot: apsw.Connection, tables: Sequence[str]) -> None:
+        """Copy more rows into tables that were made before.
+
+        Args:
+            snapshot: A database that holds these rows.
+            tables: The tables.
+
+        Raises:
+            CopyRefused: The server cannot hold them.
+            psycopg.Error: The transaction failed for another reason.
+        """
+        for name in tables:
+            present = read_table(self._connection, name)
+            if present is None:
+                raise CopyRefused(f"the table {name} is not in {self._address} any more")
+            try:
+                self._copy_rows(snapshot, read_source(snapshot, name), present, spg_columns(snapshot, name))
+            except LineUnfit as unfit:
+                raise CopyRefused(str(unfit)) from unfit
+
     def shapes(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """What the tables look like that were copied."""
         for name in self._copied:
