@@ -7,7 +7,6 @@ on the database: closing any descriptor of a database would take SQLite's own lo
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -15,7 +14,7 @@ import struct
 from pathlib import Path
 
 from spgrepl.disk.files import PRIVATE, create_private
-from spgrepl.errors import ConfigurationError, DatabaseLocked, LocalFilesDamaged
+from spgrepl.errors import DatabaseLocked, LocalFilesDamaged, unusable_file
 
 _OFD_LOCK = struct.Struct("hhqqi4x")
 _LOCKED_BYTE = 2**62
@@ -23,20 +22,6 @@ _LOCKED_BYTE = 2**62
 
 _WORD = b"process "
 _LONGEST = 200
-
-CANNOT_BE = frozenset(
-    {
-        errno.EACCES,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.ENAMETOOLONG,
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EPERM,
-        errno.EROFS,
-    }
-)
-"""What the system says of a path that cannot be used until somebody changes it, or its permissions."""
 
 
 def lock_open_file(handle: int, path: Path) -> None:
@@ -103,6 +88,7 @@ class LockFile:
             DatabaseLocked: Somebody else has it; the message names the file, the process and its purpose.
             LocalFilesDamaged: Another kind of file has its name.
             ConfigurationError: It cannot be made there: no folder, no permission, a name that is too long.
+            EngineFailed: The disk refuses.
         """
         while not self._try_to_acquire():
             pass  # Somebody has withdrawn the file meanwhile.
@@ -111,11 +97,7 @@ class LockFile:
         try:
             handle = self._open()
         except OSError as error:
-            if error.errno not in CANNOT_BE:
-                raise
-            raise ConfigurationError(
-                f"the file {self._path} cannot be made or opened: {error.strerror}"
-            ) from error
+            raise unusable_file(error, f"the file {self._path} cannot be made or opened") from error
         try:
             self._lock(handle)
             in_place = self._is_in_place(handle)

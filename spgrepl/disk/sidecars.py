@@ -6,7 +6,7 @@ import secrets
 import struct
 
 from spgrepl.disk.files import DatabasePaths, replace_file
-from spgrepl.errors import LocalFilesDamaged
+from spgrepl.errors import LocalFilesDamaged, unusable_file
 
 _U64 = struct.Struct("<Q")
 
@@ -35,13 +35,18 @@ def load_cluster_id(paths: DatabasePaths) -> int:
 
     Raises:
         LocalFilesDamaged: The file is not 8 bytes long. It is never replaced: another id would hide a loop.
+        ConfigurationError: It may not be read or made there.
+        EngineFailed: The disk refuses.
     """
     try:
-        content = paths.cluster_id.read_bytes()
-    except FileNotFoundError:
-        made = secrets.randbits(64) or 1
-        replace_file(paths.cluster_id, _U64.pack(made))
-        return made
+        try:
+            content = paths.cluster_id.read_bytes()
+        except FileNotFoundError:
+            made = secrets.randbits(64) or 1
+            replace_file(paths.cluster_id, _U64.pack(made))
+            return made
+    except OSError as error:
+        raise unusable_file(error, f"{paths.cluster_id} cannot be read or made") from error
     if len(content) != _U64.size:
         raise LocalFilesDamaged(
             f"{paths.cluster_id} holds {len(content)} bytes, expected 8; restore it, or remove it to get a new id"

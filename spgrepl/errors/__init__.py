@@ -86,6 +86,7 @@ from spgrepl.errors.local import (
     UsageError,
     WaitTimeout,
     WritesRefused,
+    unusable_file,
 )
 from spgrepl.errors.peers import (
     ConnectionRefused,
@@ -181,4 +182,5 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WritesRefused",
+    "unusable_file",
 ]

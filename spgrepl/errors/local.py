@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from spgrepl.errors.base import (
     EXIT_CONFIGURATION,
     EXIT_NO_INPUT,
@@ -155,3 +157,32 @@ class ServiceStopped(LocalError):
     """The service was stopped before what was asked for came about."""
 
     exit_code = EXIT_UNAVAILABLE
+
+
+_CANNOT_BE = frozenset(
+    {
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What the system says of a path that cannot be used until somebody changes it, or its permissions."""
+
+
+def unusable_file(error: OSError, said: str) -> ConfigurationError | EngineFailed:
+    """Tell a file that cannot be used until somebody changes something from a disk that refuses at present.
+
+    Args:
+        error: What the system said.
+        said: What cannot be done, and where.
+
+    Returns:
+        The error to raise.
+    """
+    kind = ConfigurationError if error.errno in _CANNOT_BE else EngineFailed
+    return kind(f"{said}: {error.strerror or error}")

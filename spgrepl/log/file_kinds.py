@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from spgrepl.errors import ConfigurationError
+from spgrepl.errors import ConfigurationError, unusable_file
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD, FLAG_V2, FLAG_V3, FLAG_V6, LENGTH_MASK, RecordType
 from spgrepl.log.format.salvage import find_record, is_whole
 
@@ -95,11 +95,12 @@ def require_log(path: Path) -> None:
 
     Raises:
         ConfigurationError: It is something else, or cannot be read.
+        EngineFailed: The disk refuses.
     """
     try:
         found = what_it_looks_like(path)
     except OSError as error:
-        raise ConfigurationError(f"the log {path} cannot be read: {error.strerror}") from error
+        raise unusable_file(error, f"the log {path} cannot be read") from error
     if found is not FileKind.MISSING and not found.may_be_log:
         raise ConfigurationError(f"{path} is not a log: it looks like {found}. Name the log with --wal")
 

@@ -78,6 +78,7 @@ def read_pair(path: Path) -> Pair | None:
 
     Raises:
         LocalFilesDamaged: It is something else, or damaged.
+        OSError: It cannot be read.
     """
     try:
         found = json.loads(path.read_bytes())
@@ -90,7 +91,7 @@ def read_pair(path: Path) -> Pair | None:
         return Pair(str(found["id"]), database, from_empty, kept, bool(found.get("segments")))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise LocalFilesDamaged(
             f"{path} does not say which database the log belongs to ({error!r}): move it away; a log and a "
             "database "

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
-from spgrepl.errors import EXIT_CONFIGURATION, EXIT_USAGE, SpgReplError
+from spgrepl.errors import EXIT_USAGE, SpgReplError, unusable_file
 from spgrepl.process.notify import SystemdNotifier, notifier_for
 from spgrepl.process.run_options import RunOptions
 from spgrepl.process.service import ProcessService
@@ -72,9 +72,9 @@ def makeService(options: Options) -> IService:
         print(f"twistd spgrepl {options.subCommand}: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
     except OSError as error:  # a path that cannot be looked at
-        named = f"{error.filename}: " if error.filename else ""
-        print(f"twistd spgrepl {options.subCommand}: {named}{error.strerror}", file=sys.stderr)
-        raise SystemExit(EXIT_CONFIGURATION) from error
+        unusable = unusable_file(error, f"{error.filename or 'a file'} cannot be used")
+        print(f"twistd spgrepl {options.subCommand}: {unusable}", file=sys.stderr)
+        raise SystemExit(unusable.exit_code) from error
     exit_code = ExitCode()
     role.finished.addErrback(end_process, exit_code, reactor)
     return _with_company(role, reactor, exit_code)

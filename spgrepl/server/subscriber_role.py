@@ -17,7 +17,6 @@ from spgrepl.engines.targets.counting_target import CountingTarget
 from spgrepl.engines.targets.options import TargetOptions
 from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
-from spgrepl.errors import ConfigurationError
 from spgrepl.interfaces.target import ITarget
 from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
 from spgrepl.replica.copy_queries import CopyQueries, QueriedCopy
@@ -135,11 +134,7 @@ class SubscriberRole(QueriedCopy, Role):
         return self.queries.stop()
 
     def _read_cluster_id(self) -> int:
-        paths = self._settings.paths
-        try:
-            return load_cluster_id(paths)
-        except OSError as error:
-            raise ConfigurationError(f"{paths.cluster_id} cannot be read or made: {error}") from error
+        return load_cluster_id(self._settings.paths)
 
     def when_applied(self, position: int, timeout: float | None = None) -> Deferred[int]:
         """See `Role`."""

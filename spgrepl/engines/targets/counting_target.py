@@ -12,7 +12,7 @@ from spgrepl.disk.files import remove_own, replace_file
 from spgrepl.engines.statement_digest import StatementDigest
 from spgrepl.engines.targets.initial_copy import state_at_copy
 from spgrepl.engines.targets.stored_state import history_of, history_values, publications_of
-from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged
+from spgrepl.errors import ConfigurationError, EngineFailed, LocalFilesDamaged, unusable_file
 from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
@@ -58,7 +58,9 @@ class CountingTarget:
             self._digest.reset(int(content["digest"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise unusable_file(error, f"{self._file} cannot be read") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise LocalFilesDamaged(
                 f"{self._file} cannot be read as a subscription's state ({error!r}); restore it, or move it away "
                 f"to begin the subscription again"

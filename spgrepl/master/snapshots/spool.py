@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.disk.files import PRIVATE_FOLDER
-from spgrepl.errors import DatabaseLocked
+from spgrepl.errors import DatabaseLocked, LocalError
 from spgrepl.text.role_log import RoleLogger
 
 PREFIX = "spgrepl-spool-"
@@ -52,7 +52,7 @@ class SpoolFolder:
                     self._log.info(
                         "removed the spooled snapshots of a killed master: {folder}", folder=str(folder)
                     )
-            except OSError as error:
+            except (OSError, LocalError) as error:
                 self._log.warn("cannot remove the leftover {folder}: {error}", folder=str(folder), error=error)
 
     def new_path(self) -> Path:

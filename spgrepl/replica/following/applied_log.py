@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from spgrepl.errors import ConfigurationError, LogTruncated
+from spgrepl.errors import LogTruncated, unusable_file
 from spgrepl.log.source import ILogListener, ILogSource
 
 
@@ -41,7 +41,7 @@ class AppliedLog:
             try:
                 self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
-                raise ConfigurationError(f"{self.path} cannot be read: {error}") from error
+                raise unusable_file(error, f"{self.path} cannot be read") from error
         return self._handle
 
     def publish(self, length: int, base: int | None = None) -> None:

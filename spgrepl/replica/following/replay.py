@@ -10,7 +10,7 @@ import attrs
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import write_applied_position
-from spgrepl.errors import ConfigurationError, EngineFailed, RecordError, ServiceStopped, SpgReplError
+from spgrepl.errors import EngineFailed, RecordError, ServiceStopped, SpgReplError, unusable_file
 from spgrepl.interfaces.engine import NO_NOTES, Fence, IEngine, IRemoteEngine, Mark, ReplayState, TransactionNotes
 from spgrepl.log.format.parser import RecordBatch, RecordParser
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
@@ -82,16 +82,15 @@ class Replay:
             DatabaseLocked: Another process uses these files.
             LocalFilesDamaged: They cannot be used, or do not belong together.
             ConfigurationError: Their folder is missing, or may not be written.
+            EngineFailed: The disk refuses.
         """
         try:
             self._opened = True
             self._state = self.files.open()
         except OSError as error:
             self.close()
-            raise ConfigurationError(
-                f"{error.filename or self._paths.wal} cannot be used: {error.strerror or error}; a follower keeps "
-                f"{self._paths.database} and {self._paths.wal}, whose folders must exist and be writable"
-            ) from error
+            kept = f"a follower keeps {self._paths.database} and {self._paths.wal} in folders that it may write"
+            raise unusable_file(error, f"{kept}; {error.filename or 'one'} cannot be used") from error
         except BaseException:
             self.close()
             raise

@@ -22,6 +22,13 @@ COMPILER = shutil.which("cc") or shutil.which("gcc")
 CALLS = {"write": 1, "flush": 2, "rename": 3}
 MOST = int(os.environ.get("SPGREPL_FAULTS", "0"))
 NUMBERS = range(1, MOST + 1) if MOST else (1, 7, 43)
+UNIT = Path(__file__).parents[3] / "contrib/systemd/spgrepl@.service"
+NOT_AGAIN = [
+    int(code)
+    for line in UNIT.read_text().splitlines()
+    if line.startswith("RestartPreventExitStatus=")
+    for code in line.partition("=")[2].split()
+]
 REQUESTS = 60
 SECONDS = 3.0
 """Some calls never come; so long the site runs then."""
@@ -40,10 +47,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def says_why_it_ended(one: Process, before: int) -> None:
-    """An exit status for errors, and words."""
+    """An exit status for errors, words, and nothing that keeps systemd from starting it again."""
     printed = one.output()[before:]
     assert one.ended is not None
     assert one.ended > 0, (one.name, one.ended, printed[-3000:])
+    assert one.ended not in NOT_AGAIN, (one.name, one.ended, printed[-3000:])
     assert os.strerror(errno.EIO) in printed or os.strerror(errno.ENOSPC) in printed or "disk" in printed, (
         one.name,
         printed[-3000:],

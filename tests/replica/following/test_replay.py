@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,80 @@ def test_nothing_is_committed_where_the_log_could_not_be_made_durable(
         with pytest.raises(EngineFailed, match="Input/output error"):
             copy.replay.apply([log_of(*[INSERT.format(2)] * (SYNC_BESIDE_FROM // 20), end)])
     assert (copy.stored_position(), copy.rows()) == (position, [])
+
+
+class ForgetfulDisk:
+    """A disk to which nothing is written again after a flush of it has failed, as Linux does it.
+
+    Args:
+        path: The file that is looked at.
+
+    Attributes:
+        content: What is on the disk.
+        failing: So many of the next flushes fail.
+    """
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.content = bytearray(path.read_bytes())
+        self.failing = 0
+        self._inode = path.stat().st_ino
+        self._dirty: list[tuple[int, bytes]] = []
+        self._write, self._truncate = os.pwrite, os.ftruncate
+        self._flushes = {"fsync": os.fsync, "fdatasync": os.fdatasync}
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+        monkeypatch.setattr(os, "ftruncate", self.ftruncate)
+        for name in self._flushes:
+            monkeypatch.setattr(os, name, partial(self.flush, name))
+
+    def _is_it(self, handle: int) -> bool:
+        return os.fstat(handle).st_ino == self._inode
+
+    def pwrite(self, handle: int, data: bytes, at: int) -> int:
+        if self._is_it(handle):
+            self._dirty.append((at, bytes(data)))
+        return self._write(handle, data, at)
+
+    def ftruncate(self, handle: int, length: int) -> None:
+        if self._is_it(handle):
+            self._dirty = [(at, data[: max(0, length - at)]) for at, data in self._dirty]
+            del self.content[length:]
+        self._truncate(handle, length)
+
+    def flush(self, name: str, handle: int) -> None:
+        if self._is_it(handle):
+            dirty, self._dirty = self._dirty, []
+            if self.failing:
+                self.failing -= 1
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            for at, data in dirty:
+                self.content.extend(bytes(max(0, at + len(data) - len(self.content))))
+                self.content[at : at + len(data)] = data
+        self._flushes[name](handle)
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, SYNC_BESIDE_FROM // 20])
+def test_what_is_applied_is_in_the_log_on_the_disk_after_flushes_that_failed(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, failing: int, rows: int
+) -> None:
+    """The kernel holds the bytes of a flush that failed for clean: they have to be written again."""
+    copy.replay.apply([log_of("BEGIN", INSERT.format(1))])
+    disk = ForgetfulDisk(copy.paths.wal, monkeypatch)
+    disk.failing = failing
+    stream = log_of("BEGIN", INSERT.format(1), *[INSERT.format(2)] * rows, "COMMIT", INSERT.format(3))
+
+    def again() -> None:
+        copy.replay.resume()
+        copy.replay.apply([stream])
+
+    for _ in range(failing):
+        with pytest.raises(EngineFailed, match="Input/output error"):
+            again()
+    again()
+    applied = copy.stored_position() - 100
+    assert applied == len(stream)
+    assert disk.content[:applied] == copy.paths.wal.read_bytes()[:applied] == stream
+    assert len(copy.rows()) == rows + 2
 
 
 def test_a_failing_sync_is_not_forgotten_where_a_record_is_refused_too(
