@@ -6,6 +6,8 @@ checked even where the string does not say which, and TLS older than 1.2 cannot 
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +62,8 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
         words = EndpointWords.of(text)
         if words.kind == "ssl":
             return _ssl_server(reactor, words)
+        if words.kind == "unix":
+            _refuse_other_file(words.word("address", 0) or "")
         named = text
         if words.kind in _WITH_BACKLOG and "backlog" not in words.named:
             named = f"{text}:backlog={_BACKLOG}"
@@ -98,6 +102,12 @@ def client_endpoint(reactor: Any, text: str) -> IStreamClientEndpoint:
         return _MadeAgain(lambda: clientFromString(reactor, named))
 
     return _made(text, "connect to", _CONNECT_EXAMPLE, make)
+
+
+def _refuse_other_file(path: str) -> None:
+    """Twisted would leave a lock beside it, and say that the address is in use."""
+    if os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        raise UsageError(f"{path} is there and is not a socket: name another path, or move it away")
 
 
 def _ssl_server(reactor: Any, words: EndpointWords) -> IStreamServerEndpoint:

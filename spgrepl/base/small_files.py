@@ -1,4 +1,4 @@
-"""Small files that a user names: settings, tokens, certificates."""
+"""Files that a user names: opened where they are files, and read whole where they are small."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 MOST_BYTES = 4 * 1024 * 1024
 """A file that is longer is something else."""
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, and neither a device without an end nor a pipe that nobody writes into.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file; `strerror` says which.
+    """
+    # A pipe without a writer would let a blocking open wait for ever.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return open(handle, "rb")
+
+
 def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Read a file whole, and neither a device without an end nor a pipe that nobody writes into.
+    """Read a file whole.
 
     Args:
         path: The file.
@@ -21,10 +36,7 @@ def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
     Raises:
         OSError: It cannot be read, is not a regular file, or is longer; `strerror` says which.
     """
-    # A pipe without a writer would let a blocking open wait for ever.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    with open_regular(path) as file:
         found = file.read(most + 1)
     if len(found) > most:
         raise OSError(errno.EFBIG, f"it is longer than {most} bytes, and so not what is expected here", str(path))

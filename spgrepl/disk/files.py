@@ -63,7 +63,7 @@ class DatabasePaths:
         """See that no two of the files are one, by name, by a link or by a mount.
 
         Raises:
-            UsageError: Two are, or one is a device or a pipe.
+            UsageError: Two are, or one is a folder, a device or a pipe.
         """
         names: dict[str, Path] = {}
         inodes: dict[tuple[int, int], Path] = {}
@@ -78,8 +78,9 @@ class DatabasePaths:
             with contextlib.suppress(OSError):
                 found = os.stat(path)
                 kind = stat.S_IFMT(found.st_mode)
-                if path in (self.database, self.wal) and kind not in (stat.S_IFREG, stat.S_IFDIR):
-                    raise UsageError(f"{path} is a device or a pipe: name a file for a database and for its log")
+                if path in (self.database, self.wal) and kind != stat.S_IFREG:
+                    what = "folder" if kind == stat.S_IFDIR else "device or a pipe"
+                    raise UsageError(f"{path} is a {what}: name a file for a database and for its log")
                 other = inodes.setdefault((found.st_dev, found.st_ino), path)
                 if other is not path:
                     raise UsageError(

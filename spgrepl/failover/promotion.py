@@ -115,12 +115,13 @@ def promote_copy(paths: DatabasePaths, *, forced: bool = False, max_record: int 
         LocalFilesDamaged: They do not belong together.
         EngineFailed: The disk refuses. It is a copy still.
     """
+    if role_of(paths) is None:
+        raise ConfigurationError(f"{paths.database} holds no copy: name the database of a follower")
     engine = SqliteEngine(paths.database)
     files = LocalFiles(paths, engine, max_record)
     try:
         state = files.open()
-        if state is None:
-            raise ConfigurationError(f"{paths.database} holds no copy: name the database of a follower")
+        assert state is not None  # it has a role
         _refuse(paths, engine, state, forced)
         dropped = _put_aside(paths, files.kept, state, max_record)
         return attrs.evolve(_promote(paths, files, engine, state), dropped=dropped)

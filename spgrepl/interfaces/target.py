@@ -86,6 +86,7 @@ class ITarget(Interface):
 
         Raises:
             LocalFilesDamaged: The files cannot be used; the message says what to do.
+            ConfigurationError: Rows may not be written here: it is a primary's database or a follower's copy.
         """
 
     def start(state: SubscriptionState) -> None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import attrs
 
 from spgrepl.base.checksum import crc32
+from spgrepl.base.small_files import open_regular
 from spgrepl.errors import MalformedSpgFile, SpgChecksumMismatch, UnknownSpgVersion
 from spgrepl.spg.values.cursor import Cursor, T
 
@@ -138,7 +139,7 @@ def read_publications(path: Path) -> tuple[StoredPublication, ...]:
         OSError: It cannot be read.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below
+        file = open_regular(path)
     except FileNotFoundError:
         return ()
     with file:

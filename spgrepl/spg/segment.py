@@ -14,6 +14,7 @@ from zlib import crc32
 
 import attrs
 
+from spgrepl.base.small_files import open_regular
 from spgrepl.errors import MalformedSpgFile, SpgChecksumMismatch, UnknownSpgVersion
 from spgrepl.segments.content import FOOTER_BYTES, SegmentContent, signed_key
 from spgrepl.segments.format import SegmentCheck, SegmentSummary
@@ -69,7 +70,7 @@ class SegmentFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by `close`
+        self._file = open_regular(path)
         self._expanded: BinaryIO | None = None
         try:
             self.summary = self._check()

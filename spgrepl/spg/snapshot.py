@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import attrs
 
+from spgrepl.base.small_files import open_regular
 from spgrepl.errors import SpgChecksumMismatch, SpgFileError, UnknownSpgVersion
 from spgrepl.spg.blocks.indexes import ColdKey, cold_keys
 from spgrepl.spg.blocks.objects import read_objects
@@ -96,7 +97,7 @@ class Snapshot:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by `close`
+        self._file = open_regular(path)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self.catalogue = self._read()

@@ -109,4 +109,4 @@ def test_a_copy_of_which_nothing_is_known_is_promoted_by_force(
 
 def test_nobody_is_there_to_skip(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("skip", "--db", database, "5", "0a1b2c3d", code=69)
-    assert "no master of" in capsys.readouterr().err
+    assert "no server of" in capsys.readouterr().err

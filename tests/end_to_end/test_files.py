@@ -83,6 +83,22 @@ def test_servers_take_no_file_of_somebody_else(tmp_path: Path, make: Start) -> N
     assert diary.read_text() == "Dear diary"
 
 
+def test_nobody_waits_for_a_pipe(tmp_path: Path, make: Start) -> None:
+    """Real processes, of which SQLite or a thread could be what waits."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words, code in (
+        (("segments", "cat", pipe, "--table", "t", "--snapshot", pipe), 74),
+        (("snapshot", "show", pipe), 65),
+        (("compare", pipe, pipe), 65),
+    ):
+        assert str(pipe) in run_command(*words, code=code)
+    server = make("master", "master", "--listen", LOCAL, "--wal", pipe)
+    server.launch()
+    assert server.exit_code() == 64
+    assert f"{pipe} is a device or a pipe" in server.output()
+
+
 def test_a_database_that_is_taken_away_is_named_by_all_roles(make: Start) -> None:
     """And nothing is written any more, until it is back."""
     master = make("master", "master", "--listen", LOCAL, "--wal-level", "logical").start()

@@ -152,10 +152,10 @@ class PostgresqlTarget:
         with self._server.session.storing():
             self._state = None
             if own_schema.is_there(connection):
+                self._refuse_other_roles(connection)
                 self._state = read_subscription(connection, self._name)
                 self._spg.load(read_counts(connection, self._name))
                 if self._state is not None:
-                    self._refuse_other_roles(connection)
                     check_shapes(connection, self._name, self._address, self._accept)
         return self._state
 

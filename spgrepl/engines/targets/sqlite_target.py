@@ -95,7 +95,7 @@ class SqliteTarget:
         """See `ITarget`.
 
         Raises:
-            ConfigurationError: The subscription has begun here, and the database became a primary's or follower's.
+            ConfigurationError: The database is a primary's or a follower's.
             TableMismatch: A table that was copied is another one now.
         """
         self._patience = Patience()
@@ -105,9 +105,9 @@ class SqliteTarget:
             with contextlib.closing(
                 plain_connection(self._database, self._patience, read_only=True)
             ) as connection:
+                self._refuse_other_roles(connection)
                 self._state = stored_state.read_subscription(connection, self._name)
                 if self._state is not None:
-                    self._refuse_other_roles(connection)
                     self._shapes.check(connection)
         except apsw.Error as error:
             raise cannot_open(error, self._database, "restore it, or name another file") from error

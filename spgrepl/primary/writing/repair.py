@@ -94,6 +94,9 @@ def locked(paths: DatabasePaths, purpose: str) -> Iterator[LogWriter]:
         if paths.wal.exists():
             log.open()
         yield log
+    except BaseException:
+        lock.withdraw()
+        raise
     finally:
         log.close()
         lock.release()
@@ -113,12 +116,15 @@ def begin_new_log(paths: DatabasePaths) -> NewLog:
         What was done.
 
     Raises:
-        UsageError: There is no such database, or its log can be used.
+        UsageError: There is no such database, or its log can be used, or the log's name is that of something else.
         DatabaseLocked: Another process writes it.
         OSError: The disk refuses.
     """
-    if not paths.database.exists():
+    kind = what_it_looks_like(paths.database)
+    if kind is FileKind.MISSING:
         raise UsageError(f"--new-log: there is no database {paths.database} that could go on without its log")
+    if kind is not FileKind.SQLITE:
+        raise UsageError(f"--new-log: {paths.database} is {kind}; name the database that goes on with --db")
     try:
         connect = apsw.Connection(str(paths.database), flags=apsw.SQLITE_OPEN_READWRITE)
         with locked(paths, "begins a new log"), contextlib.closing(connect) as connection:
@@ -157,14 +163,18 @@ def _at_new_log(stored: StoredState) -> ReplayState:
 
 def _refuse_other_file(paths: DatabasePaths, state: ReplayState) -> None:
     """What has the log's name is moved aside only where it is a log, and not the log of another database."""
-    kind = what_it_looks_like(paths.wal)
-    if kind is not FileKind.MISSING and not kind.may_be_log:
-        raise UsageError(f"--new-log: {paths.wal} is {kind}; name a new log for {paths.database} with --wal")
+    _refuse_no_log("--new-log", paths)
     pair = read_pair(paths.pair)
     if pair is not None and state.pair is not None and pair.id != state.pair:
         raise UsageError(
             f"--new-log: {paths.wal} is the log of {pair.database}; name a new log for {paths.database} with --wal"
         )
+
+
+def _refuse_no_log(option: str, paths: DatabasePaths) -> None:
+    kind = what_it_looks_like(paths.wal)
+    if kind is not FileKind.MISSING and not kind.may_be_log:
+        raise UsageError(f"{option}: {paths.wal} is {kind}; name a log for {paths.database} with --wal")
 
 
 def _refuse_sound_log(paths: DatabasePaths, stored: StoredState) -> None:
@@ -196,13 +206,14 @@ def rebuild_database(paths: DatabasePaths, max_record: int = DEFAULT_MAX_RECORD)
         What was made.
 
     Raises:
-        UsageError: The database is there.
+        UsageError: The database is there, or the log is something else.
         LocalFilesDamaged: The log does not tell all of the database, or cannot be read; no database was made.
         DatabaseLocked: Another process writes the log.
         EngineFailed: The disk refuses.
     """
     if paths.database.exists():
         raise UsageError(f"--rebuild: {paths.database} is there; it is made from its log where it is missing")
+    _refuse_no_log("--rebuild", paths)
     refuse_orphaned_journal(paths.database)
     pair = read_pair(paths.pair)
     if pair is not None and not pair.is_of(paths.database) and pair.database.exists():

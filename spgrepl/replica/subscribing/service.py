@@ -151,9 +151,10 @@ class SubscriberService(ReplicaService):
             self._waiters.stands(state.position, state)
 
     def _open_target(self) -> SubscriptionState | None:
-        if callable(self._own.cluster_id):
-            self.origins.own = self._own.cluster_id()
         self._applier.open()
+        if callable(self._own.cluster_id):
+            # Beside a file that cannot be used nothing is made.
+            self.origins.own = self._own.cluster_id()
         state = self._history.opened(self._trusted)
         self._trusted = False
         if self._snapshot is not None:

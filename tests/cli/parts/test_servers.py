@@ -141,7 +141,7 @@ def test_no_master_is_running(
             gone.bind(DatabasePaths.of("a.db").control_socket.name)
     code, out, err = run(capsys, "--db", "a.db", f"SET {LEVEL} = 'logical'")
     assert (code, out) == (69, "")
-    assert "statement 1 failed: no master of a.db is running" in err
+    assert "statement 1 failed: no server of a.db is running" in err
     assert "twistd spgrepl master" in err
     assert not Path("a.db").exists()
 

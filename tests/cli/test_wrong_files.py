@@ -1,0 +1,144 @@
+"""Every option of every command that takes a file, with files that are something else."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from spgrepl.cli import main
+from tests.spg.samples import VECTORS
+from tests.wrong_files import KINDS, SQLITE, looks, make_files, names
+
+DATABASES = (*SQLITE, "empty", "other.db")
+LOGS = ("empty", "other.wal")
+
+READS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "exec, query": ("exec --db {} 'SELECT 1'", DATABASES),
+    "exec, token": (
+        "exec --http 127.0.0.1:1 --http-token-file {} 'SET effective_wal_level = replica'",
+        ("diary.txt",),
+    ),
+    "wal verify": ("wal verify {}", LOGS),
+    "wal cat": ("wal cat {}", LOGS),
+    "compare, first": ("compare {} mine.db", DATABASES),
+    "compare, second": ("compare mine.db {}", DATABASES),
+    "compare --pinned, first": ("compare --pinned {} mine.db", ()),
+    "compare --pinned, second": ("compare --pinned mine.db {}", ()),
+    "compare --repair": ("compare --pinned --repair {} mine.db mine.db", ()),
+    "segments verify": ("segments verify {}", ("folder",)),
+    "segments ls": ("segments ls {}", ("folder",)),
+    "segments cat": ("segments cat --table t --snapshot spg.snapshot {}", ()),
+    "segments cat --snapshot": ("segments cat --table t --snapshot {} seg_1.spg", ()),
+    "snapshot show": ("snapshot show {}", (*SQLITE, "other.db")),
+    "snapshot export --segments": (
+        "snapshot export spg.snapshot --segments {} --to sqlite:gone/exported",
+        ("folder",),
+    ),
+    "snapshot export --to": ("snapshot export spg.snapshot --to sqlite:{}", ()),
+    "snapshot export of a database --to": ("snapshot export mine.db --to sqlite:{}", ()),
+    "filter-test --wal": ("filter-test --all-tables --wal {}", LOGS),
+    "filter-test --db": ("filter-test --wal mine.wal --publication p --db {}", ("other.db",)),
+    "config check": ("config check {}", ()),
+}
+"""What reads: the words, and which kinds it can read. Whatever it is given, nothing is changed."""
+
+WRITES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "exec": ("exec --db {} 'CREATE TABLE x (a)'", DATABASES),
+    "exec --create": ("exec --create --db {}", DATABASES),
+    "exec --new-log": ("exec --new-log --db {} 'SELECT 1'", ()),
+    "exec --rebuild": ("exec --rebuild --db {} 'SELECT 1'", ()),
+    "exec --wal": ("exec --db mine.db --wal {} 'CREATE TABLE x (a)'", ()),
+    "exec --new-log --wal": ("exec --new-log --db mine.db --wal {} 'CREATE TABLE x (a)'", ("empty",)),
+    "exec of a new database --wal": ("exec --db fresh.db --wal {} 'CREATE TABLE x (a)'", ("empty",)),
+    "exec --create --wal": ("exec --create --db fresh.db --wal {}", ("empty",)),
+    "exec --rebuild --wal": ("exec --rebuild --db fresh.db --wal {} 'SELECT 1'", ("empty",)),
+    "exec --file": ("exec --db mine.db --file {}", ("diary.txt", "empty", "pipe", "/dev/null")),
+    "snapshot export": ("snapshot export {} --to sqlite:exported", (*SQLITE, "other.db")),
+    "promote": ("promote --db {}", ()),
+    "promote --force": ("promote --force --db {}", ()),
+    "promote --wal": ("promote --force --db copy.db --wal {}", ()),
+    "follow": ("follow --http {server} --db {}", ("other.db",)),
+    "follow --wal": ("follow --http {server} --db mine.db --wal {}", ()),
+    "drain": ("drain --db {}", ("other.db",)),
+    "drain --undo": ("drain --undo --db {}", ("other.db",)),
+    "drain --wal": ("drain --db mine.db --wal {}", ()),
+    "skip": ("skip 5 0badcafe --db {}", ()),
+    "skip --wal": ("skip 5 0badcafe --db mine.db --wal {}", ()),
+}
+"""What writes: the words, and what it may write into. Whatever else it is given stays as it is."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with files of all kinds, in which the commands run; what waits for a pipe fails."""
+    make_files(tmp_path)
+    shutil.copy(VECTORS / "a_v8.catalog", tmp_path / "spg.snapshot")
+    shutil.copy(VECTORS / "e_v1_600.seg", tmp_path / "seg_1.spg")
+    monkeypatch.chdir(tmp_path)
+
+    def waits(*_: object) -> None:
+        raise AssertionError("it waits for ever")
+
+    before = signal.signal(signal.SIGALRM, waits)
+    yield tmp_path
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class _Primary(BaseHTTPRequestHandler):
+    """Says what a new primary that nothing is known of says."""
+
+    def do_GET(self) -> None:
+        content = b'{"role": "master", "histories": [], "positions": {"durable": 0}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[str]:
+    """The address of a new primary, for those who are to follow it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Primary) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def run(words: str, kind: str, primary: str) -> int:
+    """Run a command, with a file in the place of the braces."""
+    signal.alarm(60)
+    try:
+        return main([word.replace("{}", kind).replace("{server}", primary) for word in shlex.split(words)])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+@pytest.mark.parametrize("case", [*READS, *WRITES])
+def test_what_is_something_else_is_named_and_stays(
+    folder: Path, case: str, primary: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, fits = (READS | WRITES)[case]
+    for kind in KINDS:
+        if kind in fits and case in WRITES:
+            continue
+        before = looks(folder)
+        code = run(words, kind, primary)
+        said = capsys.readouterr().err
+        assert looks(folder) == before, kind
+        assert "Traceback" not in said
+        if kind not in fits:
+            assert code, (kind, said)
+            assert names(kind, said), (kind, said)
