@@ -63,7 +63,8 @@ class DatabasePaths:
         """See that no two of the files are one, by name, by a link or by a mount.
 
         Raises:
-            UsageError: Two are, or one is a folder, a device or a pipe.
+            UsageError: Two are, or one is a device or a pipe.
+            LocalFilesDamaged: One is a folder.
         """
         names: dict[str, Path] = {}
         inodes: dict[tuple[int, int], Path] = {}
@@ -78,9 +79,11 @@ class DatabasePaths:
             with contextlib.suppress(OSError):
                 found = os.stat(path)
                 kind = stat.S_IFMT(found.st_mode)
+                if path in (self.database, self.wal) and kind == stat.S_IFDIR:
+                    what = "SQLite database" if path == self.database else "log"
+                    raise LocalFilesDamaged(f"{path} is not a {what}: it is a folder; name another file")
                 if path in (self.database, self.wal) and kind != stat.S_IFREG:
-                    what = "folder" if kind == stat.S_IFDIR else "device or a pipe"
-                    raise UsageError(f"{path} is a {what}: name a file for a database and for its log")
+                    raise UsageError(f"{path} is a device or a pipe: name a file for a database and for its log")
                 other = inodes.setdefault((found.st_dev, found.st_ino), path)
                 if other is not path:
                     raise UsageError(

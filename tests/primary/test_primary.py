@@ -224,6 +224,25 @@ class PrimaryTests(TestCase):
         yield self.assertFailure(self.primary.execute("DROP PUBLICATION r"), StatementFailed)
 
     @inlineCallbacks
+    def test_a_listener_that_raises_is_logged_and_keeps_nobody_from_anything(self) -> Any:
+        """Neither the others, nor the writer's answers, nor the end."""
+        told: list[str] = []
+
+        def fails() -> None:
+            told.append("fails")
+            raise RuntimeError("a listener's own fault")
+
+        self.primary.add_catalogue_listener(fails)
+        self.primary.add_catalogue_listener(lambda: told.append("other"))
+        yield self.primary.execute("CREATE PUBLICATION p")
+        assert told == ["fails", "other"]
+        yield self.primary.close()
+        yield self.primary.open()
+        assert told == ["fails", "other"] * 2
+        yield self.primary.close()
+        assert len(self.flushLoggedErrors(RuntimeError)) == told.count("fails")
+
+    @inlineCallbacks
     def test_the_wal_level(self) -> Any:
         """It is set and shown, tells whoever shares it, and is neither logged nor kept."""
         told: list[str] = []

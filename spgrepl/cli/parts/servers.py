@@ -34,8 +34,8 @@ def execute_at_server(sql: str, address: StatusAddress | None, paths: DatabasePa
         if address is not None or paths is None:
             raise
         raise ServerUnreachable(
-            f"no server of {paths.database} is running ({error}): start it with `twistd spgrepl`, or name another "
-            f"database, or another server"
+            f"no server of {paths.database} is running ({error}): start it with `twistd spgrepl master`, or "
+            f"follower, or name another database, or another server"
         ) from error
     said = str(answer.get("error", f"HTTP status {code}"))
     if code == _STATEMENT_REFUSED:
