@@ -12,8 +12,11 @@ MOST_BYTES = 4 * 1024 * 1024
 """A file that is longer is something else."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def descriptor_of_regular(path: Path) -> int:
     """Open a file for reading, and neither a device without an end nor a pipe that nobody writes into.
+
+    Returns:
+        A descriptor, which the caller closes.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file; `strerror` says which.
@@ -23,7 +26,22 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return open(handle, "rb")
+    return handle
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file as `descriptor_of_regular` does."""
+    return open(descriptor_of_regular(path), "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file of ours whole, whatever has its name.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file; `strerror` says which.
+    """
+    with open_regular(path) as file:
+        return file.read()
 
 
 def read_small(path: Path, most: int = MOST_BYTES) -> bytes:

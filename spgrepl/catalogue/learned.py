@@ -19,6 +19,7 @@ from zlib import crc32
 import attrs
 
 from spgrepl.base.histories import histories_of, histories_values
+from spgrepl.base.small_files import read_regular
 from spgrepl.catalogue.changes import CatalogWalk
 from spgrepl.catalogue.definitions import Publications
 from spgrepl.catalogue.statements import CreatePublication, Scope
@@ -238,7 +239,7 @@ class LearnedFile:
 def _is_ours(path: Path) -> bool:
     """Whether a file may be written over: one of these, however damaged, or one without content."""
     try:
-        head = path.read_bytes()[:_SPAN]
+        head = read_regular(path)[:_SPAN]
     except FileNotFoundError:
         return True
     return not head or _KIND.encode() in head
@@ -247,7 +248,7 @@ def _is_ours(path: Path) -> bool:
 def _content(path: Path) -> dict[str, Any] | None:
     """What a file of this kind holds; None for any other, and for one that is damaged."""
     try:
-        crc, _, text = path.read_bytes().decode("utf-8").rstrip("\n").partition(" ")
+        crc, _, text = read_regular(path).decode("utf-8").rstrip("\n").partition(" ")
         if int(crc, 16) != crc32(text.encode()):
             return None
         content = json.loads(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import struct
 
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import DatabasePaths, replace_file
 from spgrepl.errors import LocalFilesDamaged, unusable_file
 
@@ -40,7 +41,7 @@ def load_cluster_id(paths: DatabasePaths) -> int:
     """
     try:
         try:
-            content = paths.cluster_id.read_bytes()
+            content = read_regular(paths.cluster_id)
         except FileNotFoundError:
             made = secrets.randbits(64) or 1
             replace_file(paths.cluster_id, _U64.pack(made))

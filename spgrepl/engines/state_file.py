@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spgrepl.base.histories import histories_of, histories_values
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import replace_file, sync_folder
 from spgrepl.errors import EngineFailed, LocalFilesDamaged
 from spgrepl.interfaces.engine import NO_NOTES, Fence, ReplayState
@@ -91,7 +92,7 @@ def adopt_installed(database: Path) -> None:
     """
     waiting = _waiting_path(database)
     try:
-        inode = json.loads(waiting.read_bytes())["inode"]
+        inode = json.loads(read_regular(waiting))["inode"]
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError) as error:
@@ -125,7 +126,7 @@ def load_state(
     """
     path = state_path(database)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path))
         fence = content["fence"]
         state = ReplayState(
             int(content["position"]),

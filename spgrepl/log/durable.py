@@ -35,6 +35,7 @@ from zlib import crc32
 
 import attrs
 
+from spgrepl.base.small_files import descriptor_of_regular, read_regular
 from spgrepl.disk.files import create_private
 from spgrepl.errors import LocalFilesDamaged
 from spgrepl.text.role_log import RoleLogger
@@ -147,7 +148,7 @@ def read_durable_of(wal: Path, inode: int | None, size: int) -> DurableLength | 
     try:
         found = read_durable(wal)
     except LocalFilesDamaged:
-        if not _is_ours(durable_path(wal).read_bytes()[: _SIZE + 1]):
+        if not _is_ours(read_regular(durable_path(wal))[: _SIZE + 1]):
             raise
         return None
     if found is None or found.inode != inode or (not found.open and found.length > size):
@@ -183,7 +184,7 @@ class DurableReader:
             self.close()
         if self._handle < 0:
             try:
-                self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                self._handle = descriptor_of_regular(self.path)
             except FileNotFoundError:
                 return None
             self.changes += 1
@@ -286,8 +287,8 @@ class DurableFile:
             handle = create_private(self._path)
         except FileExistsError:
             handle = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            content = os.pread(handle, _SIZE + 1, 0)
-            if not _is_ours(content):
+            regular = stat.S_ISREG(os.fstat(handle).st_mode)
+            if not regular or not _is_ours(os.pread(handle, _SIZE + 1, 0)):
                 os.close(handle)
                 raise _stranger(self._path, self._wal) from None
         else:

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
+from spgrepl.base.small_files import open_regular
 from spgrepl.disk.files import replace_file
 from spgrepl.errors import EngineFailed, LocalFilesDamaged
 from spgrepl.log.wal_level import Level, WalLevel
@@ -26,7 +27,7 @@ def read_level(path: Path) -> Level | None:
         EngineFailed: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(64)
     except FileNotFoundError:
         return None

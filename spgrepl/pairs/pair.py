@@ -20,6 +20,7 @@ from zlib import crc32
 
 import attrs
 
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import PRIVATE, DatabasePaths, create_private, replace_file, sync_folder
 from spgrepl.errors import LocalFilesDamaged, RecordError
 from spgrepl.interfaces.engine import ReplayState
@@ -81,7 +82,7 @@ def read_pair(path: Path) -> Pair | None:
         OSError: It cannot be read.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path))
         if found["is"] != _MARK:
             raise ValueError("another kind of file")
         kept = tuple(KeptTail(str(one["name"]), int(one["length"]), int(one["crc"])) for one in found["kept"])

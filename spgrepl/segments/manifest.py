@@ -13,6 +13,7 @@ from zlib import crc32
 
 import attrs
 
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import replace_file
 from spgrepl.errors import (
     MalformedManifest,
@@ -114,7 +115,7 @@ def read_manifest(path: Path) -> Manifest | None:
         ManifestError: It is there and cannot be read; the class and the message say why.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:

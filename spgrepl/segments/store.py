@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import DatabasePaths, create_private, remove_temporaries, replace_file, sync_folder
 from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.errors import LocalFilesDamaged, ManifestError
@@ -120,7 +121,7 @@ class SegmentStore:
     def _end_installation(self, base: int | None) -> None:
         """Take over the CRC of a snapshot that was put in place just before a crash."""
         try:
-            crc, position = _PENDING.unpack(self._pending_path.read_bytes())
+            crc, position = _PENDING.unpack(read_regular(self._pending_path))
         except (FileNotFoundError, struct.error):
             return
         if position == base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -142,3 +143,25 @@ def test_what_is_something_else_is_named_and_stays(
         if kind not in fits:
             assert code, (kind, said)
             assert names(kind, said), (kind, said)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["pair", "cluster_id", "durable", "left", "level", "learned", "subscriptions", "applied_pos", "lock"]
+)
+def test_a_pipe_where_a_file_of_ours_belongs_is_waited_for_by_nobody(
+    folder: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = folder / f"mine.wal.{suffix}"
+    sidecar.unlink(missing_ok=True)
+    os.mkfifo(sidecar)
+    code = run("exec --db mine.db 'INSERT INTO t VALUES (7)'", "", "")
+    said = capsys.readouterr().err
+    assert code == 0 or sidecar.name in said
+    assert "Traceback" not in said
+
+
+def test_a_pipe_where_a_manifest_belongs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mine.spg" / "segments").mkdir(parents=True)
+    os.mkfifo(folder / "mine.spg" / "manifest.v10")
+    assert run("segments verify mine.spg", "", "") == 65
+    assert "manifest.v10" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from spgrepl.base.histories import Histories, History
+from spgrepl.base.small_files import read_regular
 from spgrepl.catalogue.statements import WaitForPosition
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.state_file import load_state, state_path
@@ -88,7 +89,7 @@ class _StoredPosition:
         self.histories = () if found is None else found[0].histories
         path = self._paths.applied_position
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except FileNotFoundError:
             return None
         if len(content) != _U64_SIZE:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zope.interface import implementer
 
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import remove_own, replace_file
 from spgrepl.engines.statement_digest import StatementDigest
 from spgrepl.engines.targets.initial_copy import state_at_copy
@@ -48,7 +49,7 @@ class CountingTarget:
         if self._file.parent.is_dir():
             remove_own(self._file, "tmp")
         try:
-            content = json.loads(self._file.read_bytes())
+            content = json.loads(read_regular(self._file))
             state = SubscriptionState(
                 publications_of(content["publications"]),
                 int(content["effective_start"]),

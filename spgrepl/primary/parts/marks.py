@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from spgrepl.base.histories import History
+from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import replace_file
 from spgrepl.errors import LocalFilesDamaged
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
@@ -92,7 +93,7 @@ class MarkFile:
             LocalFilesDamaged: The file is none that `write` wrote.
         """
         try:
-            found = json.loads(self._path.read_bytes())
+            found = json.loads(read_regular(self._path))
             return [_decoded(one) for one in found]
         except FileNotFoundError:
             return []

@@ -17,6 +17,7 @@ import os
 import struct
 from zlib import crc32
 
+from spgrepl.base.small_files import open_regular
 from spgrepl.disk.files import DatabasePaths, create_private, sync_folder
 from spgrepl.text.role_log import RoleLogger
 
@@ -99,7 +100,7 @@ class LeftState:
 
     def _content(self) -> bytes | None:
         try:
-            with open(self._path, "rb") as file:
+            with open_regular(self._path) as file:
                 return file.read(_SIZE + 1)
         except FileNotFoundError:
             return None

@@ -208,10 +208,9 @@ def test_rows_that_are_somebody_elses_are_left_alone(database: Path, role: str, 
         connection.commit()
     before = database.read_bytes()
     target = SqliteTarget(database, "s")
-    assert target.open() is None
-    for _ in range(2):
+    for call in (target.open, lambda: target.start(STATE)) * 2:
         with pytest.raises(ConfigurationError, match=f"{what}.*name another file"):
-            target.start(STATE)
+            call()
     assert database.read_bytes() == before
 
 
