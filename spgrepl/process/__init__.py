@@ -7,7 +7,7 @@ What comes in: a command line, a TOML file, signals. What goes out: a service wi
   be told is said in one place, `server.role_options`.
 - `configuration` reads a file whole, and names file, line and field of what is wrong.
 - `service` runs the roles, and shows all of them on one site; `signals` listens for SIGHUP.
-- `notify` tells systemd how it is; `logs` writes logs for machines.
+- `notify` tells systemd how it is; `logs` writes logs for machines; `heap` keeps the memory small.
 
 Imports: `access`, `base`, `errors`, `failover`, `server`, `server.status`, `text`, `watch`.
 """

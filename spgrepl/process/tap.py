@@ -15,6 +15,7 @@ from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 from spgrepl.errors import EXIT_USAGE, SpgReplError, unusable_file
+from spgrepl.process.heap import keep_heap_small
 from spgrepl.process.notify import SystemdNotifier, notifier_for
 from spgrepl.process.run_options import RunOptions
 from spgrepl.process.service import ProcessService
@@ -65,6 +66,7 @@ def makeService(options: Options) -> IService:
     """Make the service that twistd runs."""
     from twisted.internet import reactor  # the process's reactor: it is twistd's, and there is no other way to it
 
+    keep_heap_small()
     chosen = options.subOptions
     try:
         role: Role | ProcessService = chosen.role(reactor)

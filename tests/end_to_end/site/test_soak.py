@@ -125,9 +125,15 @@ def quiet(site: Site) -> dict[str, Counter[str]]:
     return found
 
 
+KEPT = Counter({"data.db": 4})
+"""SQLite keeps the descriptor of a connection that was closed while another one of its process held a lock, for a
+later connection: there are as many of a database as connections were open at once."""
+
+
 def more(now: dict[str, Counter[str]], before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     """What has become more, in those that have more."""
-    return {name: now[name] - before[name] for name in before if now[name].total() > before[name].total()}
+    counted = {name: found - (found - before[name] & KEPT) for name, found in now.items()}
+    return {name: found - before[name] for name, found in counted.items() if found.total() > before[name].total()}
 
 
 class Nemesis:
