@@ -24,7 +24,7 @@ from spgrepl.sqlite.comparison import Comparison, compare_databases
 from spgrepl.text.options import parse_seconds
 
 _MOST_SHOWN = 50
-_LIVE = ("http://", "unix:/")
+_LIVE = ("http://", "unix:")
 """How the address of a running server begins."""
 
 
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare a primary's database and a copy of it, or two copies, at one position, while both are "
         "written; every row that differs is named by its key. One of the two may be PostgreSQL, with the copy of "
-        "a follower or a subscription; or each may be a running server, unix:/path of its control socket or "
+        "a follower or a subscription; or each may be a running server, unix:PATH of its control socket or "
         "http://HOST:PORT",
     )
     parser.add_argument(
@@ -118,7 +118,7 @@ class _Ends:
             if word.startswith(_LIVE):
                 if servers:
                     raise UsageError(f"{word} is not compared with PostgreSQL: name the file of its database")
-                names.append(attrs.evolve(StatusAddress.parse(word), token=token or ""))
+                names.append(attrs.evolve(_address(word), token=token or ""))
             elif not _is_server(word):
                 require_database(Path(word))
                 names.append(Path(word))
@@ -230,6 +230,12 @@ def _repair_file(path: Path, ends: _Ends) -> RepairFile:
     from spgrepl.comparing.pinned_server import SERVER_HEAD  # noqa: PLC0415
 
     return RepairFile(path, SERVER_HEAD)
+
+
+def _address(word: str) -> StatusAddress:
+    """Where a running server answers; a socket may be named as files are, from here on."""
+    socket = word.removeprefix("unix:")
+    return StatusAddress.parse(word if socket == word else f"unix:{Path(socket).absolute()}")
 
 
 def _is_server(name: str) -> bool:
