@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from spgrepl.access.endpoint_words import EndpointWords, host_and_port, host_of, is_unix, reaches_beyond
 from spgrepl.access.endpoints import client_endpoint
 from spgrepl.access.policy import Access
-from spgrepl.access.rights import AccessFile
+from spgrepl.access.rights import AccessFile, AccessTable
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import client_tls
 from spgrepl.base.small_files import read_small
@@ -60,11 +60,18 @@ def read_access(reactor: Any, given: Given) -> Access:
     listen, file = given["listen"], given["access"]
     if file is not None and listen is None:
         raise UsageError("--access is for followers of this follower; it needs --listen")
-    table = None if file is None else AccessFile(reactor, Path(file).absolute())
+    table = file if file is None or isinstance(file, AccessTable) else _access_file(reactor, file)
     access = Access(insecure=bool(given["insecure"]), table=table)
     if listen is not None and reaches_beyond(listen):
         access.check_port(_Named(listen), bool(given["tls-require-client-cert"]))
     return access
+
+
+def _access_file(reactor: Any, file: str) -> AccessFile:
+    try:
+        return AccessFile(reactor, Path(file).absolute())
+    except UsageError as error:
+        raise UsageError(f"--access: {error}") from error
 
 
 def read_server_tls(given: Given) -> TlsFiles | None:

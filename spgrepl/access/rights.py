@@ -103,7 +103,7 @@ class AccessTable:
         if unknown or not isinstance(entries, list) or not entries:
             named = f" and no {min(unknown)!r}" if unknown else ""
             raise UsageError(f"an access table has [[client]] entries{named}")
-        return cls(tuple(_read_rule(number, entry) for number, entry in enumerate(entries, 1)))
+        return cls(tuple(_numbered_rule(number, entry) for number, entry in enumerate(entries, 1)))
 
     def rights_of(self, client: Client) -> Rights:
         """What a client may have."""
@@ -140,31 +140,37 @@ class AccessFile:
             raise UsageError(f"{self._path}: {error}") from error
 
 
-def _read_rule(number: int, entry: object) -> AccessRule:
-    def wrong(what: str) -> UsageError:
-        return UsageError(f"client {number}: {what}")
+def _numbered_rule(number: int, entry: object) -> AccessRule:
+    try:
+        return read_rule(entry)
+    except UsageError as error:
+        raise UsageError(f"client {number}: {error}") from error
 
+
+def read_rule(entry: object) -> AccessRule:
+    """Read one entry of a table.
+
+    Raises:
+        UsageError: It is not what it should be; the message names the key.
+    """
     if not isinstance(entry, Mapping):
-        raise wrong(f"{entry!r} is not a table")
+        raise UsageError(f"{entry!r} is not a table")
     unknown = set(entry) - _KEYS
     if unknown:
-        raise wrong(f"{min(unknown)!r} has no meaning; there are {', '.join(sorted(_KEYS))}")
+        raise UsageError(f"{min(unknown)!r} has no meaning; there are {', '.join(sorted(_KEYS))}")
     if not set(entry) & {"certificate", "address", "user"}:
-        raise wrong("it says of nobody what he may do: name a certificate, an address or a user")
+        raise UsageError("it says of nobody what he may do: name a certificate, an address or a user")
     certificate = entry.get("certificate")
     if certificate is not None and not (isinstance(certificate, str) and certificate):
-        raise wrong(f"the certificate {certificate!r} is not a name")
+        raise UsageError(f"the certificate {certificate!r} is not a name")
     try:
         network = ipaddress.ip_network(entry["address"]) if "address" in entry else None
     except (ValueError, TypeError) as error:
-        raise wrong(
+        raise UsageError(
             f"the address {entry['address']!r} is not an address or a network such as 10.1.0.0/16"
         ) from error
-    try:
-        rights = _read_rights(entry.get("may"))
-        user = _read_user(entry["user"]) if "user" in entry else None
-    except UsageError as error:
-        raise wrong(str(error)) from error
+    rights = _read_rights(entry.get("may"))
+    user = _read_user(entry["user"]) if "user" in entry else None
     return AccessRule(rights, certificate, network, user)
 
 

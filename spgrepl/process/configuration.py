@@ -12,9 +12,10 @@ import attrs
 from twisted.python import usage
 
 from spgrepl.access.endpoints import server_endpoint
+from spgrepl.access.rights import AccessRule, AccessTable, read_rule
 from spgrepl.base.small_files import read_small
 from spgrepl.errors import ConfigurationError, SpgReplError, UsageError
-from spgrepl.process.words import Lines, TablePlace, as_words
+from spgrepl.process.words import Lines, TablePlace, as_words, option_names
 from spgrepl.server.role import Role
 from spgrepl.server.role_options import FollowerOptions, MasterOptions, SubscriberOptions
 from spgrepl.text.options import parse_seconds
@@ -39,12 +40,14 @@ class RoleEntry:
         name: Its name, unique among those of its kind.
         words: What it is told, as words of a command line.
         place: Where it stands.
+        access: What its clients may do, where the configuration itself says so; None where it does not.
     """
 
     kind: str
     name: str
     words: tuple[str, ...]
     place: TablePlace = attrs.field(eq=False)
+    access: AccessTable | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -61,6 +64,8 @@ class RoleEntry:
         options.label = self.name
         try:
             options.parseOptions(list(self.words))
+            if self.access is not None:
+                options["access"] = self.access
             role: Role = options.role(reactor)
         except (usage.UsageError, SpgReplError) as error:
             raise self.place.error(str(error)) from error
@@ -140,8 +145,32 @@ def _entry(kind: str, number: int, table: Any, lines: Lines) -> RoleEntry:
         raise lines.field(kind, number, "name").error(f"expected a text, found {name!r}")
     if kind != "subscriber":  # whose name is an option
         del given["name"]
-    words = as_words(KINDS[kind](), given, lines, kind, number)
-    return RoleEntry(kind, name, tuple(words), TablePlace.of(lines, kind, number, name))
+    options = KINDS[kind]()
+    access = None
+    if isinstance(given.get("access"), list) and "access" in option_names(options):
+        access = _access(given.pop("access"), lines, kind, number)
+    words = as_words(options, given, lines, kind, number)
+    return RoleEntry(kind, name, tuple(words), TablePlace.of(lines, kind, number, name), access)
+
+
+def _access(entries: list[object], lines: Lines, kind: str, number: int) -> AccessTable:
+    """Read what the clients of a role may do, from the tables in its field ``access``."""
+    if not entries:
+        raise lines.field(kind, number, "access").error("it names no client: write [[" + kind + ".access]] tables")
+    rules: list[AccessRule] = []
+    for index, entry in enumerate(entries):
+        try:
+            rules.append(read_rule(entry))
+        except UsageError as error:
+            inner = lines.inner(kind, number, "access")
+            said = str(error)
+            keys = [key for key in entry if key in said] if isinstance(entry, dict) else []
+            # A message names the key first.
+            place = lines.field(inner, index, min(keys, key=said.find)) if keys else lines.table(inner, index)
+            if place.line is None:  # tables within one line
+                place = lines.field(kind, number, "access")
+            raise place.error(f"client {index + 1}: {said}") from error
+    return AccessTable(tuple(rules))
 
 
 def _refuse_twins(roles: list[RoleEntry]) -> None:

@@ -15,7 +15,7 @@ from spgrepl.server.plain_usage import PlainUsage
 PATHS = frozenset({"db", "wal", "segment-dir", "tls-cert", "tls-key", "tls-ca", "access", "http-token-file"})
 """Options that name files: relative ones are meant from the folder of the configuration on."""
 
-_TABLE = re.compile(r"\s*\[(\[?)\s*([A-Za-z0-9_-]+)\s*\]?\]\s*(?:#.*)?")
+_TABLE = re.compile(r"\s*\[(\[?)\s*([A-Za-z0-9_-]+)(?:\s*\.\s*([A-Za-z0-9_-]+))?\s*\]?\]\s*(?:#.*)?")
 _OPTION = re.compile(r"--([a-z][a-z-]*)")
 _FIELD = re.compile(r"""\s*(["']?)([A-Za-z0-9_-]+)\1\s*=""")
 
@@ -60,22 +60,33 @@ class Lines:
         for number, line in enumerate(text.splitlines(), start=1):
             found = _TABLE.fullmatch(line)
             if found is not None:
-                table = found[2]
+                table = (
+                    found[2] if found[3] is None else self.inner(found[2], counts.get(found[2], 0) - 1, found[3])
+                )
                 count = counts.get(table, 0)
                 counts[table] = count + 1
                 self._tables[table, count] = number
             elif (named := _FIELD.match(line)) is not None:
                 self._fields.setdefault((table, count, named[2]), number)
 
+    @staticmethod
+    def inner(name: str, number: int, field: str) -> str:
+        """What the tables in a field of a table are known by here."""
+        return f"{name}.{field}#{number}"
+
     def table(self, name: str, number: int = 0, label: str = "") -> Place:
         """Where a table begins; of several with this name, the one with a number from 0."""
-        shown = f"[{name}]" if not label else f"[{name}] {label}"
+        shown = f"[{_shown(name)}]" if not label else f"[{_shown(name)}] {label}"
         return Place(self._file, self._tables.get((name, number)), shown)
 
     def field(self, name: str, number: int, field: str) -> Place:
         """Where a field of a table stands, or the table where it has none of that name."""
         line = self._fields.get((name, number, field)) or self._tables.get((name, number))
-        return Place(self._file, line, f"[{name}] {field}")
+        return Place(self._file, line, f"[{_shown(name)}] {field}")
+
+
+def _shown(name: str) -> str:
+    return name.partition("#")[0]
 
 
 @attrs.frozen

@@ -16,6 +16,9 @@ CONTRIB = Path(__file__).parent.parent.parent / "contrib"
 GOOD = '[[master]]\nname = "a"\nlisten = "127.0.0.1:1"\ndb = "a.db"\n'
 
 
+CLIENT = '[[master.access]]\naddress = "10.1.0.0/16"\nmay = ["p", "q"]\n'
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
@@ -97,6 +100,21 @@ def test_every_option_of_the_command_line_is_a_field(folder: Path, kind: str) ->
         ("master = 5\n", "c.toml:1: [] master: expected a table"),
         ("process = 5\n" + GOOD, "c.toml:1: [] process: expected a table"),
         ("[process]\nhtpp = 5\n" + GOOD, "c.toml:2: [process] htpp: there is no such option; there are http"),
+        (GOOD + "access = []\n", "c.toml:5: [master] access: it names no client"),
+        (GOOD + "access = 5\n", "c.toml:5: [master] access: --access: "),
+        (
+            GOOD + "[[master.access]]\nmay = 'nothing'\n",
+            "c.toml:6: [master.access] may: client 1: it says of nobody",
+        ),
+        (
+            GOOD + CLIENT + GOOD.replace('"a"', '"b"') + CLIENT + "# two\n[[master.access]]\nuser = 0\nmay = 7\n",
+            "c.toml:18: [master.access] may: client 2: may = 7 is not",
+        ),
+        (GOOD + CLIENT + "nay = 1\n", "c.toml:8: [master.access] nay: client 1: 'nay' has no meaning"),
+        (
+            GOOD + 'access = [{ address = "10.0.0.0/99", may = "physical" }]\n',
+            "c.toml:5: [master] access: client 1: the address",
+        ),
         ("[process]\nhttp = 5\n" + GOOD, "c.toml:2: [process] http: expected an endpoint, found 5"),
         ('[process]\nhttp = "nowhere:x"\n' + GOOD, "c.toml:2: [process] http: 'nowhere:x' is not an endpoint"),
         ("[process]\nready-lag = -1\n" + GOOD, "c.toml:2: [process] ready-lag: '-1' is not a duration"),
@@ -107,6 +125,23 @@ def test_a_mistake_is_named_by_file_line_and_field(folder: Path, text: str, expe
     with pytest.raises(ConfigurationError) as raised:
         load(folder, text)
     assert expected in str(raised.value)
+
+
+def test_what_clients_may_do_stands_in_the_configuration(folder: Path) -> None:
+    (entry,) = load(folder, GOOD + CLIENT + '[[master.access]]\nuser = 0\nmay = "physical"\n').roles
+    assert entry.access is not None
+    one, other = entry.access.rules
+    assert (str(one.network), one.rights.publications) == ("10.1.0.0/16", {"p", "q"})
+    assert (other.user, other.rights.physical) == (0, True)
+    (changed,) = load(folder, GOOD + CLIENT).roles
+    assert entry != changed
+    assert changed == load(folder, "# moved\n" + GOOD + CLIENT).roles[0]
+
+
+def test_a_follower_without_followers_has_no_access_to_say(folder: Path) -> None:
+    text = '[[follower]]\nname = "f"\nmaster = "127.0.0.1:1"\ndb = "f.db"\n' + CLIENT.replace("master", "follower")
+    with pytest.raises(ConfigurationError, match=r"\[follower\] access: --access is for followers"):
+        load(folder, text)
 
 
 def test_a_file_that_is_missing_or_no_text(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,31 @@ def test_nothing_changes_where_the_file_has_a_mistake(process: Process) -> Any:
         process.write(text)
         yield service.reload()
         assert states(service) == {"a": "serving"}
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_clients_may_do_is_read_again(process: Process) -> Any:
+    """A follower that may have nothing is refused by name; it streams when the file says that it may."""
+    folder = process.folder
+    follower = f'[[follower]]\nname = "f"\ndb = "f.db"\nmaster = "unix:{folder}/a.s"\n'
+
+    def written(may: str) -> tuple[str, str]:
+        client = f'[[master.access]]\nuser = {os.getuid()}\nmay = "{may}"\n'
+        return master("a", client).format(folder=folder), follower
+
+    service = process.make(*written("nothing"))
+    service.startService()
+    roles = service.roles
+    while not roles["master a"].status()["refused"].get("not_allowed"):
+        yield deferLater(reactor, 0.01)
+    copy = roles["follower f"]
+    assert copy.status()["state"] != "streaming"
+    process.write(*written("physical"))
+    yield service.reload()
+    assert service.roles["follower f"] is copy
+    while copy.status()["state"] != "streaming":
+        yield deferLater(reactor, 0.01)
+    assert states(service) == {"a": "serving", "f": "streaming"}
 
 
 @pytest_twisted.inlineCallbacks
