@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
@@ -19,6 +20,7 @@ from spgrepl.disk.unnamed_files import create_unnamed, unnamed_path
 from spgrepl.errors import EngineFailed
 from spgrepl.interfaces.store import IStore
 from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.shown import shown_left
 
 HEAD_BYTES = 16
 """How much of a snapshot tells its kind."""
@@ -90,6 +92,7 @@ class IncomingSnapshot:
         self._gathered = 0
         self._waiting = 0
         self._told = 0
+        self._began = time.monotonic()
         self._head = b""
         self.length = length
         self.received = 0
@@ -205,9 +208,12 @@ class IncomingSnapshot:
         tenth = self.received * 10 // self.length
         if tenth > self._told:
             self._told = tenth
+            seconds = max(time.monotonic() - self._began, 1e-3)
             self._log.info(
-                "snapshot: {received} of {length} MiB ({percent} %)",
+                "snapshot: {received} of {length} MiB ({percent} %), {rate:.1f} MB/s, {left}",
                 received=self.received // _MIB,
                 length=self.length // _MIB,
                 percent=tenth * 10,
+                rate=self.received / seconds / 1e6,
+                left=shown_left(self.received, self.length, seconds),
             )

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from spgrepl.errors import SpgReplError
 from spgrepl.segments.store import IncomingSegment
+from spgrepl.text.shown import shown_left
 
 TELL_FROM = 64 * 1024 * 1024
 """From how many bytes on the way of a segment is told in the log."""
@@ -82,11 +83,12 @@ class SegmentTransfer:
         if self.received >= TELL_FROM and tenth > self.told:
             self.told = tenth
             log.info(
-                "segment {id}: {received} MiB, chunk {chunks} of {total}, {rate:.1f} MB/s",
+                "segment {id}: {received} MiB, chunk {chunks} of {total}, {rate:.1f} MB/s, {left}",
                 id=self.id,
                 received=self.received >> 20,
                 chunks=self.chunks,
                 total=self.total,
+                left=shown_left(self.chunks, self.total, max(now - self.began, 1e-3)),
                 rate=self.rate(now) / 1e6,
             )
 

@@ -24,3 +24,21 @@ def shown_names(names: Sequence[str]) -> list[str]:
     if len(names) > MOST_SHOWN:
         found.append(f"… and {len(names) - MOST_SHOWN} more")
     return found
+
+
+def shown_seconds(seconds: float) -> str:
+    """How long something takes, for people: seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def shown_left(done: float, total: float, seconds: float) -> str:
+    """How much longer it takes at the same rate, for people.
+
+    Args:
+        done: How much is done, more than nothing.
+        total: How much there is to do.
+        seconds: How long that took.
+    """
+    return f"{shown_seconds(max(0.0, total - done) * seconds / done)} left"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from spgrepl.text.shown import shown_left
+
 AFTER = 2.0
 """What is done sooner says nothing."""
 
@@ -63,7 +65,7 @@ class ReadingLine:
         if rows is not None:
             parts += [f"{rows:,} rows", f"{rows / max(seconds, 1e-3):,.0f} rows/s"]
         if done:
-            parts.append(f"{_duration(max(0.0, self._total - done) / rate)} left")
+            parts.append(shown_left(done, self._total, max(seconds, 1e-3)))
         return "  ".join([*parts, note] if note else parts)
 
     def clear(self) -> None:
@@ -84,9 +86,3 @@ class RowsLine(ReadingLine):
     def tell(self, rows: int, of: int, table: str) -> None:
         """Take how many rows of how many were read, and the table that is being read."""
         self(self._total * rows // max(of, 1), rows, f"table {table}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -65,9 +65,12 @@ def export_sqlite(source: Path, target: Path) -> int:
     """
     try:
         with contextlib.closing(open_readonly(source)) as connection, _new_database(target) as copy:
+            reading, page = ReadingLine(source.stat().st_size), int(connection.pragma("page_size"))
             with copy.backup("main", connection, "main") as backup:
                 while not backup.done:
                     backup.step(_PAGES)
+                    reading((backup.page_count - backup.remaining) * page)
+            reading.clear()
             copy.pragma("journal_mode", "off")
             own = [
                 name
