@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import apsw
 
 from spgrepl.catalogue.changes import CatalogWalk
 from spgrepl.catalogue.definitions import Publications
@@ -17,6 +20,7 @@ from spgrepl.cli import argument
 from spgrepl.cli.parts.named_files import require_database, require_log
 from spgrepl.cli.parts.rows import printable
 from spgrepl.cli.wal import explain_damage, record_text, text_member
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import AmbiguousTransactions, LocalFilesDamaged, RecordError, UsageError
 from spgrepl.errors.shown import shown_bytes
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
@@ -24,6 +28,10 @@ from spgrepl.log.reader import Damage, iterate_records, scan_log
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.master.judged.dry_run import JudgedRecords, LogTrial
 from spgrepl.master.judged.selection import Selection
+from spgrepl.pairs.pair import LogBond
+from spgrepl.pairs.texts import Owner
+from spgrepl.sqlite import state as sqlite_state
+from spgrepl.sqlite.session import cannot_open, plain_connection
 from spgrepl.text.options import parse_name, parse_position, parse_size
 from spgrepl.text.terminal import json_line
 
@@ -107,6 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_log(path)
     if arguments.db is not None:
         require_database(arguments.db)
+        _refuse_other_pair(DatabasePaths.of(arguments.db, path))
     selection = Selection(tuple(arguments.publications))
     with open(path, "rb") as file:
         trial = LogTrial(path, file, selection, arguments.max_record, _choices(arguments))
@@ -115,6 +124,24 @@ def run(arguments: argparse.Namespace) -> int:
         _warn_of_unknown(selection, publications)
         trial.start_at(arguments.start, boundary)
         return _print_trial(arguments, trial)
+
+
+def _refuse_other_pair(paths: DatabasePaths) -> None:
+    """The publications of another database would give an answer that looks right."""
+    try:
+        with contextlib.closing(plain_connection(paths.database, read_only=True)) as connection:
+            stored = sqlite_state.read_state(connection)
+    except apsw.Error as error:
+        raise cannot_open(error, paths.database, "restore it, or name another file") from error
+    if stored is not None:
+        owner = Owner.PRIMARY if stored.role == sqlite_state.ROLE_PRIMARY else Owner.COPY
+        try:
+            LogBond(paths, owner).judge(stored.replay)
+        except LocalFilesDamaged as error:
+            raise LocalFilesDamaged(
+                f"{paths.wal} is not the log that {paths.database} was written beside, or not all of it: name the "
+                f"log that belongs to the database"
+            ) from error
 
 
 # -- the publications -----------------------------------------------------------------------------------------
@@ -127,11 +154,6 @@ def _publications(arguments: argparse.Namespace, length: int) -> tuple[Publicati
     else:
         found = read_catalogue(arguments.db)
         publications, boundary = found.publications, found.position
-        if boundary > length:
-            raise LocalFilesDamaged(
-                f"{arguments.db} stands at position {boundary} of its log, and {arguments.wal} ends at {length}: "
-                f"name the log that belongs to the database"
-            )
     for definition in arguments.define:
         publications = publications.after(definition)
     return publications, boundary

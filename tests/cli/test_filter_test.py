@@ -329,9 +329,13 @@ def test_a_database_of_another_log_is_refused(tmp_path: Path, capsys: pytest.Cap
     database, log = tmp_path / "a.db", tmp_path / "b.wal"
     assert main(["exec", "--db", str(database), "CREATE TABLE t (a)"]) == 0
     log.write_bytes(b"")
-    capsys.readouterr()
-    assert main(["filter-test", "--wal", str(log), "--db", str(database), "--all-tables"]) == 65
-    assert f"and {log} ends at 0: name the log that belongs to the database" in capsys.readouterr().err
+    other = tmp_path / "other.db"
+    assert main(["exec", "--db", str(other), "CREATE TABLE u (a)", "CREATE TABLE v (a)"]) == 0
+    for wrong in (log, other.with_suffix(".wal")):
+        capsys.readouterr()
+        assert main(["filter-test", "--wal", str(wrong), "--db", str(database), "--all-tables"]) == 65
+        said = capsys.readouterr().err
+        assert f"{wrong} is not the log that {database} was written beside" in said
 
 
 def test_definitions_for_the_test_are_added(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

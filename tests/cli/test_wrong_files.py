@@ -45,7 +45,7 @@ READS: dict[str, tuple[str, tuple[str, ...]]] = {
     "snapshot export --to": ("snapshot export spg.snapshot --to sqlite:{}", ()),
     "snapshot export of a database --to": ("snapshot export mine.db --to sqlite:{}", ()),
     "filter-test --wal": ("filter-test --all-tables --wal {}", LOGS),
-    "filter-test --db": ("filter-test --wal mine.wal --publication p --db {}", ("other.db",)),
+    "filter-test --db": ("filter-test --wal mine.wal --publication p --db {}", ()),
     "config check": ("config check {}", ()),
 }
 """What reads: the words, and which kinds it can read. Whatever it is given, nothing is changed."""
