@@ -10,6 +10,7 @@ and the page on ``/`` that shows it all.
 - `problems` judges a status, in one place for people, metrics, alerts and health checks.
 - `registry` defines every metric; `metrics` makes `families` of them at each scrape, and `peer_metrics` those of
   hundreds of peers; `health` answers whoever starts processes; each is a `leaf`.
+- `http_headers` reads what a request says, whatever bytes are in it.
 - The folder ``page`` is what a browser gets; `events` pushes a status a second to it, `history` keeps the lag of
   the last ten minutes.
 - `settings` is what a role is told of it, `site` puts the resources below a site's root.

@@ -21,6 +21,7 @@ from spgrepl._version import __version__
 from spgrepl.base.measures import Histogram
 from spgrepl.compiled.core import IMPLEMENTATION
 from spgrepl.watch.families import Families
+from spgrepl.watch.http_headers import header_values
 from spgrepl.watch.leaf import Leaf
 from spgrepl.watch.peer_metrics import peer_text
 from spgrepl.watch.registry import BUILD
@@ -180,7 +181,7 @@ class MetricsResource(Leaf):
 
     def body(self, request: Request) -> bytes:
         """See `Leaf`."""
-        accepted = request.requestHeaders.getRawHeaders("accept", [""])
+        accepted = header_values(request.requestHeaders, "accept")
         encode, content_type = choose_encoder(", ".join(accepted))
         request.setHeader(b"content-type", content_type.encode())
         # Asked once, for all that is made of it. A registry of its own: nothing else of the process is in it.

@@ -31,12 +31,12 @@ def measures() -> Mapping[str, Histogram]:
     return {"batch_bytes": size, "apply_seconds": seconds, "fsync_seconds": Histogram(SECONDS)}
 
 
-def ask(*statuses: dict[str, Any], path: str = "/metrics", accept: str = "", method: str = "GET") -> bytes:
+def ask(*statuses: dict[str, Any], path: str = "/metrics", accept: bytes = b"", method: str = "GET") -> bytes:
     watched = [Watched(lambda status=status: status, measures) for status in statuses]  # type: ignore[misc]
     site = build_site(Clock(), dict, lambda *_: Deferred(), watch=SiteWatch(Clock(), watched, ready_lag=5.0))
     protocol, transport = site.buildProtocol(None), StringTransport()
     protocol.makeConnection(transport)
-    protocol.dataReceived(f"{method} {path} HTTP/1.0\r\nAccept: {accept}\r\n\r\n".encode())
+    protocol.dataReceived(f"{method} {path} HTTP/1.0\r\n".encode() + b"Accept: %s\r\n\r\n" % accept)
     return transport.value()
 
 
@@ -160,7 +160,7 @@ def test_several_roles_of_a_process_share_each_family() -> None:
 
 
 def test_openmetrics_where_it_is_asked_for() -> None:
-    answer = ask(follower(), master(), accept="application/openmetrics-text; version=1.0.0")
+    answer = ask(follower(), master(), accept=b"application/openmetrics-text; version=1.0.0")
     assert b"application/openmetrics-text" in answer.lower()
     names = {family.name for family in parse_openmetrics(body(answer))}
     assert {"spgrepl_rows", "spgrepl_lag_seconds"} <= names
@@ -174,6 +174,10 @@ def test_promtool_has_nothing_against_the_metrics() -> None:
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "spg_cold_segments_total" not in line]
     assert said == []
+
+
+def test_what_is_accepted_need_not_be_unicode() -> None:
+    assert ask(follower(), accept=b"\xff").startswith(b"HTTP/1.0 200")
 
 
 def test_head_has_no_body() -> None:

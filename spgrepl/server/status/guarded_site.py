@@ -19,6 +19,7 @@ from twisted.web.server import Request, Site
 from spgrepl.access.descriptors import is_in_reserve
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.text.shown import shown
+from spgrepl.watch.http_headers import header_values
 from spgrepl.watch.settings import HttpGuard
 
 LONGEST_BODY = 65536
@@ -183,7 +184,7 @@ class GuardedSite(Site):
         A page of another site may have a name that it gives this machine's address for a moment; its requests then
         carry that name. Addresses cannot be given away like that.
         """
-        named = request.requestHeaders.getRawHeaders("host", [])
+        named = header_values(request.requestHeaders, "host")
         if isinstance(request.getHost(), UNIXAddress) or not named:
             return None
         found = _NAMED.fullmatch(named[0].strip())

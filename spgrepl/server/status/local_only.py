@@ -7,6 +7,8 @@ import hmac
 from twisted.internet.address import UNIXAddress
 from twisted.web.http_headers import Headers
 
+from spgrepl.watch.http_headers import header_values
+
 # A browser sends these with whatever a page makes it post; programs have no reason to.
 _OF_BROWSERS = ("origin", "referer", "sec-fetch-site", "sec-fetch-mode")
 # A proxy on this machine would pass on the requests of others.
@@ -31,8 +33,8 @@ def judge_sender(client: object, headers: Headers, token: str | None) -> tuple[i
                 "statements are taken at the control socket beside the log, and over TCP with a token only: this "
                 "server was started without --http-token-file"
             )
-        given = headers.getRawHeaders("authorization", [""])[0]
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        given = headers.getRawHeaders(b"authorization", [b""])[0]
+        if not hmac.compare_digest(given, f"Bearer {token}".encode()):
             return 401, (
                 "statements are taken at the control socket beside the log, and over TCP with the token of "
                 "--http-token-file in a header `Authorization: Bearer …`"
@@ -43,7 +45,7 @@ def judge_sender(client: object, headers: Headers, token: str | None) -> tuple[i
     for name in _OF_PROXIES:
         if headers.hasHeader(name):
             return 403, f"statements are not taken through a proxy, and this request has the header {name!r}"
-    for value in headers.getRawHeaders("content-type", ()):
+    for value in header_values(headers, "content-type"):
         kind = value.partition(";")[0].strip().lower()
         if kind not in _CONTENT_TYPES:
             return 415, f"the content type is {kind!r}: expected {' or '.join(_CONTENT_TYPES)}, or none"

@@ -49,10 +49,11 @@ class Site:
             protocol.makeConnection(transport)
         return protocol, transport
 
-    def ask(self, host: str | None, own: object = None) -> bytes:
+    def ask(self, host: str | bytes | None, own: object = None) -> bytes:
         protocol, transport = self.connect(own)
-        named = "" if host is None else f"Host: {host}\r\n"
-        protocol.dataReceived(f"GET /status HTTP/1.1\r\n{named}\r\n".encode())
+        value = host.encode() if isinstance(host, str) else host
+        named = b"" if value is None else b"Host: %s\r\n" % value
+        protocol.dataReceived(b"GET /status HTTP/1.1\r\n%s\r\n" % named)
         answer: bytes = transport.value()
         return answer.split(b" ", 2)[1]
 
@@ -76,9 +77,19 @@ def test_the_names_of_a_server(host: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:84", "", "a b"]
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:84",
+        "",
+        "a b",
+        "ümlaut",
+        b"\xff",
+        b"localhost\xff",
+    ],
 )
-def test_what_was_given_this_address_by_somebody_else(host: str) -> None:
+def test_what_was_given_this_address_by_somebody_else(host: str | bytes) -> None:
     site = Site()
     assert site.ask(host) == b"421"
     assert site.site.http_status()["refused"] == {"host": 1}

@@ -66,6 +66,17 @@ def test_content_types_of_forms(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "code"), [(b"authorization", 401), (b"content-type", 415)], ids=["authorization", "content-type"]
+)
+def test_a_header_that_is_not_unicode(name: bytes, code: int) -> None:
+    given = headers(**SHOWN)
+    given.setRawHeaders(name, [b"Bearer \xff"])
+    found = judge_sender(LOCAL, given, TOKEN)
+    assert found is not None
+    assert found[0] == code
+
+
+@pytest.mark.parametrize(
     ("name", "why"),
     [
         ("Origin", "web pages"),
