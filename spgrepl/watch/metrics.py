@@ -115,7 +115,11 @@ def _of_the_log(found: Families, status: Mapping[str, Any]) -> None:
     for table, kinds in (status.get("rows") or {}).items():
         for kind, count in kinds.items():
             found.counter("spgrepl_rows", count, table=table, kind=kind)
-    skipped = {"refused": status.get("skipped"), "other_origin": status.get("other_origin")}
+    skipped = {
+        "ordered" if status["role"] == "follower" else "refused": status.get("skipped"),
+        "in_snapshot": (status.get("transactions") or {}).get("in_snapshot"),
+        "other_origin": status.get("other_origin"),
+    }
     for reason, count in skipped.items():
         found.counter("spgrepl_records_skipped", count, reason=reason)
     found.counters("spgrepl_conflicts", status.get("conflicts"))

@@ -81,7 +81,8 @@ _DEFINITIONS = (
     _counter("spgrepl_rows", "Rows that were changed: inserted, updated, deleted", "table", "kind"),
     _counter(
         "spgrepl_records_skipped",
-        "Records that were left out: refused and put aside, or of an origin that is not wanted",
+        "Records that were left out: refused and put aside, ordered to be, held by the snapshot already, or of an "
+        "origin that is not wanted",
         "reason",
     ),
     _counter("spgrepl_conflicts", "Rows that did not find what they must find", "kind"),

@@ -258,6 +258,7 @@ class FollowerStatus(CopyStatus):
     segments: Details
     cold_rows: str | None
     bootstrap: Counts | None
+    skipped: int
 
 
 @attrs.frozen(kw_only=True)

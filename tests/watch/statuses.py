@@ -22,6 +22,8 @@ def follower(**changed: Any) -> dict[str, Any]:
             "open_transactions": None,
             "segments": {"registered": 3, "received": 2, "bytes": 2048, "damaged": [], "current": None},
             "bootstrap": None,
+            "transactions": {"in_snapshot": 6},
+            "skipped": 2,
             "statements": 12,
             "rows": {"notes": {"insert": 5, "delete": 1}},
             "reconnects": 1,

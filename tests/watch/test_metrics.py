@@ -63,6 +63,8 @@ def test_a_follower() -> None:
     assert found["spgrepl_position_bytes['source']"] == 120
     assert found["spgrepl_rows_total['insert', 'notes']"] == 5
     assert found["spgrepl_statements_total"] == 12
+    assert found["spgrepl_records_skipped_total['ordered']"] == 2
+    assert found["spgrepl_records_skipped_total['in_snapshot']"] == 6
     assert found["spgrepl_errors_total['peer_closed']"] == 2
     assert found["spgrepl_reconnects_total"] == 1
     assert found["spgrepl_problems"] == 0

@@ -64,6 +64,7 @@ class Execution:
         self._engine = engine
         self._read_log = read_log
         self._skip = skip
+        self._left_out: set[tuple[int, int]] = set()
         self._own_rows = engine if IOwnRows.providedBy(engine) else None
         self.base = 0
         self.alone_to: int | None = None
@@ -80,7 +81,17 @@ class Execution:
 
     def skipped(self, batch: RecordBatch) -> int | None:
         """The index of the record of a batch that is to be skipped; None where it has none."""
-        return None if self._skip is None else index_to_skip(batch, *self._skip)
+        if self._skip is None:
+            return None
+        index = index_to_skip(batch, *self._skip)
+        if index is not None:
+            self._left_out.add(self._skip)
+        return index
+
+    @property
+    def left_out(self) -> int:
+        """How many records were left out since the start, as ordered."""
+        return len(self._left_out)
 
     def run(self, batch: RecordBatch, work: Work) -> None:
         """Run some work.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.replica.following.cold_gate import ColdRowsGate
 from spgrepl.replica.following.progress import Progress
+from spgrepl.replica.following.replay import Replay
 from spgrepl.replica.following.states import FollowerState
 from spgrepl.replica.following.transaction_watch import TransactionWatch
 from spgrepl.replica.phases import Phase
@@ -22,6 +23,7 @@ class FollowerTold(ReplicaService):
     _incoming: IncomingSnapshot | None
     _progress: Progress | None
     _received: int | None
+    _replay: Replay
     _segments: SegmentAssembler
     _transactions: TransactionWatch
 
@@ -59,6 +61,7 @@ class FollowerTold(ReplicaService):
             segments=self._segments.status(),
             cold_rows=self._cold.missing,
             bootstrap=None if incoming is None else {"received": incoming.received, "length": incoming.length},
+            skipped=self._replay.execution.left_out,
             applied=Applied.of(self._engine.statistics()),
             **self._describe_copy(),
         )

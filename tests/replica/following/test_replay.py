@@ -410,6 +410,7 @@ def test_an_operator_may_pass_over_exactly_one_record(tmp_path: Path, copy: Copy
             at = again.resume(b"\0" * 100 + log)
             with pytest.raises(ReplayStopped):
                 again.replay.apply([log[at - 100 :]])
+            assert again.replay.execution.left_out == 0
     with opened(tmp_path, skip=SkipRequest(position, crc)) as again:
         at = again.resume(b"\0" * 100 + log)
         again.replay.apply([log[at - 100 :]])

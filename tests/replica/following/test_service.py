@@ -233,6 +233,7 @@ class RecordedStreamsTest(FollowerCase):
         yield service.when_applied(len(MIXED_LOG), 30)
         assert self.rows("SELECT name FROM t1 ORDER BY id") == ["one", "deux", "three", "four"]
         assert self.rows("SELECT name FROM spgrepl_publications") == ["p_all"]
+        assert service.status()["skipped"] == 1
 
 
 class WellBehavedMasterTest(FollowerCase):
