@@ -46,7 +46,7 @@ SELECT a.attrelid::bigint, string_agg(a.attnum::text || ':' || a.xmin::text, ','
 LOOSE = "loose"
 """What is noted of a column that takes numbers as text, too."""
 
-GENERATED, ON_UPDATE, DEFAULT, ROUNDED = "generated", "on_update", "default", "rounded"
+GENERATED, ON_UPDATE, DEFAULT, ROUNDED, CASELESS = "generated", "on_update", "default", "rounded", "caseless"
 """What sets a column at an SPG server and not here: what is noted of it is the SQL of each."""
 
 OF_TABLE = ""
@@ -68,7 +68,7 @@ class TableColumn:
         identity: ``a`` or ``d`` for an identity column.
         default: The text of its default; None without one.
         master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`,
-            `DEFAULT`; or how that rounds what it is given: `ROUNDED`.
+            `DEFAULT`; or that it rounds (`ROUNDED`) or compares without case (`CASELESS`).
     """
 
     name: str

@@ -112,10 +112,15 @@ class MeaningReader(AlterationReader):
 
     def _judge_setting(self, name: str, values: list[str]) -> None:
         if name in (ZONE, "time_zone"):
-            if values and "".join(values) not in _UTC and not self.schema.objects(SETTING, ZONE):
+            if is_other_zone(values) and not self.schema.objects(SETTING, ZONE):
                 self.schema.keep_object(SETTING, ZONE, {"value": " ".join(values)})
         else:
             refuse_setting(name, values)
+
+
+def is_other_zone(values: Sequence[str]) -> bool:
+    """Whether what a time zone is set to, in small letters, is not UTC."""
+    return bool(values) and "".join(values) not in _UTC
 
 
 def refuse_setting(name: str, values: Sequence[str]) -> None:

@@ -46,7 +46,9 @@ def snapshot(path: Path) -> Path:
     made.run("CREATE TABLE stamped (id INT PRIMARY KEY, x TEXT, seen TIMESTAMPTZ)")
     details = '{"on_update": "CURRENT_TIMESTAMP"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'seen'", (details,))
-    made.run("INSERT INTO stamped (id, x) VALUES (1, 'a')")
+    made.run("INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT)")
+    details = '{"collation": "case-insensitive"}'
+    made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'w'", (details,))
     with apsw.Connection(str(path)) as to, to.backup("main", made.connection, "main") as backup:
         backup.step()
     return path
@@ -96,6 +98,9 @@ def test_foreign_keys_do_what_they_do_at_the_master(engine: PostgresqlEngine, da
         ("INSERT INTO t (id, at, odd) VALUES (1, NULL, 'o')", r"the column k of t has a default .*nextval"),
         ("INSERT INTO halves VALUES (1, '{1,2}')", r"the column e of halves is a VECTOR\(2\) USING HALF"),
         ("UPDATE halves SET e = '{1,2}'", "the column e of halves is a VECTOR"),
+        ("UPDATE loud SET id = 1 WHERE w = 'a'", "the column w of loud ignores case at the master"),
+        ("UPDATE watched SET x = 'b' FROM loud l WHERE l.w = 'a'", "the column w of loud ignores case"),
+        ("INSERT INTO loud VALUES (1, 'a') ON CONFLICT (w) DO NOTHING", "the column w of loud ignores case"),
         ("INSERT INTO t SELECT id FROM parent", "the column at of t has a default"),
     ],
 )
@@ -120,11 +125,38 @@ def test_what_it_does_not_touch_goes_on(engine: PostgresqlEngine, database: Data
             "INSERT INTO t (id, at, odd, k) VALUES (1, NULL, 'o', 1)",
             "TRUNCATE stamped",
             "INSERT INTO halves (id) VALUES (1)",
+            "INSERT INTO loud (id, w) VALUES (1, 'a')",
+            "UPDATE loud SET w = 'b' WHERE id = 1",
         ],
     )
     assert database.query("SELECT d::text, tags, n::text, x, y FROM t") == [
         ("2024-02-03", ["a", "b"], "1.50", "ab", b"\x00\xff")
     ]
+
+
+def test_a_time_zone_that_a_session_has_set(engine: PostgresqlEngine, database: Database) -> None:
+    """From then on a time without a zone may be another moment, whoever wrote it; also after a restart."""
+    run(engine, ["SET TIME ZONE 'UTC'", "SET timezone TO 'utc'", "UPDATE stamped SET seen = '2024-01-01'"])
+    with pytest.raises(StatementRefused, match="invalid input"):
+        run(engine, ["SET TIME ZONE 'Asia/Tokyo'", "UPDATE stamped SET seen = 'x'"], 300)
+    run(engine, ["UPDATE stamped SET seen = '2024-01-02 03:04'"], 300)  # that one was undone
+    run(engine, ["SET SESSION TIME ZONE 'Asia/Tokyo'", "SET timezone = 'UTC'"], 400)
+    engine.close()
+    again = PostgresqlEngine(ServerAddress.parse(database.url))
+    again.open()
+    for statement in (
+        "UPDATE stamped SET seen = '2024-01-02 03:04'",
+        "INSERT INTO stamped VALUES (7, 'a', '2024-01-02')",
+        "UPDATE stamped SET x = 'c', seen = NULL WHERE seen::date = '1.1.2024'::date",
+        "UPDATE stamped SET x = date_trunc('day', seen)::varchar, seen = NULL",
+    ):
+        with pytest.raises(StatementRefused, match="has set its time zone to asia/tokyo"):
+            run(again, [statement], 500)
+    zoned = "UPDATE stamped SET seen = '2024-01-02 03:04+01', x = 'b'"
+    run(again, [zoned, "UPDATE watched SET x = '2024-01-02'"], 500)
+    assert database.query("SELECT seen::text FROM stamped") == [("2024-01-02 02:04:00+00",)]
+    assert again.statistics()["spg"] == {"skipped": {}, "approximated": {}}
+    again.close()
 
 
 def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, database: Database) -> None:
@@ -148,7 +180,9 @@ def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, datab
         with pytest.raises(StatementRefused, match=said):
             run(engine, [statement], 300)
     kept = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
-    assert kept == [(name,) for name in ("child", "computed", "halves", "made", "parent", "seen", "stamped", "u")]
+    assert kept == [
+        (name,) for name in ("child", "computed", "halves", "loud", "made", "parent", "seen", "stamped", "u")
+    ]
 
 
 def test_a_fresh_snapshot_replaces_tables_that_the_log_has_made(

@@ -13,7 +13,7 @@ import attrs
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.followed_tables import following_tables
-from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default
+from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default, refuse_zone
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog
 from spgrepl.engines.postgresql.statement_meanings import (
@@ -24,6 +24,7 @@ from spgrepl.engines.postgresql.statement_meanings import (
     meaning_of,
     pieces_of,
     tokens_of,
+    zone_set,
 )
 from spgrepl.errors import StatementRefused
 from spgrepl.log.format.records import RecordType
@@ -201,6 +202,8 @@ class LogStatements:
         found, name = meaning_of(text, self._spg.approximate)
         if found is Meaning.NOTHING:
             self._spg.skip(name)
+            if name == "SET" and (zone := zone_set(text)) is not None:
+                self._spg.set_zone(zone)
             return
         if self._respells:
             text = respelled(text, partial(self._tables.get, connection))
@@ -216,6 +219,8 @@ class LogStatements:
                 self._execute(connection, text)
             return
         tokens = tokens_of(text)
+        if self._spg.zone is not None:
+            refuse_zone(tokens, partial(self._tables.get, connection), self._spg.zone)
         cascades = judge_effects(tokens, partial(self._tables.get, connection), self._spg.leave_out)
         if self._spg.approximate:
             text = self._spg.readable(connection, self._tables, text, self._number)

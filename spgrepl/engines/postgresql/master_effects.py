@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from spgrepl.engines.postgresql.statement_meanings import Refused, inserted_into
-from spgrepl.postgresql.tables import GENERATED, ON_UPDATE, ROUNDED, Table, TableBook
+from spgrepl.engines.postgresql.statement_meanings import Refused, depends_on_zone, inserted_into
+from spgrepl.postgresql.tables import CASELESS, GENERATED, ON_UPDATE, ROUNDED, Table, TableBook
 from spgrepl.text.sqltext import Token, TokenKind
 
 _EVERY = ("INSERT", "UPDATE", "DELETE")
@@ -37,6 +37,15 @@ def changed_tables(tokens: list[Token]) -> Iterator[tuple[str, str]]:
             yield _name_at(tokens, at + 1), "DELETE"
         elif word == "TRUNCATE" and at == 0:
             yield from ((name, "TRUNCATE") for name in _listed(tokens))
+
+
+def read_tables(tokens: list[Token]) -> set[str]:
+    """The tables that a statement reads, as far as they stand behind FROM, JOIN and USING."""
+    return {
+        _name_at(tokens, at + 1)
+        for at, token in enumerate(tokens)
+        if token.upper in ("FROM", "JOIN", "USING") and at + 1 < len(tokens) and tokens[at + 1].name is not None
+    }
 
 
 def _word(tokens: list[Token], at: int) -> str:
@@ -82,7 +91,8 @@ def judge_effects(
         Refused: It set values that are not in the statement, or `left_out` says so.
     """
     cascades = False
-    for name, event in changed_tables(tokens):
+    changed = list(changed_tables(tokens))
+    for name, event in changed:
         table = tables(name)
         if table is None:
             continue
@@ -92,7 +102,40 @@ def judge_effects(
             cascades |= table.cascades
         if event in ("INSERT", "UPDATE"):
             _refuse_set(tokens, table, event)
+    for name in {name for name, _ in changed} | read_tables(tokens):
+        found = tables(name)
+        if found is not None:
+            _refuse_caseless(tokens, found)
     return cascades
+
+
+def refuse_zone(tokens: list[Token], tables: Callable[[str], Table | None], zone: str) -> None:
+    """Look whether a statement may mean another moment at the master, a session of which has set a time zone.
+
+    Raises:
+        Refused: It may.
+    """
+    for name, _ in changed_tables(tokens):
+        table = tables(name)
+        zoned = table is not None and any(one.type.base == "timestamptz" for one in table.columns.values())
+        if zoned and depends_on_zone(tokens):
+            raise Refused(
+                f"a session of the master has set its time zone to {zone}, and what moment a time of {name} "
+                f"without a zone is there cannot be told"
+            )
+
+
+def _refuse_caseless(tokens: list[Token], table: Table) -> None:
+    """Columns that compare without case at the master: where they are compared other rows may be found here."""
+    compared = False
+    for token in tokens:
+        compared = compared or token.upper in ("WHERE", "ON", "USING", "FROM", "ORDER", "GROUP")
+        column = table.columns.get(_folded(token)) if compared and token.name is not None else None
+        if column is not None and CASELESS in column.master:
+            raise Refused(
+                f"the column {column.name} of {table.name} ignores case at the master, and does not here: "
+                f"name rows by something else"
+            )
 
 
 def _refuse_set(tokens: list[Token], table: Table, event: str) -> None:

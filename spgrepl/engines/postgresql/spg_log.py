@@ -16,6 +16,8 @@ from spgrepl.text.role_log import RoleLogger
 # A row that breaks a constraint between rows; a table, an index or a column that is there.
 _OF_OWN = frozenset({"23505", "23503", "42P07", "42701", "42710"})
 _NAMED = 20
+_OF_SESSIONS = ""
+"""What is kept under this name, where a table's stands else, is what sessions of the master have set."""
 
 Clock = Callable[[int], "int | None"]
 
@@ -92,6 +94,16 @@ class SpgLog:
             raise Refused("what time it was at the master is not known yet: it has not sent a STATUS")
         return found
 
+    def set_zone(self, zone: str) -> None:
+        """A session of the master has set a time zone that is not UTC; which statements are its is not known."""
+        if self.zone is None:
+            self._pending[_OF_SESSIONS, zone] = 1
+
+    @property
+    def zone(self) -> str | None:
+        """The first time zone but UTC that a session of the master has set; None for none."""
+        return next((what for table, what in (*self._stored, *self._pending) if table == _OF_SESSIONS), None)
+
     def skip(self, kind: str) -> None:
         """Count a statement that has no effect on rows."""
         self._skipped[kind] += 1
@@ -147,5 +159,7 @@ class SpgLog:
         """For the status: what was skipped, by kind; what was approximated, by table and what."""
         found: dict[str, dict[str, int]] = {}
         for (table, what), count in sorted(self._stored.items()):
+            if table == _OF_SESSIONS:
+                continue
             found.setdefault(table, {})[what] = count
         return {"skipped": dict(sorted(self._skipped.items())), "approximated": found}

@@ -7,6 +7,7 @@ the master.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Collection
 
 from spgrepl.postgresql.names import SCHEMA
@@ -15,7 +16,7 @@ from spgrepl.spgsql.language.lexing import Token as PgToken
 from spgrepl.spgsql.language.lexing import TokenKind as PgKind
 from spgrepl.spgsql.language.lexing import head_words, lex, split
 from spgrepl.spgsql.language.stops import StatementStopped
-from spgrepl.spgsql.meanings import refuse_setting
+from spgrepl.spgsql.meanings import is_other_zone, refuse_setting
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens, split_statements
 
 _OBJECTS = frozenset({"VIEW", "SEQUENCE", "SCHEMA", "INDEX", "TYPE", "DOMAIN"})
@@ -47,6 +48,9 @@ _KINDS = {
     PgKind.NUMBER: TokenKind.NUMBER,
     PgKind.BYTES: TokenKind.BLOB,
 }
+_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d?-\d\d?(?:[ tT]\d\d?:\d\d(?::\d\d(?:\.\d+)?)?)?")
+_OF_ZONE = frozenset({"date_trunc", "extract", "date_part", "to_char", "to_timestamp", "make_timestamptz"})
+_PLACES = frozenset({"DATE", "TIME", "TIMESTAMP", "TEXT", "VARCHAR"})
 _COUNTERS = frozenset({"SERIAL", "BIGSERIAL", "SMALLSERIAL", "IDENTITY"})
 _MOMENT_TEXTS = frozenset({"now", "today", "tomorrow", "yesterday"})
 
@@ -182,16 +186,42 @@ def _refuse_moments(tokens: list[Token]) -> None:
         raise Refused("DEFAULT may have another value here than it had on the master")
 
 
-def _refuse_setting(tokens: list[Token]) -> None:
+def _setting(tokens: list[Token]) -> tuple[str, list[str]]:
+    """What a SET sets, and to what, in small letters."""
     words = [(token.name or token.text.strip("'")).lower() for token in tokens[1:]]
     if words and words[0] in ("session", "local"):
         del words[0]
-    values = [word for word in words[1:] if word not in ("=", "to", ",", ";")]
+    if words[:2] == ["time", "zone"]:
+        words[:2] = ["timezone"]
+    return (words[0] if words else ""), [word for word in words[1:] if word not in ("=", "to", ",", ";")]
+
+
+def _refuse_setting(tokens: list[Token]) -> None:
     try:
-        if words:
-            refuse_setting(words[0], values)
+        refuse_setting(*_setting(tokens))
     except StatementStopped as error:
         raise Refused(str(error)) from error
+
+
+def zone_set(text: str) -> str | None:
+    """The time zone that a SET sets; None where it sets none, or UTC."""
+    name, values = _setting(tokens_of(text))
+    return " ".join(values) if name in ("timezone", "time_zone") and is_other_zone(values) else None
+
+
+def depends_on_zone(tokens: list[Token]) -> bool:
+    """Whether a statement on a time with a zone may mean another moment in another session's time zone."""
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1].upper if index else ""
+        if token.kind is TokenKind.STRING:
+            found = _WITHOUT_ZONE.fullmatch(token.text[1:-1].strip()) is not None
+        else:
+            # SQLite's tokens have a colon in front of the type of a cast.
+            is_cast = before in ("::", ":", "AS") or token.text.startswith(":")
+            found = token.text.lower() in _OF_ZONE or (is_cast and token.text.upper().lstrip(":") in _PLACES)
+        if found:
+            return True
+    return False
 
 
 def _refuse_filling(tokens: list[Token]) -> None:

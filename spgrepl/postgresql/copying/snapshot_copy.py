@@ -20,7 +20,7 @@ from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.copy_lines import LineSource, LineUnfit
 from spgrepl.postgresql.copying.source_tables import SourceTable, read_contents, read_source
-from spgrepl.postgresql.copying.spg_effects import spg_effects
+from spgrepl.postgresql.copying.spg_effects import TOLD, spg_effects
 from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_columns, spg_default
 from spgrepl.postgresql.copying.table_ddl import LaterStatement, key_of, write_table
 from spgrepl.postgresql.copying.type_map import MappedType, map_type
@@ -254,8 +254,8 @@ class SnapshotCopy:
         own_schema.note_columns(self._connection, table, {name: kinds for name, kinds in effects.items() if kinds})
         self.notes += dict.fromkeys(effects.get(OF_TABLE, {}).values())
         self.notes += [
-            f"{table}.{name} is set by the master ({kind.replace('_', ' ')}: {sql}), and not here: a statement of "
-            f"its log that leaves that to it stops replication"
+            f"{table}.{name} {TOLD[kind].format(sql)}: a statement of the master's log that depends on that stops "
+            f"replication"
             for name, kinds in effects.items()
             if name != OF_TABLE
             for kind, sql in kinds.items()
