@@ -30,6 +30,8 @@ class Features:
             act on rows that have been through them. Without: they do, and rows keep the order of the log.
         row_versions: Whether ``xmin`` tells that a row of the catalogue was changed. Without: that a table was
             changed is noticed when a row does not fit it, and at the next start.
+        byte_order: Whether this database orders texts by their bytes. Without: statements of an SPG server's log
+            that order texts are refused.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Features:
     origins: bool
     replica_role: bool
     row_versions: bool = True
+    byte_order: bool = True
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -88,6 +91,7 @@ def detect(connection: Any) -> Features:
         ),
         replica_role=_tried(connection, "SET session_replication_role = replica; RESET session_replication_role"),
         row_versions=_tried(connection, "SELECT xmin FROM pg_catalog.pg_attribute LIMIT 1"),
+        byte_order=_tried(connection, "SELECT 1 WHERE 'B' < 'a' AND 'a-b' < 'aa'"),
     )
 
 

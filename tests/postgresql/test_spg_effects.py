@@ -218,6 +218,28 @@ def test_where_told_it_is_left_out_and_counted(approximating: PostgresqlEngine, 
             run(engine, [statement], 300)
 
 
+def test_texts_that_are_ordered_by_another_collation(database: Database, tmp_path: Path) -> None:
+    """An SPG server orders them by their bytes: a database that does not orders none for its log."""
+    make = "CREATE DATABASE ordered TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'"
+    database.server.query("postgres", "DROP DATABASE IF EXISTS ordered WITH (FORCE)")
+    database.server.query("postgres", make)
+    engine = PostgresqlEngine(ServerAddress.parse(database.server.url("ordered")))
+    engine.open()
+    engine.install_snapshot(snapshot(tmp_path / "received"), ReplayState(100, 100))
+    for statement in (
+        "UPDATE watched SET id = 5 WHERE x < 'B'",
+        "DELETE FROM stamped WHERE 'B' >= stamped.x",
+        "UPDATE watched SET id = 5 WHERE x NOT BETWEEN 'a' AND 'b'",
+        "UPDATE watched SET id = 5 WHERE id IN (SELECT id FROM stamped ORDER BY id, x DESC LIMIT 1)",
+        "UPDATE stamped SET seen = NULL WHERE x = (SELECT max(x) FROM stamped)",
+    ):
+        with pytest.raises(StatementRefused, match="are ordered by their bytes at the master"):
+            run(engine, [statement])
+    run(engine, ["UPDATE watched SET id = id + 5 WHERE id > 0 AND x = 'a'"])
+    engine.close()
+    database.server.query("postgres", "DROP DATABASE ordered WITH (FORCE)")
+
+
 @pytest.mark.parametrize(
     ("statement", "found"),
     [

@@ -248,11 +248,14 @@ class PostgresqlEngine:
                     schema=self._schema,
                     dialect=self._dialect,
                     spg=self._spg,
-                    running=Running(self._seconds, self._server.rows_act),
+                    running=self._running(),
                 ),
                 begun=False,
             )
         return self._work
+
+    def _running(self) -> Running:
+        return Running(self._seconds, self._server.rows_act, self._server.session.features.byte_order)
 
     def _dialect(self) -> Dialect:
         return Dialect.SQLITE if self._takes_rows else Dialect.POSTGRESQL

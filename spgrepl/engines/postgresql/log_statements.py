@@ -13,7 +13,7 @@ import attrs
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.followed_tables import following_tables
-from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default, refuse_zone
+from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default, refuse_order, refuse_zone
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog
 from spgrepl.engines.postgresql.statement_meanings import (
@@ -73,10 +73,12 @@ class Running:
         seconds: How long one may. It waits half as long for a lock; then it is tried again.
         rows_act: Whether triggers and foreign keys act in this session. Where they do not, they are let act for
             statements, of which the log says nothing but themselves: what their foreign keys do is not in it.
+        byte_order: Whether the database orders texts by their bytes, as an SPG server does.
     """
 
     seconds: float = DEFAULT_LIMITS.statement_seconds
     rows_act: bool = True
+    byte_order: bool = True
 
 
 _USUAL = Running()
@@ -104,6 +106,7 @@ class LogStatements:
         running: Running = _USUAL,
     ) -> None:
         self._rows_act = running.rows_act
+        self._byte_order = running.byte_order
         self._tables = tables
         self.schema = schema
         self._dialect = dialect
@@ -221,6 +224,8 @@ class LogStatements:
         tokens = tokens_of(text)
         if self._spg.zone is not None:
             refuse_zone(tokens, partial(self._tables.get, connection), self._spg.zone)
+        if not self._byte_order:
+            refuse_order(tokens, partial(self._tables.get, connection))
         cascades = judge_effects(tokens, partial(self._tables.get, connection), self._spg.leave_out)
         if self._spg.approximate:
             text = self._spg.readable(connection, self._tables, text, self._number)

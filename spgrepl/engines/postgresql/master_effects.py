@@ -13,6 +13,9 @@ from spgrepl.postgresql.tables import CASELESS, GENERATED, ON_UPDATE, ROUNDED, T
 from spgrepl.text.sqltext import Token, TokenKind
 
 _EVERY = ("INSERT", "UPDATE", "DELETE")
+_TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
+_ORDERS = frozenset({"<", ">", "<=", ">="})
+_EXTREMES = frozenset({"MIN", "MAX", "GREATEST", "LEAST"})
 _NO_TABLE = frozenset({"SET", "OF", "NOWAIT", "SKIP", "NOTHING"})
 
 
@@ -123,6 +126,42 @@ def refuse_zone(tokens: list[Token], tables: Callable[[str], Table | None], zone
                 f"a session of the master has set its time zone to {zone}, and what moment a time of {name} "
                 f"without a zone is there cannot be told"
             )
+
+
+def refuse_order(tokens: list[Token], tables: Callable[[str], Table | None]) -> None:
+    """Look whether a statement orders texts, which an SPG server does by their bytes.
+
+    Raises:
+        Refused: It does.
+    """
+    ordered = set(_ordered(tokens))
+    if not ordered:
+        return
+    for name in {name for name, _ in changed_tables(tokens)} | read_tables(tokens):
+        table = tables(name)
+        for column in table.columns.values() if table is not None else ():
+            if column.name in ordered and column.type.base in _TEXTS:
+                raise Refused(
+                    f"the texts of {name}.{column.name} are ordered by their bytes at the master, and here by the "
+                    f"collation of the database: make it with LOCALE 'C'"
+                )
+
+
+def _ordered(tokens: list[Token]) -> Iterator[str]:
+    """The names beside what orders values."""
+    in_list = False
+    for at, token in enumerate(tokens):
+        word = _word(tokens, at)
+        if token.text in _ORDERS or word == "BETWEEN":
+            before = at - 1 - (_word(tokens, at - 1) == "NOT")
+            after = at + 1 + 2 * (at + 2 < len(tokens) and tokens[at + 2].text == ".")
+            sides = (tokens[one] for one in (before, after) if 0 <= one < len(tokens))
+            yield from (_folded(one) for one in sides if one.name is not None)
+        elif word in _EXTREMES and at + 2 < len(tokens):
+            yield from (_folded(one) for one in tokens[at + 2 : at + 5] if one.name is not None)
+        in_list = (in_list and token.text != ")" and word != "LIMIT") or (word == "BY")
+        if in_list and token.name is not None:
+            yield _folded(token)
 
 
 def _refuse_caseless(tokens: list[Token], table: Table) -> None:

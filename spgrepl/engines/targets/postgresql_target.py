@@ -296,11 +296,12 @@ class PostgresqlTarget:
     def _commit(self, connection: Any, state: SubscriptionState) -> LogWork:
         self._spg.undone()
         number = 0
+        running = Running(self._seconds, self._server.rows_act, self._server.session.features.byte_order)
         work = LogWork(
             connection,
             self._recogniser,
             RowWriter(self._tables, keeps_order=self._server.rows_act, clears=False),
-            LogStatements(self._tables, spg=self._spg, running=Running(self._seconds, self._server.rows_act)),
+            LogStatements(self._tables, spg=self._spg, running=running),
         )
         for one in self._given:
             if isinstance(one, _Skipped):
