@@ -12,6 +12,7 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.threads import deferToThread
 
 from spgrepl.comparing.pinned_server import compare_pinned_with_server
+from spgrepl.comparing.server_end import ServerEnd
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.comparing import ranges
 from spgrepl.replica.subscribing.service import Subscription
@@ -127,3 +128,29 @@ async def test_whose_position_counts_has_to_be_clear(
     assert await chain.command("compare", "--pinned", "--subscription", "first", head, database.url) == 0
     assert await chain.command("compare", "--pinned", "--subscription", "third", head, database.url) == 78
     assert "has no subscription third: it has first, other" in capsys.readouterr().err
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", [follower, subscriber])
+async def test_a_server_that_is_held_takes_no_writes_until_it_is_let_go(
+    kind: Any, chain: Chain, database: Database
+) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    primary = await with_rows(chain)
+    await chain.master("head", primary)
+    copy = await kind(chain, database)
+    await grown(primary, copy)
+    table = "copies" if kind is follower else "subscriptions"
+    take = f"SELECT position FROM spgrepl.{table} FOR UPDATE NOWAIT"
+    end = await deferToThread(ServerEnd, ServerAddress.parse(database.url))
+    try:
+        with end.holding():
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                database.query(take)
+            position = await primary.execute(ROW)
+            assert end.look() < position
+        await copy.when_applied(position, 30)
+        assert end.look() == position
+        assert database.query(take) == [(int(position),)]
+    finally:
+        end.close()
