@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThread
 
 from spgrepl.cli import main
 from spgrepl.comparing import table_reader
+from spgrepl.comparing.ends import SqliteEnd
 from spgrepl.comparing.key_ranges import RowDifference, TableEnds
 from spgrepl.comparing.pinned import compare_pinned
 from spgrepl.comparing.repairing import RepairFile
@@ -222,3 +223,13 @@ def test_a_repair_that_was_not_finished_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("somebody's")
     with pytest.raises(UsageError, match="is there already"):
         RepairFile(tmp_path / "x")
+
+
+def test_a_database_that_is_held_takes_no_writes_until_it_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    change(path, "CREATE TABLE t (a)")
+    with contextlib.closing(SqliteEnd(path)) as end, contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+        with end.holding(), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("INSERT INTO t VALUES (1)")
+        other.execute("INSERT INTO t VALUES (1)")
+        other.commit()

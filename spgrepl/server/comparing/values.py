@@ -18,12 +18,12 @@ MOST_BYTES = 4 * 1024 * 1024
 
 
 def value_to_json(value: Any) -> Any:
-    """A value of a row: a blob, a number with a point, and text that is not UTF-8 are objects."""
+    """A value of a row: a blob, and text that is not UTF-8, are objects."""
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, RawText):
         return {"text": value.content.hex()}
-    return {"float": value.hex()} if isinstance(value, float) else value
+    return value
 
 
 def value_from_json(found: Any) -> Any:
@@ -36,7 +36,7 @@ def value_from_json(found: Any) -> Any:
         return found
     if "text" in found:
         return RawText(bytes.fromhex(found["text"]))
-    return bytes.fromhex(found["bytes"]) if "bytes" in found else float.fromhex(found["float"])
+    return bytes.fromhex(found["bytes"])
 
 
 def row_to_json(row: Sequence[Any] | None) -> list[Any] | None:
