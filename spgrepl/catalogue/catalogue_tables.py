@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from spgrepl.base.results import QueryResult
 from spgrepl.catalogue.connection_string import parse_connection
+from spgrepl.catalogue.definitions import LONGEST_NAME
 from spgrepl.catalogue.statements import (
     CatalogChange,
     CatalogLook,
@@ -115,6 +116,12 @@ def reason_against(connection: SqlConnection, change: CatalogChange) -> str | No
     if exists:
         return f'the {kind} "{name}" exists already: drop it first, or choose another name'
     if isinstance(change, CreatePublication):
+        size = len(name.encode("utf-8"))
+        if size > LONGEST_NAME:
+            return (
+                f"the publication's name has {size} bytes, and a subscriber can ask for one of {LONGEST_NAME}: "
+                f"choose a shorter one"
+            )
         return next(_reasons_against_tables(connection, change.tables), None)
     try:
         parse_connection(change.connection)

@@ -14,6 +14,9 @@ from spgrepl.catalogue.statements import (
 )
 from spgrepl.text.sqltext import fold_ascii
 
+LONGEST_NAME = 64 * 1024 - 28
+"""The longest name of a publication, in bytes: one that a subscriber's hello has room for."""
+
 
 @attrs.frozen
 class TableFilter:

@@ -1,4 +1,4 @@
-"""What may be chosen about a log: a record to skip, and transactions that an SPG server's log cannot tell."""
+"""What may be chosen about a log: its longest record, one to skip, transactions that an SPG server leaves open."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 from twisted.python import usage
 
 from spgrepl.errors import UsageError
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.postgresql.address import names_server
 from spgrepl.replica.following.progress import SkipRequest
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.server.plain_usage import PlainUsage
 from spgrepl.spgsql.replay import Nondeterministic
-from spgrepl.text.options import parse_crc, parse_open_transactions, parse_position
+from spgrepl.text.options import parse_crc, parse_open_transactions, parse_position, parse_size
+from spgrepl.wire.frames import frame_for
 
 OPEN_TRANSACTIONS = [
     "open-transactions",
@@ -116,3 +118,15 @@ def skip_request(options: Any) -> SkipRequest | None:
     if options["skip-at"] is None:
         return None
     return SkipRequest(options.value("skip-at", parse_position), options.value("skip-crc", parse_crc))
+
+
+def read_max_record(options: Any) -> int:
+    """The longest record that a role takes."""
+    found: int = options.value_or("max-record", parse_size, DEFAULT_MAX_RECORD)
+    return found
+
+
+def read_max_frame(options: Any) -> int:
+    """The longest frame that a copy takes: where it is not said, one that holds the longest record."""
+    found: int = options.value_or("max-frame", parse_size, frame_for(read_max_record(options)))
+    return found

@@ -12,7 +12,6 @@ from spgrepl.access import options as access
 from spgrepl.access.endpoints import server_endpoint
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import ConfigurationError, UsageError
-from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import OnAmbiguity
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.shared.limits import MasterLimits
@@ -33,6 +32,8 @@ from spgrepl.server.log_options import (
     TransactionOptions,
     check_replica_choices,
     check_skip,
+    read_max_frame,
+    read_max_record,
     skip_request,
 )
 from spgrepl.server.role import Role
@@ -42,7 +43,6 @@ from spgrepl.server.site_options import LOG_SQL, SITE_OPTIONS, NamedSite, read_h
 from spgrepl.server.subscriber_role import SUBSCRIBER_ENGINES, SubscriberRole, SubscriberSettings
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.text import options as read
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME
 from spgrepl.wire.segment_chunks import DEFAULT_CHUNK
 
 _T = TypeVar("_T")
@@ -190,7 +190,7 @@ class MasterOptions(_ServingOptions):
             engine=self["engine"],
             limits=self.limits(),
             http=read_http(reactor, self),
-            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
+            max_record=read_max_record(self),
             segment_folder=Path(self["segment-dir"]).absolute() if self["segment-dir"] else None,
             segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
             wal_level=self.value_or("wal-level", WalLevel, None),
@@ -234,7 +234,7 @@ class FollowerOptions(_ServingOptions):
         OPEN_TRANSACTIONS,
         ["ambiguous-transactions", None, "stop", f"{AMBIGUOUS} stop, resnapshot or merge."],
         _MAX_RECORD,
-        ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
+        ["max-frame", None, None, "The longest frame that is accepted [default: what --max-record needs]."],
         *REPLICA_OPTIONS,
     ]
 
@@ -281,8 +281,8 @@ class FollowerOptions(_ServingOptions):
             nondeterministic=Nondeterministic(self["nondeterministic"]),
             without_cold_rows=bool(self["without-cold-rows"]),
             skip=skip_request(self),
-            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
-            max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+            max_record=read_max_record(self),
+            max_frame=read_max_frame(self),
             segment_chunk=self.value_or("segment-chunk", read.parse_chunk, DEFAULT_CHUNK),
             wal_level=self.value_or("wal-level", WalLevel, None),
             strict_publications=bool(self["strict-publications"]),
@@ -333,7 +333,7 @@ class SubscriberOptions(_RoleOptions):
         ON_DIVERGENCE,
         NONDETERMINISTIC,
         _MAX_RECORD,
-        ["max-frame", None, None, "The longest frame that is accepted, such as 256M [default: 64M]."],
+        ["max-frame", None, None, "The longest frame that is accepted [default: what --max-record needs]."],
         *REPLICA_OPTIONS,
     ]
 
@@ -377,8 +377,8 @@ class SubscriberOptions(_RoleOptions):
             skip=skip_request(self),
             same_history=bool(self["same-history"]),
             origin=Origin(self["origin"]),
-            max_record=self.value_or("max-record", read.parse_size, DEFAULT_MAX_RECORD),
-            max_frame=self.value_or("max-frame", read.parse_size, DEFAULT_MAX_FRAME),
+            max_record=read_max_record(self),
+            max_frame=read_max_frame(self),
             limits=read_replica_limits(self),
             on_divergence=OnDivergence(self["on-divergence"]),
         )

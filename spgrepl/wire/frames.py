@@ -10,6 +10,7 @@ import attrs
 
 from spgrepl.base.histories import History
 from spgrepl.errors import FrameTooLong
+from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.wire.segment_chunks import (
     CHUNK_HEADER_SIZE,
     ChunkHeader,
@@ -18,8 +19,11 @@ from spgrepl.wire.segment_chunks import (
     encode_chunk_header,
 )
 
-DEFAULT_MAX_FRAME = 64 * 1024 * 1024
-"""The longest payload that is accepted, in bytes, unless configured otherwise."""
+_AROUND_SQL = 64
+"""More bytes than any record has beside its SQL."""
+
+DEFAULT_MAX_FRAME = DEFAULT_MAX_RECORD + _AROUND_SQL
+"""The longest payload that is accepted, in bytes, unless configured otherwise: the longest record fits into it."""
 
 HEADER_SIZE = 5
 
@@ -170,6 +174,11 @@ def _flush(run: list[bytes], events: list[FrameEvent]) -> None:
     if run:
         events.append(WalBytes(run[0] if len(run) == 1 else b"".join(run)))
         run.clear()
+
+
+def frame_for(max_record: int) -> int:
+    """The longest frame that is accepted where only the longest record is said: one of that fits into it."""
+    return max(DEFAULT_MAX_FRAME, max_record + _AROUND_SQL)
 
 
 class FrameParser:

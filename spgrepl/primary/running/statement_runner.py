@@ -10,6 +10,7 @@ import apsw
 import attrs
 
 from spgrepl.base.results import QueryResult
+from spgrepl.catalogue import changes
 from spgrepl.catalogue.catalogue_tables import note_change, reason_against, show
 from spgrepl.catalogue.statements import CatalogLook
 from spgrepl.errors import EngineFailed, SpgReplError, StatementFailed
@@ -88,6 +89,7 @@ class StatementRunner:
         self._guard = ObjectGuard()
         self._control = control or Control()
         self._savepoints: list[tuple[str, Mark, Counted | None]] = []
+        self._catalogue_changes = 0
         self.recorder = RowRecorder(connection, recording, max_record, self._guard, self._each_row)
         self.together = TogetherRunner(connection, self._guard, self.recorder, self._interruption, self.refusal)
         self._schema = SchemaChanges(connection, recording, self.recorder)
@@ -117,6 +119,7 @@ class StatementRunner:
     def begin_request(self) -> None:
         """Forget the savepoints of the request before."""
         self._savepoints.clear()
+        self._catalogue_changes = 0
         self.settings.clear()
         if self._defers:
             self._defer_foreign_keys(on=False)
@@ -304,7 +307,13 @@ class StatementRunner:
         if isinstance(control, CatalogLook):
             return show(self._connection, control)
         assert control is not None
+        self._catalogue_changes += 1
         reason = reason_against(self._connection, control)
+        if self._catalogue_changes > changes.MAX_CHANGES:
+            reason = (
+                f"one transaction changes publications and subscriptions more than {changes.MAX_CHANGES} times: "
+                f"write it as several ones"
+            )
         if reason is not None:
             raise StatementFailed(reason, text)
         note_change(self._connection, control)
