@@ -22,7 +22,7 @@ from spgrepl.master.judged.pieces import KnownUnit, Piece
 CACHE_BYTES = 4 * 1024 * 1024
 """How much of the log is held, judged, for subscribers that read the same part of it."""
 
-MOST_PIECES = 1024
+MOST_PIECES = 256
 """How many pieces are held at most: at a busy tail each is a few bytes of log, but a few dozen objects more."""
 
 Answer = Piece | Deferred["Piece | None"] | None

@@ -213,6 +213,9 @@ def test_a_site_is_the_same_after_a_long_time(tmp_path: Path) -> None:
                         samples.setdefault(one.name, []).append(sample(one))
             not_refused_anywhere(site)
             print(f"{dict(nemesis.counts)}, {len(site.notes().acknowledged):,} requests acknowledged")
+            for name, found in samples.items():
+                shown = found[:: max(1, len(found) // 20)]
+                print(f"{name}: {' '.join(f'{one.memory / 1e6:.1f}' for one in shown)} MB")
             for name, first, last in judge(samples):
                 print(f"{name}: {first:.1f} MB, then {last:.1f} MB; {began[name].total()} descriptors at first")
             until(lambda: not more(quiet(site), began), lambda: more(quiet(site), began))
