@@ -269,5 +269,6 @@ class SubscriberStatus(CopyStatus):
     publications: tuple[str, ...]
     effective_start: int | None
     bytes_without_records: int | None
+    unknown_publications: tuple[str, ...]
     copy: Counts | None
     other_origin: int

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from spgrepl.base.histories import History
-from spgrepl.errors import FrameTooLong
+from spgrepl.errors import FrameTooLong, MalformedFrame
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.wire.segment_chunks import (
     CHUNK_HEADER_SIZE,
@@ -35,9 +35,13 @@ _STATUS = struct.Struct("<QQ")
 _SKIP = struct.Struct("<Q")
 _ROWS = struct.Struct("<QQ")
 _HISTORY = struct.Struct("<16sqq")
+_NAME = struct.Struct("<H")
 
 MOST_HISTORIES = 64
 """So many histories a master tells of at most, the present one first."""
+
+MOST_UNKNOWN = 64 * 1024
+"""The names of publications that are unknown take no more bytes than the hello that they came in."""
 
 
 class FrameType(enum.IntEnum):
@@ -51,6 +55,8 @@ class FrameType(enum.IntEnum):
     """On SUB, of masters of this package: from where on the log holds rows. Others pass it over."""
     HISTORIES = 0x48
     """On SUB, of masters of this package: whose positions the log's are. Others pass it over."""
+    UNKNOWN = 0x55
+    """On SUB, of masters of this package: which of the publications are unknown. Others pass it over."""
 
 
 @attrs.frozen
@@ -143,20 +149,65 @@ def encode_histories_frame(known: Sequence[History]) -> bytes:
     return _HEADER.pack(FrameType.HISTORIES, _HISTORY.size * len(parts)) + b"".join(parts)
 
 
-def is_histories(kind: int, length: int) -> bool:
-    """Whether a frame of a type and a length is a HISTORIES frame."""
-    return kind == FrameType.HISTORIES and length % _HISTORY.size == 0 and length <= MOST_HISTORIES * _HISTORY.size
+def encode_unknown(publications: Sequence[str]) -> bytes:
+    """A whole UNKNOWN frame: the names of publications that were asked for and are not there."""
+    names = [name.encode("utf-8") for name in publications]
+    payload = b"".join(_NAME.pack(len(name)) + name for name in names)
+    return _HEADER.pack(FrameType.UNKNOWN, len(payload)) + payload
 
 
-def decode_histories_frame(data: bytes, at: int, length: int) -> tuple[History, ...]:
-    """Read the payload of a HISTORIES frame."""
-    found = _HISTORY.iter_unpack(memoryview(data)[at : at + length])
-    return tuple(History(id_.hex(), offset, None if stop < 0 else stop) for id_, offset, stop in found)
+def is_word(kind: int, length: int) -> bool:
+    """Whether a frame of a type and a length is one by which a master of this package tells of its log."""
+    if kind == FrameType.HISTORIES:
+        return length % _HISTORY.size == 0 and length <= MOST_HISTORIES * _HISTORY.size
+    if kind == FrameType.UNKNOWN:
+        return length <= MOST_UNKNOWN
+    return kind == FrameType.ROWS and length == _ROWS.size
 
 
-def decode_rows_begin(data: bytes, at: int) -> RowsBegin:
-    """Read the 16 bytes of a ROWS frame's payload."""
-    return RowsBegin(*_ROWS.unpack_from(data, at))
+@attrs.frozen
+class MasterWords:
+    """What a master of this package has told of its log on a connection; None where it has not.
+
+    Attributes:
+        rows: From where on the log holds rows.
+        histories: Whose positions the log's are.
+        unknown: Which of the publications that were asked for are not there.
+    """
+
+    rows: RowsBegin | None = None
+    histories: tuple[History, ...] | None = None
+    unknown: tuple[str, ...] | None = None
+
+    def after(self, kind: int, data: bytes, at: int, length: int) -> MasterWords:
+        """What it has told after a frame that `is_word`.
+
+        Raises:
+            MalformedFrame: The frame's names are cut, or are not text.
+        """
+        payload = memoryview(data)[at : at + length]
+        if kind == FrameType.ROWS:
+            return attrs.evolve(self, rows=RowsBegin(*_ROWS.unpack(payload)))
+        if kind == FrameType.UNKNOWN:
+            return attrs.evolve(self, unknown=_decode_names(bytes(payload)))
+        found = _HISTORY.iter_unpack(payload)
+        known = tuple(History(id_.hex(), offset, None if stop < 0 else stop) for id_, offset, stop in found)
+        return attrs.evolve(self, histories=known)
+
+
+def _decode_names(payload: bytes) -> tuple[str, ...]:
+    names: list[str] = []
+    at = 0
+    try:
+        while at < len(payload):
+            (length,) = _NAME.unpack_from(payload, at)
+            at += _NAME.size + length
+            if at > len(payload):
+                raise ValueError(f"a name of {length} bytes is cut")
+            names.append(payload[at - length : at].decode("utf-8"))
+    except (struct.error, ValueError) as error:
+        raise MalformedFrame(f"an UNKNOWN frame of {len(payload)} bytes does not hold names: {error}") from error
+    return tuple(names)
 
 
 CHUNK_ROOM = HEADER_SIZE + CHUNK_HEADER_SIZE

@@ -13,7 +13,6 @@ from zlib import crc32
 
 import attrs
 
-from spgrepl.base.histories import History
 from spgrepl.compiled.core import CORE, Core
 from spgrepl.errors import FrameTooLong, MalformedFrame, PeerError, RecordError
 from spgrepl.log.format.records import (
@@ -31,11 +30,9 @@ from spgrepl.wire.frames import (
     DEFAULT_MAX_FRAME,
     HEADER_SIZE,
     FrameType,
-    RowsBegin,
+    MasterWords,
     Status,
-    decode_histories_frame,
-    decode_rows_begin,
-    is_histories,
+    is_word,
 )
 
 _HEADER = struct.Struct("<BI")
@@ -71,8 +68,7 @@ class RecordFrames:
         types: The type of each record that is not a single statement, by index.
         settled: How many of the records stand in front of the last STATUS, and the position there.
         status: The last STATUS.
-        rows: What the master has said of rows in its log, on this connection; None where nothing.
-        histories: Whose positions its log's are, as it has said on this connection; None where it has not.
+        words: What the master has said of its log, on this connection.
         runs: Where frames of records stand back to back: the index of the first, its offset, its position.
     """
 
@@ -84,8 +80,7 @@ class RecordFrames:
     types: dict[int, RecordType] = attrs.Factory(dict)
     settled: tuple[int, int] | None = None
     status: Status | None = None
-    rows: RowsBegin | None = None
-    histories: tuple[History, ...] | None = None
+    words: MasterWords = attrs.field(factory=MasterWords)
     runs: list[tuple[int, int, int]] = attrs.Factory(list)
 
     def __len__(self) -> int:
@@ -103,9 +98,9 @@ class RecordFrames:
 
     def first_row(self, first: int, stop: int) -> int:
         """The index of the first record of some that stands for a row; `stop` where none does."""
-        if self.rows is None or first == stop:
+        if self.words.rows is None or first == stop:
             return stop
-        begin = self.rows.position
+        begin = self.words.rows.position
         if self.start_of(first) >= begin:
             return first
         return first + bisect_left(range(first, stop), begin, key=self.start_of)
@@ -196,8 +191,7 @@ class RecordFrameParser:
         self._needed = 1
         self._to_pass = 0
         self._error: PeerError | None = None
-        self._rows: RowsBegin | None = None
-        self._histories: tuple[History, ...] | None = None
+        self._words = MasterWords()
         self.passed_over = 0
 
     @property
@@ -253,7 +247,7 @@ class RecordFrameParser:
         return HEADER_SIZE + int(length) if len(self._first) >= HEADER_SIZE + _V3_HEADER else len(self._first) + 1
 
     def _cut(self, data: bytes) -> tuple[RecordFrames, int]:
-        found = RecordFrames(data, self._position, self._position, rows=self._rows, histories=self._histories)
+        found = RecordFrames(data, self._position, self._position, words=self._words)
         at, size = 0, len(data)
         found.begin_run(0, self._position)
         self._compressed_left = 0 if self.at_once is None else self.at_once.compressed
@@ -335,15 +329,10 @@ class RecordFrameParser:
                 found.status = Status(*_STATUS.unpack_from(data, start))
                 found.settled = (len(found.ends), found.end)
             return end
-        if kind == FrameType.ROWS and length == _STATUS.size:
+        if is_word(kind, length):
             if end > size:
                 return -1
-            found.rows = self._rows = decode_rows_begin(data, start)
-            return end
-        if is_histories(kind, length):
-            if end > size:
-                return -1
-            found.histories = self._histories = decode_histories_frame(data, start, length)
+            found.words = self._words = self._words.after(kind, data, start, length)
             return end
         if self._tolerated is not None and kind not in self._tolerated:
             # What comes after it would be counted from a wrong position. A master that sends it again means it.

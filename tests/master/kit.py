@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from spgrepl.access.policy import Access
+from spgrepl.base.histories import History
 from spgrepl.catalogue.definitions import Publications
 from spgrepl.catalogue.learned import LogCatalogue
 from spgrepl.catalogue.sources import ICatalogSource
@@ -145,6 +146,7 @@ class Catalog:
         self.error: Exception | None = None
         self.loads = 0
         self.rows_from: int | None = None
+        self.histories: tuple[History, ...] = ()
         self.origin: int | None = None
         self.dropped: dict[int, int] = {}
 
@@ -156,7 +158,7 @@ class Catalog:
         if self.error is not None:
             return defer.fail(self.error)
         end = self.master.log.length if self.boundary is None else self.boundary
-        return defer.succeed(LogCatalogue(self.publications, end, self.rows_from, self.origin))
+        return defer.succeed(LogCatalogue(self.publications, end, self.rows_from, self.origin, self.histories))
 
 
 class Master:

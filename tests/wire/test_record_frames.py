@@ -25,7 +25,15 @@ from spgrepl.log.format.records import (
     encode_v2,
     encode_v3,
 )
-from spgrepl.wire.frames import RowsBegin, Status, encode_rows_begin, encode_skip, encode_status, encode_wal_header
+from spgrepl.wire.frames import (
+    RowsBegin,
+    Status,
+    encode_rows_begin,
+    encode_skip,
+    encode_status,
+    encode_unknown,
+    encode_wal_header,
+)
 from spgrepl.wire.record_frames import RecordFrameParser
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -116,7 +124,7 @@ def test_frames_are_read_the_same_way_however_they_are_cut(items, position, cuts
         assert parser.position == at == end
         words = [RowsBegin(*value) for kind, value in items if kind == "rows"]
         (more,) = [parser.feed(wal(RECORDS[0]))]
-        assert more.rows == (words[-1] if words else None)
+        assert more.words.rows == (words[-1] if words else None)
         if status is not None:
             assert last.status == status
             assert last.settled[1] == settled
@@ -266,3 +274,28 @@ def test_rows_begin_at_a_position_among_records():
         assert found.first_row(0, 3) == first
         assert found.first_row(1, 1) == 1
     assert RecordFrameParser(100).feed(wal(record) * 3).first_row(0, 3) == 3
+
+
+# -- what a master says of publications ---------------------------------------------------------------------------
+
+
+@given(names=st.lists(st.text(max_size=20), max_size=5), cut=st.integers(1, 40))
+def test_the_unknown_publications_come_however_they_are_cut(names: list[str], cut: int) -> None:
+    try:
+        data = encode_unknown(names) + encode_status(7, 7)
+    except UnicodeEncodeError:
+        return
+    parser = RecordFrameParser(7)
+    found = [parser.feed(data[at : at + cut]) for at in range(0, len(data), cut)]
+    (last,) = [one for one in found if one is not None and one.status is not None]
+    assert last.words.unknown == tuple(names)
+    later = parser.feed(encode_status(7, 8))
+    assert later is not None
+    assert later.words.unknown == tuple(names)
+
+
+@pytest.mark.parametrize("payload", [b"\x01", b"\x02\0p", b"\x01\0\xff", b"\x01\0pq"])
+def test_unknown_publications_that_are_no_names_are_refused(payload: bytes) -> None:
+    parser = RecordFrameParser(7)
+    with pytest.raises(MalformedFrame, match="UNKNOWN"):
+        parser.feed(b"\x55" + len(payload).to_bytes(4, "little") + payload)

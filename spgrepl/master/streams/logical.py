@@ -32,7 +32,13 @@ from spgrepl.master.streams.context import MasterContext
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.shown import shown_names
 from spgrepl.watch.status import SubscriberPeer
-from spgrepl.wire.frames import RowsBegin, encode_histories_frame, encode_rows_begin, encode_skip
+from spgrepl.wire.frames import (
+    RowsBegin,
+    encode_histories_frame,
+    encode_rows_begin,
+    encode_skip,
+    encode_unknown,
+)
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
 MOST_PARTS = 256
@@ -169,7 +175,7 @@ class SubscriberStream(Stream):
         self.position = start
         self._arrived = reply if self._rows_from is None else reply + self._rows_frame(self._rows_from)
         if self._histories:
-            self._arrived += encode_histories_frame(self._histories)
+            self._arrived += encode_histories_frame(self._histories) + self._word_on_unknown(first=True)
         self.resume()
 
     def _refuse(self, error: SpgReplError) -> None:
@@ -238,8 +244,13 @@ class SubscriberStream(Stream):
             self._told_unknown = self._selection.unknown
             if self._selection.unknown and self._records_are_refused():
                 return []
+            parts.append(self._word_on_unknown())
         self._progressed = True
         return parts
+
+    def _word_on_unknown(self, first: bool = False) -> bytes:
+        """Say which publications are unknown; of an SPG server's log only is said what such a server says."""
+        return encode_unknown(self._told_unknown) if self._histories and (self._told_unknown or not first) else b""
 
     def _word_on_rows(self, piece: Piece) -> list[bytes]:
         """Say where rows begin, if that is in a piece: the database may have known of it some records later."""

@@ -8,7 +8,7 @@ What comes in: records of published tables (`connection`), a snapshot to begin w
 - `queue` holds what waits, in `portions`; `applier` applies it in the target's thread; `skipping` leaves a record
   out.
 - `fence`, `marks` and `history`: whether the master's history is the one that was followed. `origins`: which
-  rows are taken.
+  rows are taken; `unknown_publications`: which bring nothing.
 
 Imports: `base`, `disk`, `engines`, `engines.targets`, `errors`, `interfaces`, `log.format`,
 `log.transactions`, `replica`, `replica.following`, `rows`, `segments`, `text`, `watch`, `wire`.

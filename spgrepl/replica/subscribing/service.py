@@ -42,6 +42,7 @@ from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
 from spgrepl.replica.subscribing.settings import FINAL, SubscriberState, Subscription
 from spgrepl.replica.subscribing.skipping import StoppedAt
+from spgrepl.replica.subscribing.unknown_publications import UnknownPublications
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
@@ -134,10 +135,10 @@ class SubscriberService(ReplicaService):
         self._make_shared(endpoint, FileWatch(*target.files), f"the target of {subscription.name}")
         self._stream: MasterLink[SubscriberConnection] | None = None
         self._told_histories: tuple[History, ...] | None = None
-        self._stopped_at = StoppedAt(subscription.name)
+        self._unknown, self._stopped_at = UnknownPublications(), StoppedAt(subscription.name)
 
     def _speaking(self) -> Iterable[object]:
-        return self._applier, self._history, self._asking, self._marks, self._guard
+        return self._applier, self._history, self._asking, self._marks, self._guard, self._unknown
 
     # -- the service ------------------------------------------------------------------------------------------
 
@@ -153,7 +154,6 @@ class SubscriberService(ReplicaService):
     def _open_target(self) -> SubscriptionState | None:
         self._applier.open()
         if callable(self._own.cluster_id):
-            # Beside a file that cannot be used nothing is made.
             self.origins.own = self._own.cluster_id()
         state = self._history.opened(self._trusted)
         self._trusted = False
@@ -268,6 +268,7 @@ class SubscriberService(ReplicaService):
     @happened.register
     def _replied(self, reply: SubscriberReply) -> Deferred[SubscriptionState]:
         self.origins.greeted(reply.cluster_id)
+        self._unknown.forget()
         state, wanted = self._applier.state, self._subscription
         if self._history.answered(reply):
             return self._connect_again()
@@ -290,12 +291,13 @@ class SubscriberService(ReplicaService):
 
     @happened.register
     def _received(self, event: Received) -> None:
-        frames = event.frames
-        if frames.rows is not None:
-            self.origins.told(frames.rows.origin)
-        if frames.histories is not None and frames.histories != self._told_histories:
-            self._told_histories = frames.histories
-            knowing = self._worker.call(self._applier.know, frames.histories)
+        frames, words = event.frames, event.frames.words
+        if words.rows is not None:
+            self.origins.told(words.rows.origin)
+        self._unknown.told(words.unknown)
+        if words.histories is not None and words.histories != self._told_histories:
+            self._told_histories = words.histories
+            knowing = self._worker.call(self._applier.know, words.histories)
             knowing.addCallbacks(self._knows, self._apply_failed)
         self._fresh.heard(frames.end)
         self._queue.push(frames, event.first)
@@ -389,6 +391,7 @@ class SubscriberService(ReplicaService):
             history=None if state is None else Histories(state.histories).current,
             effective_start=None if state is None else state.effective_start,
             bytes_without_records=None if state is None else state.quiet_bytes,
+            unknown_publications=self._unknown.shown,
             copy=self._copies.progress,
             other_origin=self.origins.left_out,
             applied=Applied.of(self._target.statistics()),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spgrepl.base.histories import History
 from spgrepl.catalogue.definitions import Publications
 from spgrepl.catalogue.statements import parse_catalog_change
 from spgrepl.errors import SnapshotError
@@ -187,6 +188,7 @@ def test_every_wrong_start_in_records_without_checksums_is_refused_too(make):
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_publication_that_is_dropped_in_mid_stream(make, strict):
     master = make(b"", publications=published(p="FOR TABLE t"), strict=strict)
+    master.catalog.histories = (History("ab" * 16, 0),)
     peer = master.subscribe(0, "p")
     peer.take()
     gone, again = encode_statement(b"DROP PUBLICATION p"), encode_statement(b"CREATE PUBLICATION p FOR TABLE u")
@@ -209,6 +211,10 @@ def test_a_publication_that_is_dropped_in_mid_stream(make, strict):
         master.log.grow(gone)
         master.clock.advance(0.1)
         assert to_json(peer.protocol.describe())["unknown_publications"] == ["p"]
+        assert [one for one in frames(peer.take()) if one[0] == 0x55] == [(0x55, b"\x01\0p")]
+        master.log.grow(again)
+        master.clock.advance(0.1)
+        assert [one for one in frames(peer.take()) if one[0] == 0x55] == [(0x55, b"")]
 
 
 def test_an_unknown_publication_adds_nothing_or_is_refused(make):

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from spgrepl.base.histories import History
 from spgrepl.catalogue.sources import SqliteCatalogSource
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.engines.targets import stored_state
@@ -682,6 +683,27 @@ def test_a_database_that_is_somebody_elses_is_left_alone(rig: Rig, role: str) ->
     rig.settle()
     assert isinstance(ended(rig), ConfigurationError)
     assert rig.database.read_bytes() == before
+
+
+# -- publications that the master does not know -----------------------------------------------------------------
+
+
+def test_publications_that_are_not_there_are_told(rig: Rig, logged: list[str]) -> None:
+    """At the handshake, when one is dropped in mid-stream, and when they are there again."""
+    rig.master.catalog.histories = (History("ab" * 16, 0),)
+    rig.start("p", "nosuch")
+    rig.settle()
+    assert rig.status["unknown_publications"] == ["nosuch"]
+    rig.grow(encode_statement(b"DROP PUBLICATION p"))
+    rig.settle()
+    assert rig.status["unknown_publications"] == ["p", "nosuch"]
+    assert any("does not know the publications p, nosuch" in text for text in logged)
+    rig.grow(encode_statement(b"CREATE PUBLICATION p FOR TABLE t"), insert(3))
+    rig.settle()
+    assert (rig.numbers, rig.status["unknown_publications"]) == ([1, 2, 3], ["nosuch"])
+    rig.grow(encode_statement(b"CREATE PUBLICATION nosuch FOR TABLE t"))
+    rig.settle()
+    assert rig.status["unknown_publications"] == []
 
 
 # -- waiting, stopping ------------------------------------------------------------------------------------------
