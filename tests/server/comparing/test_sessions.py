@@ -166,3 +166,22 @@ async def test_what_is_no_order_is_refused(order: str, database: Path) -> None:
     with pytest.raises(UsageError):
         await comparisons.run(text)
     comparisons.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_subscription_is_compared_in_its_file_and_where_it_runs(
+    chain: Chain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    primary = await with_rows(chain, rows=10)
+    await chain.master("head", primary)
+    copy = await chain.subscriber("copy", "head")
+    await grown(primary, copy)
+    head, path = at(chain, "head"), chain.paths("copy").database
+    for other in (str(path), f"unix:{chain.folder}/copy.http"):
+        assert await chain.command("compare", "--pinned", head, other) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "equal: 1 tables, 12 rows"
+    await deferToThread(change, path, "DELETE FROM t WHERE a = 2")
+    assert await chain.command("compare", "--pinned", "--subscription", "copy", head, str(path)) == 1
+    assert capsys.readouterr().out.splitlines()[0] == "table t, row a=2: missing in the second"
+    assert await chain.command("compare", "--pinned", "--subscription", "other", head, str(path)) == 78
+    assert "has no subscription other: it has copy" in capsys.readouterr().err
