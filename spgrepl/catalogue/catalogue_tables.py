@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from spgrepl.base.results import QueryResult
 from spgrepl.catalogue.connection_string import parse_connection
-from spgrepl.catalogue.definitions import LONGEST_NAME
+from spgrepl.catalogue.definitions import LONGEST_NAME, MOST_ASKED_FOR
 from spgrepl.catalogue.statements import (
     CatalogChange,
     CatalogLook,
@@ -123,6 +123,12 @@ def reason_against(connection: SqlConnection, change: CatalogChange) -> str | No
                 f"choose a shorter one"
             )
         return next(_reasons_against_tables(connection, change.tables), None)
+    size = sum(2 + len(one.encode("utf-8")) for one in change.publications)
+    if len(change.publications) > MOST_ASKED_FOR or size > LONGEST_NAME + 2:
+        return (
+            f"the subscription asks for {len(change.publications)} publications, whose names have {size} bytes; a "
+            f"subscriber can ask for {MOST_ASKED_FOR} and {LONGEST_NAME + 2}: make several subscriptions of it"
+        )
     try:
         parse_connection(change.connection)
     except UsageError as error:

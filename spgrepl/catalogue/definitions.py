@@ -17,6 +17,9 @@ from spgrepl.text.sqltext import fold_ascii
 LONGEST_NAME = 64 * 1024 - 28
 """The longest name of a publication, in bytes: one that a subscriber's hello has room for."""
 
+MOST_ASKED_FOR = 1000
+"""The most publications that a subscriber can ask for."""
+
 
 @attrs.frozen
 class TableFilter:

@@ -242,6 +242,26 @@ def test_names_of_publications_as_long_as_a_hello_may_be(tmp_path: Path, beside:
         site.close()
 
 
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("length", [False, True])
+def test_a_subscription_asks_for_as_much_as_a_hello_may(tmp_path: Path, beside: int, length: bool) -> None:
+    site = Site(tmp_path, 256 * 1024)
+    try:
+        begin(site)
+        names = tuple(f"p{number}" for number in range(MAX_PUBLICATIONS + beside))
+        if length:
+            around = len(SubscriberHello(1, ("first", ""), 1).encode())
+            names = ("first", "n" * (MAX_HELLO - around + beside))
+        statement = f"CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1' PUBLICATION {', '.join(names)}"
+        assert site.run(statement) is (beside <= 0)
+        if beside <= 0:
+            assert Subscription("s", names).publications == names
+            assert site.run("DROP SUBSCRIPTION s")
+        site.same()
+    finally:
+        site.close()
+
+
 def asked(site: Site, names: tuple[str, ...], accepted: bool) -> None:
     """A subscriber to so many gets what there is, or is told at once that it asks for too many."""
     if not accepted:
