@@ -11,11 +11,11 @@ import attrs
 
 from spgrepl.base.histories import History
 from spgrepl.comparing.table_reader import SqliteReader, TableReader
-from spgrepl.engines.targets.stored_state import read_subscription, subscription_names
+from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import ConfigurationError, UsageError
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.session import plain_connection
-from spgrepl.sqlite.state import ROLE_PRIMARY
+from spgrepl.sqlite.state import ROLE_PRIMARY, subscription_names
 
 
 @attrs.frozen

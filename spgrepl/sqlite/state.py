@@ -37,6 +37,9 @@ _LATER = ("pair", "marks", "diverged", "histories", "transactions")
 """Columns that tables of earlier versions lack."""
 
 _FIND = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_replay'"
+HAS_SUBSCRIPTIONS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_subscriber'"
+"""Gives a row where the table of the subscriptions is there."""
+
 _COLUMNS = "role, position, base, fence_start, fence_crc"
 _WRITE = (
     "INSERT OR REPLACE INTO spgrepl_replay (id, role, position, base, fence_start, fence_crc, pair, "
@@ -102,6 +105,13 @@ def read_state(connection: SqlConnection) -> StoredState | None:
         raise LocalFilesDamaged(
             f"the row of the table spgrepl_replay cannot be read ({error}); restore the database from a backup"
         ) from error
+
+
+def subscription_names(connection: SqlConnection) -> list[str]:
+    """The names of the subscriptions that a database has a row of."""
+    if connection.execute(HAS_SUBSCRIPTIONS).fetchone() is None:
+        return []
+    return [str(name) for (name,) in connection.execute("SELECT name FROM spgrepl_subscriber ORDER BY name")]
 
 
 def write_state(connection: SqlConnection, role: str, state: ReplayState) -> None:

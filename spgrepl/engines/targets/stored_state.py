@@ -15,6 +15,7 @@ from spgrepl.errors import LocalFilesDamaged, PositionTooLarge
 from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.sqlite.any_connection import SqlConnection
+from spgrepl.sqlite.state import HAS_SUBSCRIPTIONS
 from spgrepl.text.sqltext import fold_ascii
 
 _LAST_POSITION = 2**63 - 1
@@ -26,7 +27,6 @@ _TABLES = (
     "crc INTEGER NOT NULL, record BLOB NOT NULL, sql TEXT NOT NULL, reason TEXT NOT NULL, "
     "skipped_at TEXT NOT NULL)",
 )
-_THERE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_subscriber'"
 _COPIED_THERE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'spgrepl_copied'"
 _READ = "SELECT position, effective_start, publications, fence FROM spgrepl_subscriber WHERE name = ?"
 _WRITE = "INSERT OR REPLACE INTO spgrepl_subscriber VALUES (?, ?, ?, ?, ?)"
@@ -54,20 +54,13 @@ def check_position(position: int) -> None:
         )
 
 
-def subscription_names(connection: SqlConnection) -> list[str]:
-    """The names of the subscriptions that a database has a row of."""
-    if connection.execute(_THERE).fetchone() is None:
-        return []
-    return [str(name) for (name,) in connection.execute("SELECT name FROM spgrepl_subscriber ORDER BY name")]
-
-
 def read_subscription(connection: SqlConnection, name: str) -> SubscriptionState | None:
     """Read a subscription's row; None where it has none.
 
     Raises:
         LocalFilesDamaged: The row is not one that spgrepl writes.
     """
-    if connection.execute(_THERE).fetchone() is None:
+    if connection.execute(HAS_SUBSCRIPTIONS).fetchone() is None:
         return None
     row = connection.execute(_READ, (name,)).fetchone()
     if row is None:

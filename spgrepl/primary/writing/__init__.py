@@ -3,6 +3,7 @@
 What comes in: requests, in the reactor's thread (`request_queue`, `transactions`). What goes out: answers, after
 the log's fsync.
 
+- `other_roles` says which databases no primary writes.
 - `request_queue` owns those who wait; `writer` the thread's work: one group, one fsync, one commit.
 - `primary_log` owns the log's file; `recovery` makes database and log agree, `repair` goes on where one is lost,
   `left_state` sees whether others wrote between two writers, `draining` that nobody writes any more.

@@ -43,6 +43,7 @@ from spgrepl.primary.running.session import WriterSession
 from spgrepl.primary.running.statement_runner import Control
 from spgrepl.primary.writing.draining import store_drained
 from spgrepl.primary.writing.left_state import LeftState
+from spgrepl.primary.writing.other_roles import refuse_other_roles
 from spgrepl.primary.writing.primary_log import PrimaryLog
 from spgrepl.primary.writing.recovery import LogTail, examine_log, repair_tail, roll_forward
 from spgrepl.sqlite import state as sqlite_state
@@ -174,11 +175,8 @@ class DatabaseWriter:
 
     def _examine(self, stored: sqlite_state.StoredState | None) -> LogTail:
         """Look, before anything is changed, whether database and log can be used together."""
-        if stored is not None and stored.role != sqlite_state.ROLE_PRIMARY:
-            raise ConfigurationError(
-                f"{self._paths.database} is a follower's copy, whose rows come from its master: write there, or "
-                f"copy the file and drop the table spgrepl_replay in the copy to make a database of its own"
-            )
+        connection = None if self._opened is None else self._opened.connection
+        refuse_other_roles(self._paths.database, stored, connection)
         self._bond.judge(None if stored is None else stored.replay)
         durable = self._log.find_durable()
         if stored is None:

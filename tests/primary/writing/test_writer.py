@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from spgrepl.disk.files import DatabasePaths
+from spgrepl.engines.targets.stored_state import begin_subscription
 from spgrepl.errors import (
     ConfigurationError,
     DatabaseLocked,
@@ -27,6 +28,7 @@ from spgrepl.errors import (
     StatementFailed,
 )
 from spgrepl.interfaces.engine import ReplayState
+from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import encode_statement, encode_v2
 from spgrepl.log.reader import Damage, scan_log
 from spgrepl.primary.parts.requests import Request, Written
@@ -341,6 +343,19 @@ def test_a_followers_copy_is_refused(tmp_path: Path) -> None:
         sqlite_state.ensure_table(connection)
         sqlite_state.write_state(connection, sqlite_state.ROLE_FOLLOWER, ReplayState(5, 5))
     refused(paths, ConfigurationError, "is a follower's copy")
+
+
+def test_the_database_of_a_subscriber_is_refused(tmp_path: Path) -> None:
+    """Its subscriber writes it beside any log: copies would lack rows, and the subscriber could not go on."""
+    paths = DatabasePaths.of(tmp_path / "reports.db")
+    with closing(sqlite3.connect(paths.database, isolation_level=None)) as connection:
+        begin_subscription(connection, "news", SubscriptionState(("p",), 0, 5))
+    refused(paths, ConfigurationError, "is written by the subscriber of 'news', whose rows stand in no log")
+    with closing(sqlite3.connect(paths.database, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM spgrepl_subscriber")
+    writer = DatabaseWriter(paths)
+    writer.open()
+    writer.close()
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
