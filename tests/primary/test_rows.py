@@ -371,6 +371,15 @@ def test_rows_of_a_subscription(tmp_path: Path) -> None:
         assert_same_on_copy(writer)
 
 
+def test_a_table_without_a_name_takes_no_rows_until_it_has_one(tmp_path: Path) -> None:
+    with opened(tmp_path, 'CREATE TABLE "" (a)') as writer:
+        with pytest.raises(StatementFailed, match=r"^the name of a table is empty, which"):
+            writer.execute('INSERT INTO "" VALUES (1)')
+        writer.execute('ALTER TABLE "" RENAME TO t')
+        writer.execute("INSERT INTO t VALUES (1)")
+        assert_same_on_copy(writer)
+
+
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -379,6 +388,8 @@ def test_rows_of_a_subscription(tmp_path: Path) -> None:
         (f"CREATE TABLE x ({UNSURE}) WITHOUT ROWID", "cannot be named"),
         ("CREATE TABLE x (k PRIMARY KEY, g AS (k || 'x')) WITHOUT ROWID", "generated columns that are not STORED"),
         ("ALTER TABLE w ADD COLUMN g AS (k || 'x')", "generated columns that are not STORED"),
+        ('CREATE TABLE x ("", k PRIMARY KEY)', "the name of a column of table x is empty"),
+        ('ALTER TABLE w RENAME COLUMN k TO ""', "the name of a column of table w is empty"),
     ],
 )
 def test_tables_whose_rows_a_copy_could_not_find(tmp_path: Path, sql: str, message: str) -> None:

@@ -154,7 +154,7 @@ def read_layout(connection: apsw.Connection, table: str) -> TableLayout:
         table: The table's name, as SQLite reports it.
 
     Raises:
-        Unwritable: Its rows cannot be named.
+        Unwritable: Its rows cannot be named, or the log cannot state its name or a column's.
     """
     if table.lower() == "sqlite_sequence":
         # Each side numbers the rows of this table itself.
@@ -170,6 +170,9 @@ def read_layout(connection: apsw.Connection, table: str) -> TableLayout:
     row_number = None
     if has_row_numbers:
         row_number = next((word for word in _ROW_NUMBERS if word not in taken), None)
+    if not table or "" in columns:
+        what = f"a column of table {table}" if table else "a table"
+        raise Unwritable(f"the name of {what} is empty, which the log cannot state: give it another name")
     exact, counts_up, number_is_key = _judge_key(connection, table, key)
     numbered = fold_ascii(table) in numbered_tables(connection)
     if numbered and row_number is None:
