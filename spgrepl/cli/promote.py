@@ -6,8 +6,9 @@ import argparse
 
 from spgrepl.cli.parts.failover import add_files, paths_of, running_server
 from spgrepl.cli.parts.servers import execute_at_server
-from spgrepl.errors import PromotionRefused
-from spgrepl.failover.promotion import promote_copy
+from spgrepl.errors import ConfigurationError, PromotionRefused
+from spgrepl.failover.promotion import promote_copy, role_of
+from spgrepl.sqlite.state import ROLE_PRIMARY
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl promote``."""
     paths = paths_of(arguments)
+    if role_of(paths) == ROLE_PRIMARY:
+        raise ConfigurationError(
+            f"{paths.database} is a primary's database already: name the copy of a follower, or write here"
+        )
     if running_server(paths):
         ((position, said),) = execute_at_server(
             "PROMOTE FORCE" if arguments.force else "PROMOTE", None, paths

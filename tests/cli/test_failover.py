@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
 from spgrepl.cli import main
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.sqlite import SqliteEngine
 from spgrepl.replica.following.replay import Replay
+from spgrepl.sqlite.database_copy import save_database
 from tests.primary.copying import opened
 
 
@@ -77,34 +81,68 @@ def test_a_database_of_somebody_else(
 
 
 def test_without_a_follower_that_runs_nothing_is_promoted_unless_forced(
-    database: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run("promote", "--db", database, code=77)
-    assert "nobody knows how far its master was" in capsys.readouterr().err
-    run("promote", "--db", database, "--force", code=65)
-    assert "is a primary's database" in capsys.readouterr().err
-
-
-def test_a_copy_of_which_nothing_is_known_is_promoted_by_force(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from spgrepl.disk.files import DatabasePaths
-    from spgrepl.sqlite.database_copy import save_database
+    run("promote", "--db", copy_of(database, tmp_path).database, code=77)
+    assert "nobody knows how far its master was" in capsys.readouterr().err
 
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    paths = DatabasePaths.of(folder / "copy.db")
+
+@pytest.mark.parametrize("words", [(), ("--force",)])
+def test_a_primary_is_not_promoted(
+    words: tuple[str, ...], database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether its master runs is not asked."""
+    run("promote", "--db", database, *words, code=78)
+    assert "is a primary's database already" in capsys.readouterr().err
+
+
+def test_a_server_that_ends_before_it_answers(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows whether the promotion has happened, and nobody is told to start a master."""
+    paths = copy_of(database, tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(paths.control_socket))
+        listening.listen()
+
+        def serve() -> None:
+            for answer in (b"HTTP/1.0 200 OK\r\n\r\n{}", b""):
+                with listening.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        run("promote", "--db", paths.database, code=69)
+        thread.join()
+    said = capsys.readouterr().err
+    assert "ended before it answered" in said
+    assert f"spgrepl snapshot show {paths.database}" in said
+    assert "start it" not in said
+
+
+def copy_of(database: Path, folder: Path) -> DatabasePaths:
+    """The files of a follower's copy that stands where the primary does."""
+    (folder / "copy").mkdir()
+    paths = DatabasePaths.of(folder / "copy" / "copy.db")
     replay = Replay(SqliteEngine(paths.database), paths)
     replay.open()
     position = save_database(database, replay.snapshot_path)
     replay.install(replay.snapshot_path.stat().st_size, position)
     replay.close()
+    return paths
+
+
+def test_a_copy_of_which_nothing_is_known_is_promoted_by_force(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = copy_of(database, tmp_path)
     run("promote", "--db", paths.database, "--force")
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("history ")
-    assert said[1].endswith(f" ends at position {position}")
+    assert said[1].endswith(f" ends at position {database.with_suffix('.wal').stat().st_size}")
     run("exec", "--db", paths.database, "INSERT INTO t VALUES (7)", "SELECT a FROM t")
-    run("promote", "--db", paths.database, "--force", code=65)
+    run("promote", "--db", paths.database, "--force", code=78)
 
 
 def test_nobody_is_there_to_skip(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+
 from spgrepl.base.results import QueryResult
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import ConnectionRefused, PromotionRefused, StatementFailed
@@ -33,6 +35,11 @@ def execute_at_server(sql: str, address: StatusAddress | None, paths: DatabasePa
     except ServerUnreachable as error:
         if address is not None or paths is None:
             raise
+        if isinstance(error.__cause__, ConnectionResetError | BrokenPipeError | http.client.IncompleteRead):
+            raise ServerUnreachable(
+                f"the server of {paths.database} ended before it answered ({error}): it may have done what it was "
+                f"asked, or not. `spgrepl snapshot show {paths.database}` says what the database is now"
+            ) from error
         raise ServerUnreachable(
             f"no server of {paths.database} is running ({error}): start it with `twistd spgrepl master`, or "
             f"follower, or name another database, or another server"
