@@ -162,6 +162,7 @@ class ServiceStopped(LocalError):
 _CANNOT_BE = frozenset(
     {
         errno.EACCES,
+        errno.EINVAL,  # not a regular file, see `spgrepl.base.small_files`
         errno.EISDIR,
         errno.ELOOP,
         errno.ENAMETOOLONG,
