@@ -17,6 +17,9 @@ from spgrepl.errors import LocalFilesDamaged
 from spgrepl.pairs.pair import read_pair, write_pair
 from spgrepl.segments.format import segment_id_of
 
+_OF_THE_PROCESS = ("log", "pid")
+"""What ``twistd`` writes beside a database has such a name, and is not one; its old logs have more after it."""
+
 
 class SegmentFolderOwner:
     """Knows whether a folder of segments is a follower's own. Blocking; the follower's log is open.
@@ -41,15 +44,13 @@ class SegmentFolderOwner:
         if self._is_own():
             return
         # A copy of an earlier version has a folder, and nothing that says so; and one may put segments there
-        # before
-        # a follower is started for the first time, so that they need not be sent.
+        # before a follower is started for the first time, so that they need not be sent.
         other = self._other_database()
         if base is None and other is not None and self._holds_segments():
             raise LocalFilesDamaged(
-                f"{self._paths.folder} holds cold segments that were not received here, and may be those of "
-                f"{other}: "
-                f"they stay as they are. Name a file with another stem than {self._paths.database.stem!r} with "
-                f"--db, or move the folder away"
+                f"{self._paths.folder} holds cold segments, or their manifest, that were not received here, and "
+                f"may be those of {other}: they stay as they are. Name a file with another stem than "
+                f"{self._paths.database.stem!r} with --db, or move the folder away"
             )
         if base is not None and self._paths.folder.exists():
             self._claim()
@@ -81,7 +82,9 @@ class SegmentFolderOwner:
         database, own = self._paths.database, (self._paths.database.name, self._paths.wal.name)
         for name in sorted(os.listdir(database.parent)):
             path = database.with_name(name)
-            if name.startswith(f"{database.stem}.") and not name.startswith(own) and path.is_file():
+            if not name.startswith(f"{database.stem}.") or name.startswith(own):
+                continue
+            if name[len(database.stem) :].split(".")[1] not in _OF_THE_PROCESS and path.is_file():
                 return path
         return None
 

@@ -68,6 +68,22 @@ def test_the_folder_of_another_follower_stays_as_it_is(tmp_path: Path) -> None:
     _follow(first, None)  # its own, with a copy or without
 
 
+def test_what_the_process_writes_beside_its_copy_is_no_other_database(tmp_path: Path) -> None:
+    """A copy that was removed, but for its folder, is taken again."""
+    paths = DatabasePaths.of(tmp_path / "app.db")
+    _follow(paths, None, write=True)
+    for path in tmp_path.glob("app.wal*"):
+        path.unlink()
+    for name in ("app.pid", "app.log", "app.log.1"):
+        (tmp_path / name).write_text("4711")
+    _follow(paths, None)
+    for path in tmp_path.glob("app.wal*"):
+        path.unlink()
+    (tmp_path / "app.login").write_text("a database, as far as one knows")
+    with pytest.raises(LocalFilesDamaged, match=r"may be those of .*app\.login"):
+        _follow(paths, None)
+
+
 def test_segments_may_be_put_there_before_the_first_start(tmp_path: Path, server: Path) -> None:
     (tmp_path / "app.db").unlink()
     before = _contents(server)
