@@ -59,6 +59,11 @@ def test_a_database_that_subscribes_to_itself_is_named_and_not_changed(make: Sta
         source.backup(target)
     subscriber = make_subscriber(make, "self", master)
     subscriber._words[subscriber._words.index("--db") + 1] = str(master.database)
+    subscriber.launch()
+    assert subscriber.exit_code() == 78
+    assert "is a primary's database" in subscriber.output()
+    # One that only counts writes nothing into the database, and is told by its cluster id.
+    subscriber._words += ["--engine", "counting"]
     subscriber.start()
     until(lambda: "REPLICATION_LOOP" in str(subscriber.status()["error"]), subscriber.output)
     assert subscriber.status()["state"] == "waiting"
