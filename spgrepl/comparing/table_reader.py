@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import attrs
 
+from spgrepl.errors import UsageError
 from spgrepl.rows.values import RawText
 from spgrepl.sqlite.compared_rows import count_rows
 from spgrepl.sqlite.state import OWN_PREFIX
@@ -121,6 +122,12 @@ class SqliteReader(TableReader):
 
     def read(self, layout: Layout, one: KeyRange) -> Iterator[list[Row]]:
         """See `TableReader`."""
+        most = self._connection.limit(apsw.SQLITE_LIMIT_COLUMN) // 2
+        if len(layout.columns) > most:
+            raise UsageError(
+                f"table {layout.name} has {len(layout.columns)} columns: tables of at most {most} can be compared "
+                f"in ranges of keys; compare the two files as they are, without --pinned"
+            )
         where, bound = _where(layout, one)
         order = f" ORDER BY {_order(layout)}" if layout.key else ""
         query = f"SELECT {_values(layout.columns)} FROM {quote_name(layout.name)}{where}{order}"

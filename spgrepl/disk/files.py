@@ -53,7 +53,7 @@ class DatabasePaths:
         try:
             log = _linked(Path(wal)) if wal is not None else path.with_suffix(".wal")
         except ValueError as error:
-            raise UsageError(f"{database} does not name a file: {error}") from error
+            raise UsageError(f"{database} does not name a file: name the database itself") from error
         require_utf8_name(path)
         paths = cls(path, log)
         paths.require_distinct()

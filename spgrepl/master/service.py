@@ -222,9 +222,8 @@ class MasterService(Service):
         self._listening = None
         if failure.check(CancelledError):
             return
-        self._error = (
-            f"cannot listen for followers: {failure.getErrorMessage()}; choose another address with --listen"
-        )
+        reason = failure.getErrorMessage().rstrip(".")
+        self._error = f"cannot listen for followers: {reason}; choose another address with --listen"
         self._log.critical("{reason}", reason=self._error)
         self._answer_waiting()
 

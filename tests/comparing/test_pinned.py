@@ -22,7 +22,7 @@ from spgrepl.comparing.ends import SqliteEnd
 from spgrepl.comparing.key_ranges import RowDifference, TableEnds
 from spgrepl.comparing.pinned import compare_pinned
 from spgrepl.comparing.repairing import RepairFile
-from spgrepl.comparing.table_reader import SqliteReader, layout_of
+from spgrepl.comparing.table_reader import KeyRange, SqliteReader, layout_of
 from spgrepl.errors import ConfigurationError, DifferentHistory, UsageError, WaitTimeout
 from spgrepl.sqlite.comparison import compare_databases
 from tests.server.chain import ROW, Chain, chain, grown, with_rows
@@ -232,3 +232,14 @@ def test_a_database_that_is_held_takes_no_writes_until_it_is_let_go(tmp_path: Pa
         with end.holding(), pytest.raises(apsw.BusyError):
             other.execute("INSERT INTO t VALUES (1)")
         other.execute("INSERT INTO t VALUES (1)")
+
+
+def test_a_table_with_too_many_columns_is_named(tmp_path: Path) -> None:
+    """A comparison in ranges asks for the type of each value too, and a result has 2,000 columns at most."""
+    with contextlib.closing(apsw.Connection(str(tmp_path / "wide.db"))) as connection:
+        connection.execute(
+            f"CREATE TABLE wide (id INTEGER PRIMARY KEY, {', '.join(f'c{n}' for n in range(1000))})"
+        )
+        reader = SqliteReader(connection)
+        with pytest.raises(UsageError, match="table wide has 1001 columns: tables of at most 1000"):
+            next(reader.read(reader.layouts()["wide"], KeyRange()))
