@@ -8,7 +8,7 @@ Twisted endpoints, TLS around connections, and a verdict on each port that liste
   does again when they change. `with_extra` leads there: they need the extra ``tls``. `failures` says how TLS
   failed, `interfaces` what is asked of others.
 - `client` is who is at the other end, `rights` the table that says what he may do.
-- `policy` says who may connect, `places` what is this machine, `descriptors` how many are kept for files.
+- `policy` says who may connect, `places` what is this machine, `descriptors` what a port takes.
 
 Imports: `errors`, `text`, `base`.
 """

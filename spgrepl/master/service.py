@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
+from spgrepl.access.descriptors import accept_few
 from spgrepl.access.policy import Access
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import server_tls
@@ -215,6 +216,7 @@ class MasterService(Service):
     def _listens(self, port: IListeningPort) -> None:
         self._listening = None
         self.port = port
+        accept_few(port)
         self._log.info("serving followers at {address}", address=format_address(port.getHost()))
         self._answer_waiting()
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from spgrepl.access.descriptors import accept_few
 from spgrepl.base.failures import named_error
 from spgrepl.base.living_service import LivingService
 from spgrepl.base.measures import Histogram
@@ -89,6 +90,7 @@ class HttpService(Service):
     def _opened(self, port: IListeningPort) -> None:
         self._trying = None
         self.port = port
+        accept_few(port)
         if self._watch is not None:
             self._watch.start()
         self._log.info("status and waiting are served on {address}", address=format_address(port.getHost()))
