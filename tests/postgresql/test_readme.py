@@ -19,14 +19,19 @@ from tests.postgresql.server import PostgresServer
 __all__ = ["free_port"]
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "howto" / "into-postgresql.md").read_text()
+PAGE = ROOT / "docs" / "howto" / "into-postgresql.md"
+README = ROOT / "README.md"
 PATIENCE = 60
 
 
-def commands() -> list[str]:
-    found = re.search(r"<!-- postgresql commands -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
+def commands(page: Path) -> list[str]:
+    found = re.search(r"<!-- postgresql commands -->\n```sh\n(.*?)```", page.read_text(), re.DOTALL)
     assert found is not None
     return found[1].splitlines()
+
+
+def test_the_guide_and_the_readme_say_the_same() -> None:
+    assert commands(PAGE) == commands(README)
 
 
 def test_five_commands_make_a_table_in_postgresql(
@@ -34,7 +39,7 @@ def test_five_commands_make_a_table_in_postgresql(
 ) -> None:
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed")
-    install, *others = commands()
+    install, *others = commands(README)
     # This very package is what the first one installs; CI does it in a bare clone.
     assert install == "python3 -m venv .venv && .venv/bin/pip install '.[postgresql]'"
     assert len(others) == 4
