@@ -28,6 +28,7 @@ from spgrepl.log.format.records import encode_checkpoint, encode_statement, enco
 from spgrepl.log.transactions.walk import TransactionWalk
 from spgrepl.master.judged import cutting
 from spgrepl.watch.status import to_json
+from tests.cli.terminals import everything
 from tests.master.kit import Master, frames
 from tests.wire.reference_hello import decode_subscriber_hello
 
@@ -388,7 +389,7 @@ def test_lines_fit_a_terminal(log: Path) -> None:
         command = [sys.executable, "-m", "spgrepl", "filter-test", "--wal", str(log), "--all-tables"]
         subprocess.run(command, stdout=theirs, check=True, env={**os.environ, "COLUMNS": "72"})
         os.close(theirs)
-        shown = os.read(ours, 100_000).decode().splitlines()
+        shown = everything(ours).splitlines()
     finally:
         os.close(ours)
     assert len(shown[0]) == 72

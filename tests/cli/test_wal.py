@@ -20,6 +20,7 @@ from spgrepl.log.format.records import (
     encode_v2,
     encode_v3,
 )
+from tests.cli.terminals import everything
 
 MIXED = Path(__file__).parent.parent / "vectors" / "mixed.wal"
 RECORDED = json.loads((MIXED.parent / "mixed.records.json").read_text())
@@ -137,7 +138,7 @@ def test_progress_is_shown_on_a_terminal_for_a_big_log(tmp_path: Path) -> None:
         command = [sys.executable, "-c", code, "wal", "verify", str(log)]
         run = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, text=True, check=True)
         os.close(theirs)
-        shown = os.read(ours, 100_000).decode()
+        shown = everything(ours)
     finally:
         os.close(ours)
     assert "of 120 MB" in shown
