@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 import pytest
 from twisted.internet import defer
@@ -32,7 +34,7 @@ class PostgresqlCase(SpgCase):
     def setUpClass(cls) -> None:
         programs = find_programs()
         if programs is None:
-            pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+            raise SkipTest("PostgreSQL is not installed: apt-get install postgresql")
         cls.postgres = PostgresServer(programs).make().start()
 
     @classmethod
@@ -41,6 +43,10 @@ class PostgresqlCase(SpgCase):
 
     def setUp(self) -> None:
         super().setUp()
+        if not hasattr(self, "postgres"):
+            # trial knows nothing that is done once for a class.
+            self.setUpClass()
+            atexit.register(self.tearDownClass)
         self.url = self.postgres.new_database("copy")
 
     def follow_here(self, endpoint: Any, **more: Any) -> FollowerService:
