@@ -7,7 +7,7 @@ What comes in: a seed. What goes out: nothing, or the invariant that broke, at w
 - `course` runs one course. `world` owns the nodes, the workload and the faults; `bugs` has faults of the code that
   must be found.
 
-- `idle` counts what thousands of followers cost that have everything; it is no course.
+- `idle` counts what thousands of followers cost that have everything; it is not a course.
 
 ``python -m simulation --help`` says how to run it, and ``python -m simulation.idle --help`` the count.
 """

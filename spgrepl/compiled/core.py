@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -23,21 +24,21 @@ _INTERFACE = 6
 class CompiledTexts(Sequence[bytes | None]):
     """The texts of the records of a batch, each made when it is asked for; not a base of the class of the core."""
 
+    @abstractmethod
     def part(self, first: int, stop: int, /) -> CompiledTexts:
         """The texts from one to before another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def containing(self, byte: bytes, stop: int, /) -> list[int]:
         """The indices below `stop` of those that hold a byte."""
-        raise NotImplementedError
 
+    @abstractmethod
     def framed(self, first: int, stop: int, /) -> bytes:
         """The records from one to before another, each as a frame of its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ending(self, end: bytes, /) -> list[int]:
         """The indices of those that end so."""
-        raise NotImplementedError
 
 
 class CompiledRowTaker(Protocol):

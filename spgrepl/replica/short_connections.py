@@ -7,6 +7,7 @@ lets go of the master as soon as the answer is here.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from zlib import crc32
@@ -30,7 +31,7 @@ ANSWER_SECONDS = 5.0
 AnyMark = TypeVar("AnyMark")
 
 
-class ShortReader(Protocol):
+class ShortReader(Protocol, ABC):
     """Asks for one thing, then lets go of the master. A subclass reads the answer, and calls `end`.
 
     Args:
@@ -62,13 +63,13 @@ class ShortReader(Protocol):
         except PeerError:
             self.end(None)
 
+    @abstractmethod
     def answered(self, data: bytes) -> None:
         """Read bytes of the answer. What a `PeerError` stops is not the answer.
 
         Args:
             data: The bytes that follow those of the last call.
         """
-        raise NotImplementedError
 
     def _expired(self) -> None:
         self._deadline = None

@@ -43,7 +43,7 @@ def changed_tables(tokens: list[Token]) -> Iterator[tuple[str, str]]:
 
 
 def read_tables(tokens: list[Token]) -> set[str]:
-    """The tables that a statement reads, as far as they stand behind FROM, JOIN and USING."""
+    """The tables that a statement reads, as far as they stand after FROM, JOIN and USING."""
     return {
         _name_at(tokens, at + 1)
         for at, token in enumerate(tokens)

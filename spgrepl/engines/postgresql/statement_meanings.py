@@ -61,7 +61,7 @@ class Meaning(enum.Enum):
     ROWS = "rows"
     SCHEMA = "schema"
     OBJECT = "object"
-    """Something without rows, which statements may name: made where the server takes it, and else passed over."""
+    """Something without rows, which statements may name: made where the server takes it, and else skipped."""
     NOTHING = "nothing"
 
 

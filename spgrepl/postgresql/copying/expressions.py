@@ -131,7 +131,7 @@ class ExpressionWriter:
     def _column(self, node: exp.Expression) -> Written:
         column = self._columns.get(str(node.name).lower())
         if column is None or not isinstance(node.this, exp.Identifier):
-            raise NotCertain(f"{node.name} is no column that is stored")
+            raise NotCertain(f"{node.name} is not a column that is stored")
         if column.type in _NUMBERS:
             return Written(quoted(column.name), Kind.NUMBER, column.type)
         if column.type == "boolean":

@@ -94,7 +94,7 @@ class Comparisons:
             order = json.loads(text)
             what, name = str(order["do"]), str(order.get("session", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this is no order of a comparison: {error!r}") from error
+            raise UsageError(f"this is not an order of a comparison: {error!r}") from error
         if what == "open":
             return (yield self._open())
         session = self._sessions.get(name)
@@ -107,7 +107,7 @@ class Comparisons:
         if what in ("hold", "release"):
             return (yield self._hold(session, order) if what == "hold" else self._release(session))
         if what not in self._orders:
-            raise UsageError(f"{what!r} is no order of a comparison")
+            raise UsageError(f"{what!r} is not an order of a comparison")
         return (yield session.lock.run(self._in_thread, partial(self._carry_out, what, session, order)))
 
     def _carry_out(self, what: str, session: _Session, order: dict[str, Any]) -> Result:
