@@ -10,8 +10,8 @@ leave an older content, or none. That does no harm: it names the start of the ma
 what can be read of a log after a later start is on the disk.
 
 Layout, little-endian: ``"SPGDUR\x01\0"`` · `u64` inode of the log · `u64` length · `u32` flags (1: a writer has
-the log open, 2: something was refused before the length) · 16 bytes that name the machine's start (``boot_id``) ·
-`u32` CRC-32 of all before.
+the log open, 2: something was refused before the length, 4: another program has written the database) · 16 bytes
+that name the machine's start (``boot_id``) · `u32` CRC-32 of all before.
 
 What counts of a log, for its readers:
 
@@ -44,7 +44,7 @@ _MAGIC = b"SPGDUR\x01\0"
 _CONTENT = struct.Struct("<8sQQI16s")
 _CRC = struct.Struct("<I")
 _SIZE = _CONTENT.size + _CRC.size
-_OPEN, _REFUSED = 1, 2
+_OPEN, _REFUSED, _FOREIGN = 1, 2, 4
 _READS = 5
 """A read may meet a write that is under way; so many in a row cannot."""
 
@@ -76,6 +76,7 @@ class DurableLength:
         refused: Whether something was refused by the disk before this length: what is written next begins with a
             record that says so.
         boot: The start of the machine that it was written in.
+        foreign: Whether the writer has noticed that another program wrote into its database, past the log.
     """
 
     inode: int
@@ -83,6 +84,7 @@ class DurableLength:
     open: bool
     refused: bool = False
     boot: bytes = attrs.field(factory=boot_id)
+    foreign: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -91,7 +93,7 @@ class DurableLength:
 
     def encode(self) -> bytes:
         """The file's content."""
-        flags = (_OPEN if self.open else 0) | (_REFUSED if self.refused else 0)
+        flags = (_OPEN if self.open else 0) | (_REFUSED if self.refused else 0) | (_FOREIGN if self.foreign else 0)
         content = _CONTENT.pack(_MAGIC, self.inode, self.length, flags, self.boot)
         return content + _CRC.pack(crc32(content))
 
@@ -103,7 +105,7 @@ class DurableLength:
         magic, inode, length, flags, boot = _CONTENT.unpack(content[: -_CRC.size])
         if magic != _MAGIC:
             return None
-        return cls(inode, length, bool(flags & _OPEN), bool(flags & _REFUSED), boot)
+        return cls(inode, length, bool(flags & _OPEN), bool(flags & _REFUSED), boot, bool(flags & _FOREIGN))
 
     def governs(self, inode: int) -> bool:
         """Whether a log, told by its inode, counts no further than the length."""
@@ -307,6 +309,11 @@ class DurableFile:
             refused: See `DurableLength.refused`.
         """
         self._say(attrs.evolve(self._said, length=length, refused=refused))
+
+    def tell_foreign(self) -> None:
+        """Say, until the next writer begins, that another program has written the database."""
+        if not self._said.foreign:
+            self._say(attrs.evolve(self._said, foreign=True))
 
     def end(self) -> None:
         """Say that the log has no writer, and that all of it is durable; close the file."""

@@ -86,6 +86,9 @@ class WalTailer:
         interval: Seconds between two looks.
         use_inotify: Whether to ask the kernel for notice of changes. Without it, or where it is not to be had
             (another system, no descriptors left, a network file system), growth is seen within `interval`.
+
+    Attributes:
+        foreign: Whether the log's writer has said, since the start, that another program has written its database.
     """
 
     _log = RoleLogger()
@@ -107,6 +110,7 @@ class WalTailer:
         self._durable = DurableReader(path)
         # Whether a writer says how far the log is durable, so that its growth alone means nothing.
         self._governed = False
+        self.foreign = False
         self._watched = 0
         self._notifier: Any = None
         self._wake: IDelayedCall | None = None
@@ -157,6 +161,7 @@ class WalTailer:
     def start(self) -> None:
         """Look at the file for the first time, before this returns, and keep looking."""
         if not self._loop.running:
+            self.foreign = False
             self._loop.start()
             self.look()
 
@@ -214,6 +219,8 @@ class WalTailer:
         """How much of the log counts, whose status was taken before: the other way round it might be too much."""
         durable = self._durable.read()
         self._governed = durable is not None and durable.governs(status.st_ino)
+        if durable is not None and durable.inode == status.st_ino and durable.foreign:
+            self.foreign = True
         return status.st_size if durable is None else durable.limit(status.st_ino, status.st_size)
 
     def _check(self, file: _OpenLog) -> None:

@@ -12,6 +12,7 @@ from typing import Any, overload
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from spgrepl.base.beat import Beat
 from spgrepl.base.histories import Histories
 from spgrepl.base.observers import OneShot
 from spgrepl.base.results import Position, QueryResult
@@ -20,7 +21,7 @@ from spgrepl.base.waiters import PositionWaiters
 from spgrepl.base.worker import EngineWorker
 from spgrepl.catalogue.server_statements import ServerStatements, server_statement
 from spgrepl.catalogue.statements import ServerOrder
-from spgrepl.disk.file_watch import FileGuard
+from spgrepl.disk.file_watch import WATCH_INTERVAL, FileGuard
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import LocalError, Overloaded, ServiceStopped, StatementFailed, UsageError
 from spgrepl.log.stored_level import StoredLevel
@@ -110,6 +111,7 @@ class Primary(PrimaryTold):
         self.log_grew = LogListeners(reactor, paths.wal)
         self._writer = DatabaseWriter(paths, limits.max_record, setup, self.log_grew.tell_soon)
         self._guard = FileGuard(reactor, self._writer.files)
+        self._others = Beat(reactor, self._look_for_others, WATCH_INTERVAL)
         self._worker = EngineWorker(reactor, f"spgrepl writer of {paths.database.name}")
         self._readers = ReaderPool(reactor, paths.database, READERS, setup)
         self._queue = RequestQueue(reactor, self._writer, self._in_writers_thread, limits, self._answered)
@@ -172,6 +174,7 @@ class Primary(PrimaryTold):
     def _did_open(self, _: None) -> None:
         self._readers.start()
         self._guard.start()
+        self._others.start()
         self._state = PrimaryState.OPEN
         self._queue.refusal = None
         self._waiters.know(self.histories)
@@ -210,6 +213,7 @@ class Primary(PrimaryTold):
             return
         self._state = PrimaryState.CLOSING
         self._guard.stop()
+        self._others.stop()
         self._queue.refusal = self._not_open
         impatient = steady_clock(self._reactor).callLater(CLOSING_SECONDS, self._interrupt)
         done = self._queue.when_idle()
@@ -369,6 +373,14 @@ class Primary(PrimaryTold):
 
     def _in_writers_thread(self, function: Any, *arguments: Any) -> Deferred[Any]:
         return self._worker.call(function, *arguments)
+
+    def _look_for_others(self) -> None:
+        """See whether another program writes the database; what is asked for looks by itself."""
+        if not len(self._queue):
+            looking = self._worker.call(self._writer.look_for_others)
+            looking.addErrback(
+                lambda failure: self._log.failure("looking at {path}", failure, path=self.paths.database)
+            )
 
     def _position_with(self, result: QueryResult) -> Position:
         return Position(self.position, (result,) if result.columns else (), self.histories.current)

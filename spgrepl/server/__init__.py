@@ -11,7 +11,7 @@ What comes in: options or settings. What goes out: services that start in order,
 
 Imports: `access`, `base`, `catalogue`, `disk`, `engines`, `engines.postgresql`, `engines.targets`, `errors`,
 `failover`, `interfaces`, `log`, `log.format`, `log.transactions`, `master`, `master.judged`, `master.shared`,
-`master.snapshots`, `postgresql`, `primary`, `primary.running`, `primary.writing`, `replica`, `replica.following`,
-`replica.subscribing`, `segments`, `server.comparing`, `server.status`, `spgsql`, `sqlite`, `text`, `watch`,
-`wire`.
+`master.snapshots`, `postgresql`, `primary`, `primary.parts`, `primary.running`, `primary.writing`, `replica`,
+`replica.following`, `replica.subscribing`, `segments`, `server.comparing`, `server.status`, `spgsql`, `sqlite`,
+`text`, `watch`, `wire`.
 """

@@ -5,20 +5,25 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apsw
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from spgrepl.base.beat import Beat
 from spgrepl.base.histories import Histories
 from spgrepl.base.reading import RunInThread
 from spgrepl.base.waiters import PositionWaiters
 from spgrepl.catalogue.sources import ICatalogSource, Learning
+from spgrepl.disk.file_watch import WATCH_INTERVAL
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import load_cluster_id
 from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import EngineFailed, LogTruncated, UsageError
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.log.source import ILogListener
+from spgrepl.log.tailer import WalTailer
 from spgrepl.log.transactions.groups import judge_of
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.master.judged.publisher import PublisherSettings
@@ -26,11 +31,55 @@ from spgrepl.master.service import Serving
 from spgrepl.master.shared.peers import PeerNames
 from spgrepl.master.snapshots.sources import ISnapshotSource
 from spgrepl.primary import Primary
+from spgrepl.primary.parts.connection import changed_by_others
+from spgrepl.primary.writing.left_state import LeftState
 from spgrepl.segments.outgoing import SegmentFolder
 from spgrepl.server.role_settings import FollowerSettings, MasterSettings
 from spgrepl.sqlite.session import plain_connection
 from spgrepl.sqlite.state import read_state
 from spgrepl.watch.status import OpenTransactions
+
+
+class OthersNotice:
+    """Tells that another program has written the database of a master, whose primary is another process.
+
+    A primary that has the database open says so beside the log; while none has, the database is compared with how
+    the last one has left it (``spgrepl exec`` is a primary for as long as it runs).
+
+    Args:
+        reactor: The reactor.
+        paths: The database and its log.
+        log: Reads what is said beside the log.
+
+    Attributes:
+        warning: What was noticed since the start; None while nothing was.
+    """
+
+    def __init__(self, reactor: Any, paths: DatabasePaths, log: WalTailer) -> None:
+        self._paths = paths
+        self._log = log
+        self._left = LeftState(paths)
+        self._beat = Beat(reactor, self.look, WATCH_INTERVAL)
+        self.warning: str | None = None
+
+    def start(self, warning: str | None) -> None:
+        """Look from now on, twice a second; `warning` is what was noticed already."""
+        self.warning = warning
+        self._beat.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._beat.stop()
+
+    def look(self) -> None:
+        """Look now."""
+        if self.warning is None:
+            try:
+                noticed = self._log.foreign or self._left.is_changed()
+            except OSError:
+                return  # a file that cannot be read is named by those who need it
+            if noticed:
+                self.warning = changed_by_others(self._paths.database)
 
 
 def level_of(level: WalLevel | None, primary: Primary | None) -> WalLevel:

@@ -43,6 +43,7 @@ from spgrepl.server.orders import FollowerOrders, Promotable
 from spgrepl.server.role import Role
 from spgrepl.server.role_parts import (
     EngineSnapshots,
+    OthersNotice,
     Reached,
     copy_position,
     learning_of,
@@ -89,8 +90,6 @@ class MasterRole(Role):
         self._settings = settings
         self._primary = primary
         self._recovery: Primary | None = None
-        # What was wrong with the database when it was recovered, though it is served.
-        self._found: str | None = None
         # Of what waits for the database's lock in threads while snapshots are made and publications are read.
         self._patience = Patience()
         self._level = level_of(settings.wal_level, primary)
@@ -101,6 +100,7 @@ class MasterRole(Role):
         # An archive's files are another program's, which replaces them as it likes.
         watched = (paths.database, paths.wal) if settings.engine == "sqlite" else ()
         self._guard = FileGuard(reactor, FileWatch(*watched))
+        self._others = OthersNotice(reactor, paths, self.log)
         snapshots: ISnapshotSource = (
             SqliteSnapshotSource(paths.database, self._patience)
             if settings.engine == "sqlite"
@@ -153,7 +153,8 @@ class MasterRole(Role):
         else:
             yield self._stored.restore()
             if self._settings.engine == "sqlite":
-                yield self._recover()
+                found = yield self._recover()
+                self._others.start(found)
         if self._settings.engine != "sqlite":
             yield thread_runner(self._reactor)(partial(require_log, self._settings.paths.wal))
         database = self._settings.paths.database if self._settings.engine == "sqlite" else None
@@ -173,7 +174,11 @@ class MasterRole(Role):
 
     @inlineCallbacks
     def _recover(self) -> Any:
-        """Bring database and log to agreement, or make them; a writer that is there already has done so."""
+        """Bring database and log to agreement, or make them; a writer that is there already has done so.
+
+        Returns:
+            A Deferred of what is wrong with the database, though it is served; None where nothing is.
+        """
         primary = self._recovery = Primary(
             self._reactor,
             self._settings.paths,
@@ -185,14 +190,16 @@ class MasterRole(Role):
         except DatabaseLocked:
             database = self._settings.paths.database
             self._log.info("{database} has a writer, which keeps it and its log in order", database=database)
-            return
-        self._found = primary.warning
+            return None
+        warning = primary.warning
         yield primary.close()
+        return warning
 
     def _leave(self) -> None:
         self._serving = False
         self._patience.stopped = True
         self._guard.stop()
+        self._others.stop()
         self._waiters.stop()
         if self._life.error is not None:
             self.master.give_up(self._life.error)
@@ -229,7 +236,7 @@ class MasterRole(Role):
             histories=tuple({"id": one.id, "offset": one.offset, "stop": one.stop} for one in histories),
             serving=told.serving,
             status_seconds=told.status_seconds,
-            warning=self._found if self._primary is None else self._primary.warning,
+            warning=self._others.warning if self._primary is None else self._primary.warning,
             open_transactions=open_transaction(self._primary),
             fault=fault,
         )

@@ -39,7 +39,7 @@ class Healthz(TextResource):
 
 
 class Readyz(TextResource):
-    """Answers 200 while all roles are caught up, and else 503 with the reasons.
+    """Answers 200 while all roles are caught up, with their warnings, and else 503 with the reasons.
 
     Args:
         watched: The roles.
@@ -53,8 +53,12 @@ class Readyz(TextResource):
 
     def answer(self) -> tuple[int, str]:
         """See `TextResource`."""
-        reasons = [why for one in self._watched if (why := not_ready(one.status(), self._ready_lag))]
-        return (503, "\n".join(reasons)) if reasons else (200, "ready")
+        told = [one.status() for one in self._watched]
+        reasons = [why for status in told if (why := not_ready(status, self._ready_lag))]
+        if reasons:
+            return 503, "\n".join(reasons)
+        # They serve nevertheless: whoever sends them work may go on, and is told.
+        return 200, "\n".join(["ready", *(str(status["warning"]) for status in told if status.get("warning"))])
 
 
 def not_ready(status: Mapping[str, Any], ready_lag: float) -> str | None:

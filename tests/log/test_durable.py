@@ -26,7 +26,7 @@ from spgrepl.log.durable import (
 
 _U64 = st.integers(0, 2**64 - 1)
 _BOOTS = st.binary(min_size=16, max_size=16)
-_LENGTHS = st.builds(DurableLength, _U64, _U64, st.booleans(), st.booleans(), _BOOTS)
+_LENGTHS = st.builds(DurableLength, _U64, _U64, st.booleans(), st.booleans(), _BOOTS, st.booleans())
 
 
 @given(_LENGTHS)

@@ -377,6 +377,64 @@ async def test_a_master_tells_what_others_wrote_while_nobody_had_the_database(si
     assert "another program has changed" in master.status()["warning"]
 
 
+async def warned(site: Site, master: MasterRole) -> str:
+    """Wait until a master warns of something."""
+    while (warning := master.status()["warning"]) is None:
+        await deferLater(site.reactor, 0.02)
+    return str(warning)
+
+
+def write_as_another(site: Site) -> None:
+    with closing(sqlite3.connect(site.paths("master").database)) as other:
+        other.execute("INSERT INTO t VALUES (7)")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_master_tells_what_others_write_while_no_primary_has_the_database(site: Site) -> None:
+    """`spgrepl exec` is a primary for a moment: what it writes is nothing to tell of."""
+    await site.write("CREATE TABLE t (a)")
+    master = site.master()
+    await master.when_ready()
+    for number in range(30):
+        await site.write(f"INSERT INTO t VALUES ({number})")
+        master._others.look()
+    assert master.status()["warning"] is None
+    write_as_another(site)
+    assert "another program has changed" in await warned(site, master)
+    (problem,) = master.status()["problems"]
+    assert problem["kind"] == "warning"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_master_tells_what_others_write_while_a_primary_elsewhere_has_the_database(site: Site) -> None:
+    """Whether that one is asked for anything or not."""
+    primary = Primary(site.reactor, site.paths("master"))
+    await primary.open()
+    try:
+        await primary.execute("CREATE TABLE t (a)")
+        master = site.master()
+        await master.when_ready()
+        await primary.execute("INSERT INTO t VALUES (1)")
+        assert (primary.warning, master.status()["warning"]) == (None, None)
+        write_as_another(site)
+        assert "another program has changed" in await warned(site, master)
+        assert "another program has changed" in str(primary.warning)
+    finally:
+        await primary.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_master_keeps_the_warning_when_the_next_primary_has_none(site: Site) -> None:
+    await site.write("CREATE TABLE t (a)")
+    master = site.master()
+    await master.when_ready()
+    write_as_another(site)
+    await site.write("INSERT INTO t VALUES (1)")
+    await warned(site, master)
+    await site.write("INSERT INTO t VALUES (2)")
+    assert await warned(site, master)
+
+
 @pytest_twisted.ensureDeferred
 async def test_an_archive_master_serves_subscribers_by_the_publications_in_its_log(site: Site) -> None:
     paths = site.paths("master")

@@ -196,6 +196,7 @@ def test_the_reactor_turns() -> None:
     [
         (follower(), 200, "ready"),
         (master(), 200, "ready"),
+        (master(warning="rows of another program"), 200, "ready\nrows of another program"),
         (follower(lag={"bytes": 20, "seconds": 5.1}), 503, "5.1 s old, more than 5 s"),
         (follower(lag={"bytes": 20, "seconds": 4.9}, state="delayed"), 200, "ready"),
         (follower(lag={"bytes": None, "seconds": None}, state="waiting", error="gone"), 503, "waiting: gone"),

@@ -44,6 +44,14 @@ def read_settings(connection: SqlConnection) -> dict[str, bool]:
     return {name: bool(value) for name, value in found}
 
 
+def note_subscribers(connection: apsw.Connection) -> None:
+    """Write down, in the open transaction, that there may be subscribers, for writers that know of none."""
+    if not read_settings(connection).get(SUBSCRIBERS):
+        last = connection.last_insert_rowid()  # a user may still ask for it
+        store_setting(connection, SUBSCRIBERS, on=True)
+        connection.set_last_insert_rowid(last)
+
+
 def is_drained(connection: SqlConnection) -> bool:
     """Whether the primary takes no more writes."""
     return read_settings(connection).get(DRAINED, False)

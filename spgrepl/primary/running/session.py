@@ -12,13 +12,14 @@ from spgrepl.base.results import QueryResult
 from spgrepl.errors import EngineFailed, SpgReplError, StatementFailed
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.primary.changes.recording import Recording
-from spgrepl.primary.parts.connection import Setup, changed_by_others, open_database, set_up
+from spgrepl.primary.parts.connection import Setup, open_database, set_up
 from spgrepl.primary.parts.marks import SubscriptionMark
 from spgrepl.primary.parts.requests import Applied, Parameters, Request
 from spgrepl.primary.parts.settings import only_rows
 from spgrepl.primary.parts.statements import Effect, Statement, prepare
 from spgrepl.primary.parts.together import FailedTogether, steps_of
 from spgrepl.primary.running.logged_marks import write_mark
+from spgrepl.primary.running.others import OthersWatch
 from spgrepl.primary.running.replayer import Replayer
 from spgrepl.primary.running.statement_runner import Control, StatementRunner
 from spgrepl.primary.running.subscribed import run_subscribed
@@ -42,7 +43,7 @@ class WriterSession:
 
     Attributes:
         runner: Runs the statements of users.
-        warning: What is wrong with the database, though it goes on; None where nothing is known to be.
+        others: Whether another program has written the database.
         recording: The records of the requests that were applied since `begin`.
         may_put_together: Whether statements may be run together; after a failure not before the next group.
         durable: Whether the commits have to survive a loss of power by themselves, without the log.
@@ -58,11 +59,12 @@ class WriterSession:
     ) -> None:
         self._database = database
         self._max_record = max_record
-        self._data_version: int | None = None
-        self.warning: str | None = None
+        # `OthersWatch.version` when settings and layouts were read last.
+        self._version: int | None = None
         self._synchronous = self.durable = False
         patience = Patience(busy_seconds, lambda: control is not None and control.interruption is not None)
         self.connection = open_database(database, patience, setup=setup)
+        self.others = OthersWatch(self.connection, database)
         self.recording = Recording(database.absolute().parent)
         self.runner = StatementRunner(self.connection, database, self.recording, max_record, control)
         self._recorder = self.runner.recorder
@@ -79,6 +81,7 @@ class WriterSession:
         """
         set_up(self.connection, self._database)
         self.runner.install()
+        self.others.look()
 
     def close(self) -> None:
         """Close the connection; a transaction that is open is rolled back."""
@@ -108,13 +111,11 @@ class WriterSession:
             self.storage(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
             self._synchronous = self.durable
         self.storage("BEGIN IMMEDIATE")
-        version = self.connection.execute("PRAGMA data_version").get
+        self.others.look()
         if self.runner.settings_changed():
             self.runner.use_settings()
-        if version != self._data_version:
-            if self._data_version is not None:
-                self.warning = changed_by_others(self._database)
-            self._data_version = version
+        if self.others.version != self._version:
+            self._version = self.others.version
             self._recorder.forget_layouts()
             self._recorder.sequences.forget()
             self.runner.use_settings()

@@ -60,6 +60,15 @@ class LeftState:
             return False
         return (found.st_size, found.st_mtime_ns) != (size, modified) or self._has_journal()
 
+    def is_changed(self) -> bool:
+        """Whether the database was written since it was left: for those who do not have its lock, at any time.
+
+        A writer of ours removes the note before it writes. So what is found counts only where the same note is
+        there afterwards.
+        """
+        noted = self._content()
+        return noted is not None and self.was_changed() and self._content() == noted
+
     def begin(self) -> None:
         """Remove what was noted, durably: from now on the database is written."""
         self._writing = True

@@ -110,6 +110,10 @@ class PrimaryLog(LogWriter):
         self._durable.publish(self.length)
         self._grew()
 
+    def tell_foreign(self) -> None:
+        """Say beside the log, for masters in other processes, that another program has written the database."""
+        self._durable.tell_foreign()
+
     def add(self, pieces: Iterable[bytes]) -> None:
         """Append what belongs together and make it durable; nobody is told of it before `publish`.
 

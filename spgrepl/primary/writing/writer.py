@@ -23,7 +23,6 @@ from spgrepl.errors import (
     FileLost,
     LocalError,
     LocalFilesDamaged,
-    LoggedNotApplied,
     OutcomeUnknown,
     SpgReplError,
     WritesRefused,
@@ -36,11 +35,12 @@ from spgrepl.primary.changes.recording import Recording
 from spgrepl.primary.parts.connection import Setup, changed_by_others, writes_refused
 from spgrepl.primary.parts.marks import LoggedMark, MarkFile
 from spgrepl.primary.parts.requests import Answer, Applied, Request, Written
-from spgrepl.primary.parts.settings import SUBSCRIBERS, is_drained, read_settings, store_setting
+from spgrepl.primary.parts.settings import is_drained, note_subscribers
 from spgrepl.primary.running.group import apply_all
 from spgrepl.primary.running.logged_marks import marks_of
 from spgrepl.primary.running.session import WriterSession
 from spgrepl.primary.running.statement_runner import Control
+from spgrepl.primary.writing.answers import answers_of, applied_later
 from spgrepl.primary.writing.draining import store_drained
 from spgrepl.primary.writing.left_state import LeftState
 from spgrepl.primary.writing.other_roles import refuse_other_roles
@@ -105,7 +105,7 @@ class DatabaseWriter:
     @property
     def warning(self) -> str | None:
         """What is wrong with the database or its log, though it goes on; None where nothing is known to be."""
-        return self._log.warning or (None if self._opened is None else self._opened.warning)
+        return self._log.warning or (None if self._opened is None else self._opened.others.warning)
 
     # -- opening and closing ----------------------------------------------------------------------------------
 
@@ -170,7 +170,8 @@ class DatabaseWriter:
         repair_tail(self._log, tail, self._bond)
         self._log.in_order()
         if changed:
-            self._opened.warning = changed_by_others(database)
+            self._opened.others.warning = changed_by_others(database)
+            self._log.tell_foreign()
         self._catch_up()
 
     def _examine(self, stored: sqlite_state.StoredState | None) -> LogTail:
@@ -198,18 +199,12 @@ class DatabaseWriter:
             sqlite_state.ensure_table(session.connection)
             session.write_state(self._state)
             note_origin(session.connection, cluster_id)
-            self._note_subscribers(session)
+            if self.control.each_row():
+                note_subscribers(session.connection)
             if state is None:
                 # What it says is of another log: it was a copy once.
                 forget_rows(session.connection)
             session.commit()
-
-    def _note_subscribers(self, session: WriterSession) -> None:
-        """Write down, in the open transaction, that there may be subscribers, for writers that know of none."""
-        if self.control.each_row() and not read_settings(session.connection).get(SUBSCRIBERS):
-            last = session.connection.last_insert_rowid()  # a user may still ask for it
-            store_setting(session.connection, SUBSCRIBERS, on=True)
-            session.connection.set_last_insert_rowid(last)
 
     def close(self) -> None:
         """Close the files and release the lock; nothing happens when nothing is open."""
@@ -223,6 +218,16 @@ class DatabaseWriter:
             self._left.end()
         self.files.forget()
         self._log.close()
+
+    def look_for_others(self) -> None:
+        """See whether another program has written the database, where no request does: it is named at once."""
+        if self._opened is not None and self._unusable is None:
+            self._opened.others.look_where_idle()
+            self._tell_of_others(self._opened)
+
+    def _tell_of_others(self, session: WriterSession) -> None:
+        if session.others.warning is not None:
+            self._log.tell_foreign()
 
     # -- requests ---------------------------------------------------------------------------------------------
 
@@ -275,6 +280,7 @@ class DatabaseWriter:
         # How durable a commit is belongs to the group: however often its transaction is begun, it is the same.
         session.durable = durable
         session.begin_group()
+        self._tell_of_others(session)
         if (refusal := self._log.mark) is not None:
             session.recording.begin_with(refusal)
         self._before_rows = session.recording.length
@@ -299,14 +305,13 @@ class DatabaseWriter:
             if any(one.mark is not None or one.settings for one in applied):
                 session.commit()
             return [Written(start, one.results) if isinstance(one, Applied) else one for one in outcomes]
-        answers: list[Answer] = [
-            Written(start + one.stop, one.results) if isinstance(one, Applied) else one for one in outcomes
-        ]
+        answers = answers_of(outcomes, start)
         position = start + recording.length
         state = attrs.evolve(self._state, position=position, fence=Fence(start, recording.crc()))
         if self._mark_due:
             session.note_rows(start + self._before_rows)
-        self._note_subscribers(session)
+        if self.control.each_row():
+            note_subscribers(session.connection)
         session.write_state(state)
         self._write_marks(marks_of(start, recording, applied))
         self._append(recording)
@@ -355,16 +360,7 @@ class DatabaseWriter:
             session.rollback()
             self._catch_up()
         except (EngineFailed, LocalFilesDamaged):
-            return [
-                LoggedNotApplied(
-                    f"the statement is in the log and durable, but {error}; it is applied as soon as that "
-                    f"is over: do not repeat it",
-                    answer.position,
-                )
-                if isinstance(outcome, Applied) and isinstance(answer, Written) and outcome.logged
-                else answer
-                for outcome, answer in zip(outcomes, answers, strict=True)
-            ]
+            return applied_later(outcomes, answers, error)
         return answers
 
     def _catch_up(self) -> None:

@@ -98,3 +98,28 @@ def test_a_database_that_is_gone(paths: DatabasePaths) -> None:
     assert not LeftState(paths).was_changed()
     leave(paths)
     assert not paths.left.exists()
+
+
+def test_whoever_has_no_lock_is_not_deceived_by_a_writer_of_ours(
+    paths: DatabasePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins, and writes, between the look at the note and the one at the database."""
+    leave(paths)
+    write(paths, "SELECT * FROM t")
+    assert not LeftState(paths).is_changed()
+    real = LeftState._has_journal
+
+    def meanwhile(left: LeftState) -> bool:
+        # The note was read, and so was the database's state.
+        LeftState(paths).begin()
+        with closing(apsw.Connection(str(paths.database))) as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+            return real(left)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LeftState, "_has_journal", meanwhile)
+        assert not LeftState(paths).is_changed()
+    leave(paths)
+    assert not LeftState(paths).is_changed()
+    write(paths, "INSERT INTO t VALUES (2)")
+    assert LeftState(paths).is_changed()
