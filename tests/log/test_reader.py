@@ -18,7 +18,7 @@ from spgrepl.errors import (
     UnknownRecordType,
     UnsupportedRecordFormat,
 )
-from spgrepl.log.format import records, salvage
+from spgrepl.log.format import records
 from spgrepl.log.format.records import RecordType, encode_checkpoint, encode_v1, encode_v2, encode_v3
 from spgrepl.log.reader import KEPT_WARNINGS, PIECE, Damage, iterate_records, scan_log
 
@@ -301,14 +301,6 @@ def test_a_whole_record_above_the_limit_is_no_torn_tail(log: Path) -> None:
     assert isinstance(report.error, RecordTooLong)
     with pytest.raises(RecordTooLong):
         list(iterate_records(log, max_record=1000))
-
-
-def test_a_search_that_gave_up_calls_nothing_torn(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(salvage, "_LONG_BUDGET", 10)
-    candidate = b"\x00\x00\x02\xc0" + b"....\x01" + b"z" * 0x20000
-    log.write_bytes(v3(1) + b"\xff\xff\xff\xc1....\x01" + candidate)
-    report = scan_log(log)
-    assert (report.damage, report.next_whole) == (Damage.BROKEN, None)
 
 
 # -- properties -----------------------------------------------------------------------------------------------

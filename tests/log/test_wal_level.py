@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from spgrepl.errors import EngineFailed, LocalFilesDamaged, UsageError
-from spgrepl.log.stored_level import read_level, write_level
+from spgrepl.errors import UsageError
 from spgrepl.log.wal_level import Level, WalLevel
 from tests.conftest import LoggedFailures
 
@@ -72,30 +69,3 @@ def test_what_was_left_holds_where_nothing_was_chosen() -> None:
         chosen.set("replica")
         chosen.restore(Level.LOGICAL)
         assert not chosen.is_logical
-
-
-def test_a_level_is_written_and_read(tmp_path: Path) -> None:
-    path = tmp_path / "x.wal.level"
-    assert read_level(path) is None
-    for level in Level:
-        write_level(path, level)
-        assert read_level(path) is level
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("content", [b"", b"logical", b"logical\n\n", b"my diary\n"])
-def test_a_file_of_somebody_else_stays(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x.wal.level"
-    path.write_bytes(content)
-    with pytest.raises(LocalFilesDamaged, match="is not a WAL level"):
-        read_level(path)
-    with pytest.raises(LocalFilesDamaged):
-        write_level(path, Level.LOGICAL)
-    assert path.read_bytes() == content
-
-
-def test_a_disk_that_refuses(tmp_path: Path) -> None:
-    with pytest.raises(EngineFailed, match="stays as it was"):
-        write_level(tmp_path / "none" / "x.wal.level", Level.LOGICAL)
-    with pytest.raises(EngineFailed, match="cannot be read"):
-        read_level(tmp_path)

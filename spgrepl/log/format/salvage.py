@@ -138,10 +138,10 @@ class _Search:
             return self._is_text(position + 4, word)
         size = _checked_size(header)
         # An empty v2 record is eight bytes that stand in many files; nothing is lost by not stopping at one.
-        if not size or size > self._limit + 17 or not self._may_end_at(position + 8 + size):
+        if not size or size > self._limit + 17 or position + 8 + size > self._end:
             return False
         if size > _SHORT:
-            if self.budget <= 0:
+            if self.budget <= 0 or not self._may_end_at(position + 8 + size):
                 return False
             self.budget -= size
         return _crc_at(self._descriptor, position + 8, size) == crc

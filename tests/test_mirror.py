@@ -1,0 +1,487 @@
+"""Where the tests of a module are: `spgrepl/log/reader.py` is tested by `tests/log/test_reader.py`, and so on.
+
+A module that holds only values, constants, words or types has no behaviour of its own to test: `ONLY_VALUES` names
+those, with what they hold. More tests may stand beside the mirrored ones, under the name of what they are about.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+from spgrepl._public import MODULES as PUBLIC
+from tests.test_architecture import IMPORTS, MODULES, PACKAGES, ROOT
+
+TESTS = ROOT / "tests"
+NAMES = sorted(name for name in MODULES if name not in PACKAGES)
+
+ONLY_VALUES = {
+    "log.source": "two interfaces",
+}
+"""Modules without a test of their own, and why."""
+
+BY_MAIN = ("cli.",)
+"""What `spgrepl.cli.main` runs by name: its tests may call that, and nothing else of it."""
+
+THROUGH = {
+    "base.results": "primary",
+    "engines.targets.initial_copy": "engines.targets.sqlite_target",
+    "engines.targets.stored_shapes": "engines.targets.sqlite_target",
+    "master.streams.logical": "master.protocol",
+    "master.streams.physical": "master.protocol",
+    "primary.writing.recovery": "primary.writing.writer",
+    "primary.writing.transactions": "primary.primary",
+    "replica.following.local_files": "replica.following.replay",
+    "replica.subscribing.history": "replica.subscribing.service",
+    "segments.folder": "segments.store",
+    "spgsql.changes": "spgsql.replay",
+    "spgsql.definitions": "spgsql.replay",
+}
+"""Modules whose tests put their questions to another one, which imports them."""
+
+NOT_YET = {
+    "access.client",
+    "access.endpoints",
+    "access.failures",
+    "access.interfaces",
+    "access.options",
+    "access.pem",
+    "access.places",
+    "access.policy",
+    "access.reloading",
+    "access.tls_files",
+    "access.with_extra",
+    "base.failures",
+    "base.living_service",
+    "base.reading",
+    "base.timer_file",
+    "catalogue.owners.parser",
+    "catalogue.owners.texts",
+    "cli.compare",
+    "cli.config",
+    "cli.demo",
+    "cli.drain",
+    "cli.follow",
+    "cli.parts.exec_plan",
+    "cli.parts.exec_report",
+    "cli.parts.failover",
+    "cli.parts.processes",
+    "cli.parts.progress",
+    "cli.parts.repair",
+    "cli.parts.rows",
+    "cli.parts.segment_rows",
+    "cli.parts.snapshot_export",
+    "cli.parts.sqlite_snapshot",
+    "cli.parts.table",
+    "cli.promote",
+    "cli.skip",
+    "cli.status",
+    "comparing.ends",
+    "comparing.key_ranges",
+    "comparing.pinning",
+    "comparing.repairing",
+    "comparing.server_end",
+    "comparing.table_reader",
+    "compiled.texts",
+    "dialect.dependent",
+    "disk.file_lock",
+    "engines.archive",
+    "engines.cold_rows",
+    "engines.counting",
+    "engines.own_rows",
+    "engines.postgresql.approximating",
+    "engines.postgresql.copy_state",
+    "engines.postgresql.engine",
+    "engines.postgresql.followed_tables",
+    "engines.postgresql.insert_runs",
+    "engines.postgresql.log_statements",
+    "engines.postgresql.log_work",
+    "engines.postgresql.master_effects",
+    "engines.postgresql.received",
+    "engines.postgresql.row_groups",
+    "engines.postgresql.row_statements",
+    "engines.postgresql.row_writer",
+    "engines.postgresql.schema_changes",
+    "engines.postgresql.spg_log",
+    "engines.postgresql.statement_meanings",
+    "engines.row_applier",
+    "engines.server_cold_rows",
+    "engines.sqlite_applier",
+    "engines.sqlite_segments",
+    "engines.state_file",
+    "engines.statement_digest",
+    "engines.targets.copy_report",
+    "engines.targets.options",
+    "engines.targets.postgresql_target",
+    "engines.targets.server_state",
+    "engines.targets.stored_state",
+    "engines.targets.subscribed_rows",
+    "engines.targets.table_shape",
+    "engines.targets.transaction_words",
+    "errors.base",
+    "errors.formats",
+    "errors.local",
+    "errors.peers",
+    "errors.shown",
+    "failover.common",
+    "failover.lost",
+    "failover.promotion",
+    "failover.rejoin",
+    "feed.decoding",
+    "feed.keys",
+    "feed.log_bytes",
+    "feed.run",
+    "feed.service",
+    "feed.source",
+    "feed.start",
+    "feed.units",
+    "feed.values",
+    "interfaces.conflicts",
+    "interfaces.engine",
+    "interfaces.store",
+    "interfaces.target",
+    "master.hub",
+    "master.judged.dry_run",
+    "master.judged.pieces",
+    "master.judged.publisher",
+    "master.judged.selection",
+    "master.protocol",
+    "master.shared.admission",
+    "master.shared.connections",
+    "master.shared.end_reasons",
+    "master.shared.limits",
+    "master.shared.log_rate",
+    "master.shared.states",
+    "master.streams.base",
+    "master.streams.context",
+    "pairs.pair",
+    "pairs.texts",
+    "pairs.turns",
+    "postgresql.column_types",
+    "postgresql.comparing.canonical",
+    "postgresql.comparing.ranges",
+    "postgresql.comparing.server_comparison",
+    "postgresql.copying.copy_lines",
+    "postgresql.copying.declared",
+    "postgresql.copying.defaults",
+    "postgresql.copying.expressions",
+    "postgresql.copying.row_lines",
+    "postgresql.copying.snapshot_copy",
+    "postgresql.copying.source_schema",
+    "postgresql.copying.source_tables",
+    "postgresql.copying.spg_effects",
+    "postgresql.copying.spg_types",
+    "postgresql.copying.table_ddl",
+    "postgresql.copying.translation",
+    "postgresql.copying.type_map",
+    "postgresql.driver",
+    "postgresql.faults",
+    "postgresql.features",
+    "postgresql.name_guard",
+    "postgresql.names",
+    "postgresql.own_schema",
+    "postgresql.session",
+    "postgresql.spelling",
+    "postgresql.tables",
+    "postgresql.transactions",
+    "primary.changes.guard",
+    "primary.changes.layout",
+    "primary.changes.recorder",
+    "primary.changes.row_reader",
+    "primary.changes.row_run",
+    "primary.changes.row_taker",
+    "primary.changes.row_values",
+    "primary.changes.row_writer",
+    "primary.changes.schema_changes",
+    "primary.changes.sequences",
+    "primary.parts.catalogue_listeners",
+    "primary.parts.connection",
+    "primary.parts.log_listeners",
+    "primary.parts.requests",
+    "primary.parts.settings",
+    "primary.reading.reader_pool",
+    "primary.reading.row_stream",
+    "primary.running.group",
+    "primary.running.logged_marks",
+    "primary.running.plain_requests",
+    "primary.running.replayer",
+    "primary.running.session",
+    "primary.running.statement_runner",
+    "primary.running.subscribed",
+    "primary.running.subscription_target",
+    "primary.running.together_runner",
+    "primary.service",
+    "primary.states",
+    "primary.told",
+    "primary.writing.draining",
+    "primary.writing.long_transaction",
+    "primary.writing.other_roles",
+    "process.run_options",
+    "process.signals",
+    "process.words",
+    "replica.connecting",
+    "replica.copy_queries",
+    "replica.following.cold_gate",
+    "replica.following.divergence",
+    "replica.following.executing",
+    "replica.following.progress",
+    "replica.following.states",
+    "replica.following.told",
+    "replica.following.transaction_watch",
+    "replica.options",
+    "replica.phases",
+    "replica.pump",
+    "replica.service",
+    "replica.short_connections",
+    "replica.subscribing.copied_segments",
+    "replica.subscribing.copy_link",
+    "replica.subscribing.initial_copies",
+    "replica.subscribing.portions",
+    "replica.subscribing.settings",
+    "replica.subscribing.skipping",
+    "replica.subscribing.unknown_publications",
+    "rows.changes",
+    "rows.names",
+    "rows.recognise",
+    "rows.render",
+    "rows.shapes",
+    "rows.values",
+    "segments.content",
+    "segments.outgoing_cursor",
+    "segments.store",
+    "segments.transfer",
+    "server.comparing.remote_end",
+    "server.comparing.values",
+    "server.exit_code",
+    "server.log_options",
+    "server.plain_usage",
+    "server.promoted",
+    "server.role",
+    "server.role_options",
+    "server.role_parts",
+    "server.site_options",
+    "server.status.client",
+    "spg.blocks.details",
+    "spg.blocks.indexes",
+    "spg.blocks.objects",
+    "spg.blocks.parts",
+    "spg.blocks.schema",
+    "spg.blocks.tables",
+    "spg.cold",
+    "spg.ddl",
+    "spg.describe",
+    "spg.envelope",
+    "spg.values.bodies",
+    "spg.values.clock",
+    "spg.values.crc32c",
+    "spg.values.cursor",
+    "spg.values.texts",
+    "spg.values.types",
+    "spgsql.alterations",
+    "spgsql.counts",
+    "spgsql.language.arrays",
+    "spgsql.language.grammar",
+    "spgsql.language.nodes",
+    "spgsql.language.statements",
+    "spgsql.language.stops",
+    "spgsql.language.times",
+    "spgsql.language.token_reader",
+    "spgsql.language.types",
+    "spgsql.meanings",
+    "spgsql.replay",
+    "spgsql.tables",
+    "spgsql.typed.calls",
+    "spgsql.typed.compiling",
+    "spgsql.typed.constants",
+    "spgsql.typed.defaults",
+    "spgsql.typed.expressions",
+    "spgsql.typed.functions",
+    "spgsql.typed.moments",
+    "spgsql.typed.parameters",
+    "spgsql.typed.plan",
+    "spgsql.typed.queries",
+    "spgsql.typed.schema",
+    "spgsql.typed.scopes",
+    "spgsql.typed.typing_rules",
+    "sqlite.any_connection",
+    "sqlite.compared_rows",
+    "sqlite.database_copy",
+    "sqlite.log_guard",
+    "sqlite.own_names",
+    "sqlite.row_mark",
+    "sqlite.script",
+    "sqlite.session",
+    "sqlite.state",
+    "testing.assertions",
+    "testing.failing",
+    "testing.network",
+    "testing.plugin",
+    "testing.stepping",
+    "text.log_words",
+    "text.terminal",
+    "text.words",
+    "watch.events",
+    "watch.families",
+    "watch.health",
+    "watch.http_headers",
+    "watch.leaf",
+    "watch.peer_metrics",
+    "watch.registry",
+    "watch.settings",
+    "watch.status",
+}
+"""Modules that are tested from outside only; one that gets a test leaves here."""
+
+
+def place_of(module: str) -> Path:
+    """Where the tests of a module belong."""
+    *folders, name = module.split(".")
+    return TESTS.joinpath(*folders, f"test_{name}.py")
+
+
+def is_test(node: ast.AST) -> bool:
+    """Whether something that a file defines is a test, or a class of tests."""
+    if isinstance(node, ast.ClassDef):
+        return any(is_test(one) for one in node.body)
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """The names that a piece of code uses, the fixtures that it asks for, and the modules named in its texts."""
+    found = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    found |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+    for one in ast.walk(node):
+        if isinstance(one, ast.Constant) and isinstance(one.value, str):
+            for name in re.findall(r"\bspgrepl(?:\.\w+)+", one.value):
+                found |= {name, name.rpartition(".")[0]}
+    return found
+
+
+class FileOfTests:
+    """What a file of tests defines, and where it has its other names from."""
+
+    def __init__(self, path: Path) -> None:
+        self.defined: dict[str, ast.AST] = {}
+        self.imported: dict[str, set[str]] = {}
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.defined[node.name] = node
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        self.defined[target.id] = node
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    self.imported[alias.asname or alias.name] = meant(str(node.module), alias.name)
+        self.uses = {name: names_in(node) for name, node in self.defined.items()}
+
+    def reached_from(self, name: str) -> set[str]:
+        """What a name of the file reaches, itself and through what else is in the file: modules of the package."""
+        found: set[str] = set()
+        seen, left = {name}, [name]
+        while left:
+            one = left.pop()
+            found |= {one} if one.startswith("spgrepl.") else set()
+            for source in self.imported.get(one, ()):
+                found |= modules_behind(source)
+            more = self.uses.get(one, set()) - seen
+            seen |= more
+            left += more
+        return found
+
+
+@functools.cache
+def meant(place: str, name: str) -> set[str]:
+    """Where an imported name may come from: a module, or a module of tests with a name in it."""
+    found = {place, f"{place}.{name}"}
+    if place == "spgrepl" and name in PUBLIC:
+        found.add(f"spgrepl.{PUBLIC[name]}")
+    package = place.removeprefix("spgrepl.")
+    if package in PACKAGES:
+        for node in ast.parse(MODULES[package].read_text("utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+                found.add(str(node.module))
+    return found
+
+
+@functools.cache
+def modules_behind(source: str) -> set[str]:
+    """What a test reaches by something that it imports, which may be from other tests."""
+    place, _, name = source.rpartition(".")
+    path = ROOT.joinpath(*place.split(".")).with_suffix(".py")
+    return read(path).reached_from(name) if place.startswith("tests.") and path.exists() else {source}
+
+
+@functools.cache
+def read(path: Path) -> FileOfTests:
+    """A file of tests, read once."""
+    return FileOfTests(path)
+
+
+@functools.cache
+def reached_by_tests(path: Path) -> dict[str, set[str]]:
+    """What each test of a file reaches."""
+    file = read(path)
+    return {name: file.reached_from(name) for name, node in file.defined.items() if is_test(node)}
+
+
+def users(path: Path, module: str) -> list[str]:
+    """The tests of a file that reach a module of the package."""
+    sought = {f"spgrepl.{module}"} | ({"spgrepl.cli.main"} if module.startswith(BY_MAIN) else set())
+    return sorted(name for name, reached in reached_by_tests(path).items() if reached & sought)
+
+
+def fault(module: str) -> str | None:
+    """What is wrong with where a module is tested."""
+    path = place_of(module)
+    shown = path.relative_to(ROOT)
+    if module in ONLY_VALUES or module in NOT_YET:
+        return f"{shown} is there: take {module} out of its list" if path.exists() else None
+    if not path.exists():
+        return f"{shown} is missing"
+    user = THROUGH.get(module, module)
+    if not users(path, user):
+        return f"no test in {shown} uses spgrepl.{user}"
+    if user != module and (module not in IMPORTS[user] or users(path, module)):
+        return f"{module} is not tested through {user}: take it out of THROUGH"
+    return None
+
+
+def test_each_module_is_tested_under_its_name() -> None:
+    """One test for all: their syntax trees are too large to be looked through after each."""
+    assert [found for module in NAMES if (found := fault(module)) is not None] == []
+
+
+def test_the_lists_name_modules() -> None:
+    assert set(ONLY_VALUES) | set(THROUGH) | NOT_YET <= set(NAMES)
+    assert not set(ONLY_VALUES) & NOT_YET
+
+
+def test_what_uses_a_module_is_found(tmp_path: Path) -> None:
+    """The tests above rest on it."""
+    path = tmp_path / "test_file.py"
+    path.write_text(
+        "from spgrepl import Damage\n"
+        "from spgrepl.log import durable as d\n"
+        "from spgrepl.log.writer import LogWriter\n"
+        "from spgrepl.testing import Cluster\n"
+        "from tests.spgsql.copy import Copy\n"
+        "def helper(): return d.DurableFile()\n"
+        "def test_a(): helper()\n"
+        "class Kit:\n    def test_b(self): LogWriter()\n"
+        "def test_c(cluster): Cluster()\n"
+        "def test_d(): Damage()\n"
+        "def test_e(): run('from spgrepl.base.beat import Beat')\n"
+        "def test_f(): Copy()\n"
+    )
+    assert users(path, "log.durable") == ["test_a"]
+    assert users(path, "log.writer") == ["Kit"]
+    assert users(path, "testing.cluster") == ["test_c"]
+    assert users(path, "log.reader") == ["test_d"]
+    assert users(path, "base.beat") == ["test_e"]
+    assert users(path, "spgsql.replay") == ["test_f"]
+    assert users(path, "log.tailer") == []
