@@ -20,6 +20,9 @@ from simulation.course import Course, course
 
 _ACTIONS = 60
 
+_TOLD_EVERY = 250
+"""After so many courses a line says how far it is."""
+
 
 class _Results:
     """What has come of the courses so far."""
@@ -40,6 +43,8 @@ class _Results:
         if broken is not None:
             self.failed += 1
             print(f"seed {first.seed}: {broken}", flush=True)
+        if self.done % _TOLD_EVERY == 0:
+            print(f"{self.done:,} courses, {self.failed} failed", file=sys.stderr, flush=True)
 
 
 def main() -> int:

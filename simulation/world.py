@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from simulation.disk import Disk
 from simulation.oracle import PUBLISHED, TABLES, InvariantBroken, Oracle, Rows, rows_of
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import SpgReplError, StatementFailed
 from spgrepl.replica.following.states import OnDivergence
@@ -96,6 +97,7 @@ class World:
         self._number = 0
         self._generation = 0
         self._nodes: dict[str, Node] = {}
+        self._known_paths: dict[str, DatabasePaths] = {}
         self._oracle = Oracle(self._paths("p").wal)
 
     def run(self) -> None:
@@ -152,7 +154,7 @@ class World:
         folders = {name: self._folder / name for name in ("p", "r", "f1", "f2", "s1", "s2")}
         for folder in folders.values():
             folder.mkdir()
-        self._cluster.paths = lambda name: type(self._paths("x")).of(self._folder / name / "n.db")  # type: ignore[method-assign]
+        self._cluster.paths = self._paths  # type: ignore[method-assign]
         more: dict[str, Any] = {"on_divergence": OnDivergence.RESNAPSHOT}
         self._add("p", None, lambda: self._cluster.primary("p"))
         self._disk.during = self._look
@@ -164,10 +166,10 @@ class World:
         self._add("s1", "p", lambda: self._cluster.subscriber("p", name="s1", of="p"))
         self._add("s2", "r", lambda: self._cluster.subscriber("p", name="s2", of="r"))
 
-    def _paths(self, name: str) -> Any:
-        from spgrepl.disk.files import DatabasePaths  # noqa: PLC0415
-
-        return DatabasePaths.of(self._folder / name / "n.db")
+    def _paths(self, name: str) -> DatabasePaths:
+        if name not in self._known_paths:
+            self._known_paths[name] = DatabasePaths.of(self._folder / name / "n.db")
+        return self._known_paths[name]
 
     def _add(self, name: str, of: str | None, start: Callable[[], Any]) -> None:
         node = self._nodes[name] = Node(name, of, start)

@@ -227,9 +227,12 @@ class MemoryConnection:
     def _moves(self, ends: tuple[MemoryTransport, MemoryTransport]) -> bool:
         sender, receiver = ends
         pipe = sender.out
-        if pipe.faults.held:
+        faults = pipe.faults
+        if faults.held:
             return False
-        return pipe.is_cut or (pipe.size > 0 and receiver.reading) or (sender.disconnecting and not pipe.size)
+        if pipe.size:
+            return receiver.reading or pipe.is_cut
+        return sender.disconnecting or (faults.cut_after is not None and pipe.is_cut)
 
     def step(self) -> None:
         """See `Source`."""

@@ -58,21 +58,27 @@ class LanePool:
     It has the methods of `twisted.python.threadpool.ThreadPool` that `deferToThreadPool` and services use.
     """
 
-    def __init__(self, lane: _Lane) -> None:
-        self._lane = lane
+    def __init__(self, lane: _Lane, reactor: StepReactor) -> None:
+        self._lane, self._reactor = lane, reactor
         self.joined = False
         self.started = False
+        reactor.add_source(lane)
 
     def start(self) -> None:
         """See `ThreadPool.start`."""
-        self.started, self.joined = True, False
+        self.started = True
+        if self.joined:
+            self.joined = False
+            self._reactor.add_source(self._lane)
 
     def stop(self) -> None:
-        """See `ThreadPool.stop`: runs what was asked for before."""
-        self.joined = True
+        """See `ThreadPool.stop`: runs what was asked for before, and takes no more part."""
         self._lane.held = False
         while self._lane.ready():
             self._lane.step()
+        if not self.joined:
+            self.joined = True
+            self._reactor.remove_source(self._lane)
 
     def callInThread(self, func: Callable[..., object], *args: object, **kw: object) -> None:
         """See `ThreadPool.callInThread`."""
@@ -119,7 +125,8 @@ class StepReactor(Clock):
         super().__init__()
         self._choose = choose
         self._own = _Lane()
-        self._sources: list[Source] = [self._own]
+        self._sources: dict[int, Source] = {0: self._own}
+        self._ever = 1
         self._shared = self.new_pool("shared", 1)
         self.steps = 0
 
@@ -127,9 +134,7 @@ class StepReactor(Clock):
 
     def new_pool(self, name: str, size: int) -> LanePool:
         """See `IThreadPools`."""
-        lane = _Lane()
-        self.add_source(lane)
-        return LanePool(lane)
+        return LanePool(_Lane(), self)
 
     def getThreadPool(self) -> LanePool:
         """See `IReactorThreads.getThreadPool`."""
@@ -159,7 +164,12 @@ class StepReactor(Clock):
 
     def add_source(self, source: Source) -> None:
         """Let something take part."""
-        self._sources.append(source)
+        self._sources[self._ever] = source
+        self._ever += 1
+
+    def remove_source(self, source: Source) -> None:
+        """Let something take part no more."""
+        self._sources = {number: one for number, one in self._sources.items() if one is not source}
 
     def hold(self, first: int) -> Callable[[], None]:
         """Let nothing go on in the pools that were made since there were so many sources; see `sources`.
@@ -167,7 +177,9 @@ class StepReactor(Clock):
         Returns:
             Lets it go on again.
         """
-        lanes = [source for source in self._sources[first:] if isinstance(source, _Lane)]
+        lanes = [
+            source for number, source in self._sources.items() if number >= first and isinstance(source, _Lane)
+        ]
         for lane in lanes:
             lane.held = True
 
@@ -179,12 +191,12 @@ class StepReactor(Clock):
 
     @property
     def sources(self) -> int:
-        """How many sources take part."""
-        return len(self._sources)
+        """How many sources have taken part so far."""
+        return self._ever
 
     def step(self) -> bool:
         """Do one piece of work; returns whether there was any."""
-        ready = [source for source in self._sources if source.ready()]
+        ready = [source for source in self._sources.values() if source.ready()]
         if not ready:
             return False
         ready[self._choose(len(ready)) if len(ready) > 1 else 0].step()
