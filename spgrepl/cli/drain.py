@@ -10,13 +10,13 @@ import time
 from spgrepl.base.results import Position
 from spgrepl.cli import argument
 from spgrepl.cli.parts.failover import add_files, paths_of
+from spgrepl.cli.parts.servers import wait_at
 from spgrepl.errors import EXIT_TRY_AGAIN, ConfigurationError, DatabaseLocked
+from spgrepl.failover.promotion import role_of
 from spgrepl.primary.writing.writer import DatabaseWriter
-from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.server.status.client import StatusAddress
+from spgrepl.sqlite.state import ROLE_FOLLOWER
 from spgrepl.text.options import parse_seconds
-
-_ONE_REQUEST = 60.0
-_OK, _NOT_YET = 200, 504
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Let a primary refuse all further writes, durably, then wait until the copies that are named have "
         "everything, and print its last position as a token. A program that has the primary open calls "
-        "Primary.drain() itself. Exit code 75: such a program has it open, or a copy did not come in time."
+        "Primary.drain() itself. Exit code 75: such a program has it open, or a copy did not come in time; "
+        "76: a copy has a different history."
     )
     add_files(parser, "the primary's database")
     parser.add_argument(
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{paths.wal} is missing: {paths.database} is not a primary's database, or its log is elsewhere; then "
             f"name that with --wal"
         )
+    if role_of(paths) == ROLE_FOLLOWER:
+        raise ConfigurationError(f"{paths.database} is a follower's copy: drain the primary that it comes from")
     with contextlib.closing(DatabaseWriter(paths)) as writer:
         try:
             writer.open()
@@ -65,20 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
     for copy in arguments.copy:
-        if not _has(copy, position, deadline):
+        if wait_at(copy, f"token={position}", deadline) is None:
             print(f"spgrepl: {copy} does not have position {position} yet", file=sys.stderr)
             return EXIT_TRY_AGAIN
     print(position)
     return 0
-
-
-def _has(copy: StatusAddress, position: Position, deadline: float | None) -> bool:
-    while True:
-        left = _ONE_REQUEST if deadline is None else min(_ONE_REQUEST, deadline - time.monotonic())
-        if left <= 0:
-            return False
-        code, answer = ask(copy, f"/wait?token={position}&timeout={max(left, 0.001):.3f}", timeout=left + 10)
-        if code == _OK:
-            return True
-        if code != _NOT_YET:
-            raise ServerUnreachable(f"{copy} cannot say: {answer.get('error', f'HTTP status {code}')}")

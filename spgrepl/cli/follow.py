@@ -6,7 +6,8 @@ import argparse
 
 from spgrepl.base.histories import History
 from spgrepl.cli import argument
-from spgrepl.cli.parts.failover import add_files, paths_of
+from spgrepl.cli.parts.failover import add_files, paths_of, running_server
+from spgrepl.errors import DatabaseLocked
 from spgrepl.failover.rejoin import NewPrimary, rejoin
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 
@@ -37,6 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl follow``."""
     paths = paths_of(arguments)
+    server = running_server(paths)
+    if server is not None:
+        raise DatabaseLocked(
+            f"a {server['role']} of {paths.database} runs: stop it first. If it is the new primary's, --db "
+            f"has to name the old one's database"
+        )
     done = rejoin(paths, _ask(arguments.http), resnapshot=arguments.resnapshot)
     if done.lost is not None:
         print(done.lost)

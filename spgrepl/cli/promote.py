@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from spgrepl.cli.parts.failover import add_files, paths_of, running_server
 from spgrepl.cli.parts.servers import execute_at_server
@@ -15,8 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl promote``."""
     parser.description = (
         "Make a follower's copy a primary's database: its log goes on, and its own followers with it. A follower "
-        "that runs is asked to stop following, and serves as a master from then on. Refused (exit code 77) where "
-        "the copy is behind what its master last said, or where that is not known, unless --force is given. "
+        "that runs is asked to stop following; with --listen it serves as a master from then on. Refused (exit "
+        "code 77) where the copy is behind what its master last said, or where that is not known, unless --force "
+        "is given. "
         "Prints the new history's position."
     )
     add_files(parser, "the follower's copy")
@@ -32,12 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{paths.database} is a primary's database already: name the copy of a follower, or write here"
         )
-    if running_server(paths):
+    server = running_server(paths)
+    if server is not None:
         ((position, said),) = execute_at_server(
             "PROMOTE FORCE" if arguments.force else "PROMOTE", None, paths
         ).rows
         print(said)
         print(position)
+        if server.get("listening") is None:
+            print(
+                f"spgrepl: the follower had no --listen, so nothing serves {paths.database} now: start "
+                f"`twistd spgrepl master --db {paths.database} …`",
+                file=sys.stderr,
+            )
         return 0
     if not arguments.force:
         raise PromotionRefused(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 
 from spgrepl.cli import argument
-from spgrepl.cli.parts.failover import add_files, paths_of
+from spgrepl.cli.parts.failover import add_files
+from spgrepl.cli.parts.named_files import require_database
 from spgrepl.cli.parts.servers import execute_at_server
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.errors import ConfigurationError, StatementFailed
+from spgrepl.failover.promotion import role_of
+from spgrepl.sqlite.state import ROLE_PRIMARY
 from spgrepl.text.options import parse_crc, parse_position
 
 
@@ -17,12 +22,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "those of its error; no other record is left out. The copy differs from then on in what the record did."
     )
     add_files(parser, "the follower's copy")
-    parser.add_argument("position", type=argument(parse_position), metavar="POSITION")
-    parser.add_argument("crc", type=argument(parse_crc), metavar="CRC")
+    parser.add_argument(
+        "position", type=argument(parse_position), metavar="POSITION", help="where the record begins"
+    )
+    parser.add_argument("crc", type=argument(parse_crc), metavar="CRC", help="its CRC-32, eight hex digits")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl skip``."""
-    order = f"SKIP RECORD AT {arguments.position} CRC {arguments.crc:08x}"
-    execute_at_server(order, None, paths_of(arguments))
+    paths = DatabasePaths.of(arguments.db, arguments.wal)
+    if not paths.control_socket.exists():  # a copy in a server has no file of that name
+        require_database(paths.database)
+    record = f"{arguments.position} CRC {arguments.crc:08x}"
+    try:
+        execute_at_server(f"SKIP RECORD AT {record}", None, paths)
+    except StatementFailed as error:
+        if role_of(paths) != ROLE_PRIMARY:
+            raise
+        raise ConfigurationError(
+            f"{paths.database} is a primary's database: name the follower's copy that has stopped"
+        ) from error
+    print(f"the record at position {record} is skipped; {paths.database} goes on without it")
     return 0

@@ -8,21 +8,18 @@ import time
 
 from spgrepl.base.results import Position
 from spgrepl.cli import argument
-from spgrepl.errors import EXIT_TRY_AGAIN, DifferentHistory
-from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
+from spgrepl.cli.parts.servers import wait_at
+from spgrepl.errors import EXIT_TRY_AGAIN
+from spgrepl.server.status.client import StatusAddress
 from spgrepl.text.options import parse_seconds
-
-_ONE_REQUEST = 60.0
-"""Seconds that one request waits: what lies between may cut longer silences."""
-
-_OK, _OTHER_HISTORY, _NOT_YET = 200, 409, 504
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl wait``."""
     parser.description = (
         "Wait until a server has applied a position, as `spgrepl exec` prints it, and print how far it has come. "
-        "A position with its history, such as 622@2f0c..., is counted as that history does. "
+        "A number counts in the log of the server that is asked: in a chain another than at the primary. "
+        "A position with its history, such as 622@2f0c..., is the same one everywhere. "
         "Exit code 75: it took too long; 69: the server cannot be reached or stops; 76: its history is different."
     )
     parser.add_argument(
@@ -44,21 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl wait``."""
     deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
-    while True:
-        left = _ONE_REQUEST if deadline is None else min(_ONE_REQUEST, deadline - time.monotonic())
-        if left <= 0:
-            print(
-                f"spgrepl: {arguments.http} has not applied position {arguments.position} within "
-                f"{arguments.timeout:g} s",
-                file=sys.stderr,
-            )
-            return EXIT_TRY_AGAIN
-        path = f"/wait?position={arguments.position}&timeout={max(left, 0.001):.3f}"
-        code, answer = ask(arguments.http, path, timeout=left + 10)
-        if code == _OK:
-            print(answer["applied"])
-            return 0
-        if code == _OTHER_HISTORY:
-            raise DifferentHistory(f"{arguments.http}: {answer.get('error')}")
-        if code != _NOT_YET:
-            raise ServerUnreachable(f"{arguments.http} cannot say: {answer.get('error', f'HTTP status {code}')}")
+    applied = wait_at(arguments.http, f"position={arguments.position}", deadline)
+    if applied is None:
+        print(
+            f"spgrepl: {arguments.http} has not applied position {arguments.position} within "
+            f"{arguments.timeout:g} s",
+            file=sys.stderr,
+        )
+        return EXIT_TRY_AGAIN
+    print(applied)
+    return 0

@@ -83,6 +83,8 @@ def rejoin(
             if stored is None:
                 raise ConfigurationError(f"{paths.database} is not the database of a primary or a follower")
             LogBond(paths, Owner.PRIMARY if stored.role == ROLE_PRIMARY else Owner.COPY).judge(stored.replay)
+            if _waits_for_snapshot(stored):
+                return Rejoined(None, None, None)
             shared = longest_shared(_held(stored), stored.replay.position, primary.histories, primary.length)
             if shared is None and not resnapshot:
                 raise DifferentHistory(_unlike(paths, stored, primary))
@@ -115,6 +117,12 @@ def _open(paths: DatabasePaths) -> apsw.Connection:
 def _held(stored: StoredState) -> tuple[History, ...]:
     """The histories here, as the database counts."""
     return stored.served if stored.role == ROLE_PRIMARY else stored.replay.histories
+
+
+def _waits_for_snapshot(stored: StoredState) -> bool:
+    """Whether these files begin with a fresh snapshot already, as they do after a first `rejoin`."""
+    replay = stored.replay
+    return stored.role == ROLE_FOLLOWER and not (replay.position or replay.base or replay.histories)
 
 
 def _unlike(paths: DatabasePaths, stored: StoredState, primary: NewPrimary) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import deferLater
 
 from spgrepl.failover.promotion import Promoted
 from spgrepl.server.exit_code import ExitCode, end_process
@@ -55,7 +56,10 @@ def _take_over(
     master: Any = successor(reactor, promoted, follower)
     parent: Any = follower.parent
     if master is None or parent is None:
-        reactor.callWhenRunning(reactor.stop)
+        # Whoever ordered it is answered when this returns; the next turn of the reactor sends that.
+        for _ in range(2):
+            yield deferLater(reactor, 0)
+        reactor.stop()
         return
     yield parent.removeService(follower)
     replaced(master)

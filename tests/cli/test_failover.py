@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,25 @@ def test_a_server_that_ends_before_it_answers(
     assert "start it" not in said
 
 
+@contextlib.contextmanager
+def answering(path: Path, *answers: dict[str, object], code: int = 200) -> Iterator[str]:
+    """A server on a UNIX socket that gives these answers, one a connection."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            for answer in answers:
+                with listening.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.0 %d -\r\n\r\n" % code + json.dumps(answer).encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"unix:{path}"
+        thread.join()
+
+
 def copy_of(database: Path, folder: Path) -> DatabasePaths:
     """The files of a follower's copy that stands where the primary does."""
     (folder / "copy").mkdir()
@@ -145,6 +166,48 @@ def test_a_copy_of_which_nothing_is_known_is_promoted_by_force(
     run("promote", "--db", paths.database, "--force", code=78)
 
 
-def test_nobody_is_there_to_skip(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("skip", "--db", database, "5", "0a1b2c3d", code=69)
+def test_nobody_is_there_to_skip(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("skip", "--db", copy_of(database, tmp_path).database, "5", "0a1b2c3d", code=69)
     assert "no server of" in capsys.readouterr().err
+
+
+def test_a_primary_has_nothing_to_skip(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = DatabasePaths.of(database)
+    with answering(paths.control_socket, {"error": "a server executes SHOW only"}, code=400):
+        run("skip", "--db", database, "5", "0a1b2c3d", code=78)
+    assert "is a primary's database" in capsys.readouterr().err
+
+
+def test_a_copy_is_not_drained(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = copy_of(database, tmp_path).database
+    run("drain", "--db", copy, code=78)
+    assert f"{copy} is a follower's copy: drain the primary" in capsys.readouterr().err
+
+
+# -- follow ---------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_a_server_has_open_does_not_follow(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even the server that is named: a new primary does not become a follower of itself."""
+    paths = DatabasePaths.of(database)
+    log = paths.wal.read_bytes()
+    with answering(paths.control_socket, {"role": "master"}) as url:
+        run("follow", "--db", database, "--http", url, code=75)
+    assert f"a master of {database} runs: stop it first" in capsys.readouterr().err
+    assert paths.wal.read_bytes() == log
+
+
+def test_to_follow_twice_is_to_follow(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever is not sure whether it was done types it again."""
+    histories = [{"id": "0" * 32, "offset": 0, "stop": None}]
+    status = {"role": "master", "histories": histories, "positions": {"durable": 5}}
+    words = "follow", "--db", database, "--http", f"unix:{tmp_path}/new"
+    with answering(tmp_path / "new", status, status):
+        run(*words, "--resnapshot")
+        first = capsys.readouterr().out.splitlines()
+        run(*words)
+    assert first[-1] == f"{database} begins with a fresh snapshot when it is started as a follower"
+    assert capsys.readouterr().out.splitlines() == first[-1:]
+    assert not database.with_suffix(".wal.old-2").exists()

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from spgrepl.cli import main, wait
+from spgrepl.cli import main
+from spgrepl.cli.parts import servers
 from spgrepl.errors import UsageError
 from spgrepl.server.status.client import StatusAddress
 
@@ -69,13 +70,29 @@ def test_a_long_wait_is_several_requests(url: str, capsys: pytest.CaptureFixture
     assert len(ASKED) == 3
 
 
+def test_who_waits_is_told_how_far_the_server_is(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number that the server never comes to, as of another log of a chain, is seen at once."""
+    ANSWERS.extend([(504, {"error": "position 622 was not reached; it stands at 131"}), (200, {"applied": 622})])
+    assert main(["wait", "--http", url, "622"]) == 0
+    said = capsys.readouterr()
+    assert said.err == (f"spgrepl: still waiting for {url}: position 622 was not reached; it stands at 131\n")
+    assert said.out == "622\n"
+    assert [asked["timeout"] for asked in ASKED] == [["2.000"], ["10.000"]]
+
+
+def test_a_different_history_is_76(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ANSWERS.append((409, {"error": "position 5 is of another history"}))
+    assert main(["wait", "--http", url, "5"]) == 76
+    assert capsys.readouterr().err == f"spgrepl: {url}: position 5 is of another history\n"
+
+
 def test_a_timeout_is_75(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0.0, 0.0, 4.0, 8.0])
-    monkeypatch.setattr(wait.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(servers.time, "monotonic", lambda: next(moments))
     ANSWERS.extend([(504, {"error": "not yet"})] * 2)
     assert main(["wait", "--http", url, "--timeout", "5", "622"]) == 75
     assert "has not applied position 622 within 5 s" in capsys.readouterr().err
-    assert [asked["timeout"] for asked in ASKED] == [["5.000"], ["1.000"]]
+    assert [asked["timeout"] for asked in ASKED] == [["2.000"], ["1.000"]]
 
 
 @pytest.mark.parametrize("answer", [(503, {"error": "the follower was stopped"}), (200, b"<html>"), (200, [1])])

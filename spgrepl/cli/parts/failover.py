@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from spgrepl.cli.parts.named_files import require_database
 from spgrepl.disk.files import DatabasePaths
@@ -34,10 +36,9 @@ def paths_of(arguments: argparse.Namespace) -> DatabasePaths:
     return paths
 
 
-def running_server(paths: DatabasePaths) -> bool:
-    """Whether a server answers on the control socket beside a log."""
+def running_server(paths: DatabasePaths) -> Mapping[str, Any] | None:
+    """The status of the server that answers on the control socket beside a log; None where none does."""
     try:
-        ask(StatusAddress(path=str(paths.control_socket)), "/status")
+        return {"role": "server", **ask(StatusAddress(path=str(paths.control_socket)), "/status")[1]}
     except ServerUnreachable:
-        return False
-    return True
+        return None

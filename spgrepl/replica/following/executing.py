@@ -42,7 +42,12 @@ class Refused(Exception):
         """The engine refuses a record of a batch, for a reason."""
         record = batch.record(index)
         text = (record.sql or b"").decode("utf-8", "replace")
-        return cls(index, ReplayStopped(record.position, record.crc, text, reason))
+        crc = f"{record.crc:08x}"
+        skip = (
+            f"`spgrepl skip --db FILE {record.position} {crc}`, or at a start with --skip-at {record.position} "
+            f"--skip-crc {crc}"
+        )
+        return cls(index, ReplayStopped(record.position, record.crc, text, reason, skip))
 
 
 class Execution:

@@ -132,3 +132,16 @@ def test_what_is_lost_is_what_was_not_streamed_and_nothing_else(make: Start, tmp
     for server in (leaf, again):
         server.same_as(relay)
     relay.stop()
+
+
+def test_a_promotion_is_told_where_nobody_is_served_after_it(make: Start) -> None:
+    """The follower's process ends then; whoever has ordered it has the answer first."""
+    master = make("old", "master", "--listen", "127.0.0.1:0").start()
+    follower = make("copy", "follower", "--master", f"127.0.0.1:{master.port()}").start()
+    follower.wait(master.execute("CREATE TABLE t (a)"))
+    command = [sys.executable, "-m", "spgrepl", "promote", "--db", str(follower.database)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"history \S+ begins\nhistory \S+ ends at position \d+\n\d+@\S+\n", done.stdout)
+    assert f"nothing serves {follower.database} now" in done.stderr
+    assert follower.exit_code() == 0
