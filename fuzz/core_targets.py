@@ -136,7 +136,7 @@ _COLUMNS = (ColumnType("text", "text"), ColumnType("bytea", "bytea"), ColumnType
 
 
 def core_rows(data: bytes) -> None:
-    """Read any text as the rows of INSERTs, and write any values as rows, and as lines of COPY."""
+    """Read any text as the rows of INSERTs, and write any values as rows, and for COPY in both its forms."""
     if CORE is None:
         return
     head = b"INSERT INTO t(a,b)VALUES("
@@ -153,7 +153,8 @@ def core_rows(data: bytes) -> None:
     named = ["a=", ",b=", ",c="]
     expected = python_texts(named, columns, len(pieces), ")")  # type: ignore[arg-type]
     rows = list(zip(*columns, strict=True))
-    equal("lines", *(_lines(rows, core) for core in (CORE, None)))
+    for binary in (False, True):
+        equal("lines", *(_lines(rows, binary, core) for core in (CORE, None)))
     equal("texts", CORE.row_texts([one.encode() for one in named], columns, b")", value_text), expected)
 
 
@@ -188,8 +189,8 @@ def _value(cell: bytes) -> RowValue:
         return cell.decode("utf-8", "replace")
 
 
-def _lines(rows: Sequence[tuple[object, ...]], core: Core | None) -> object:
-    lines = RowLines(_COLUMNS, (True, True, True), core)
+def _lines(rows: Sequence[tuple[object, ...]], binary: bool, core: Core | None) -> object:
+    lines = RowLines(_COLUMNS, (True, True, True), binary, core)
     given = iter(rows)
     try:
         return lines.take(given)  # type: ignore[arg-type]

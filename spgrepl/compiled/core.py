@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 VARIABLE = "SPGREPL_PURE_PYTHON"
 """The environment variable that forces the Python code."""
 
-_INTERFACE = 6
+_INTERFACE = 7
 """Raised together with that of the core when a function of it changes: an older build may still lie around."""
 
 
@@ -133,10 +133,10 @@ class Core(Protocol):
     def encode_v2_all(self, statements: list[bytes], /) -> bytes | None:
         """See `spgrepl.log.format.records.encode_v2_all`; None where one is longer than a record can be."""
 
-    def copy_lines(
-        self, codes: bytes, rows: Iterator[tuple[Any, ...]], most: int, /
+    def copy_rows(
+        self, codes: bytes, rows: Iterator[tuple[Any, ...]], most: int, binary: bool, /
     ) -> tuple[bytes, int, tuple[Any, ...] | None]:
-        """Write rows as lines of COPY, up to the first that is rare or does not fit, which is returned."""
+        """Write rows as COPY takes them, up to the first that is rare or does not fit, which is returned."""
 
 
 def _load() -> tuple[Core | None, str]:

@@ -32,6 +32,7 @@ class Features:
             changed is noticed when a row does not fit it, and at the next start.
         byte_order: Whether this database orders texts by their bytes. Without: statements of an SPG server's log
             that order texts are refused.
+        binary_copy: Whether COPY is given rows in binary, where their types are plain. Without: as lines.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Features:
     replica_role: bool
     row_versions: bool = True
     byte_order: bool = True
+    binary_copy: bool = True
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -92,6 +94,8 @@ def detect(connection: Any) -> Features:
         replica_role=_tried(connection, "SET session_replication_role = replica; RESET session_replication_role"),
         row_versions=_tried(connection, "SELECT xmin FROM pg_catalog.pg_attribute LIMIT 1"),
         byte_order=_tried(connection, "SELECT 1 WHERE 'B' < 'a' AND 'a-b' < 'aa'"),
+        # Of others than PostgreSQL's own code that is not known for each of their types.
+        binary_copy=name in ("PostgreSQL", "YugabyteDB", "Citus"),
     )
 
 

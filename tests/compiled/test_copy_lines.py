@@ -1,4 +1,4 @@
-"""Rows as lines of COPY, by the compiled core and in Python: the same lines, and the same misfit."""
+"""Rows as COPY takes them, by the compiled core and in Python: the same bytes, and the same misfit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ TYPES = [
     ColumnType("varchar(3)", "varchar", 7),
     ColumnType("numeric(4,2)", "numeric", 4 + (4 << 16 | 2)),
 ]
+BINARY = [
+    *(ColumnType(base, base) for base in ("int2", "int4", "int8", "float8", "bytea", "bool", "text")),
+    ColumnType("text", "text", takes_numbers=True),
+]
 FITTING: dict[str, Sequence[RowValue]] = {
     "int8": (2**63 - 1, -(2**63), 0),
     "float8": (1.5, 1e300, -0.0, 5e-324, float("inf"), float("-inf"), 2**53, 2**53 + 1, 2**60),
@@ -44,14 +48,17 @@ def value_of(kind: ColumnType) -> st.SearchStrategy[RowValue]:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[ColumnType], list[bool], list[SourceRow]]:
-    kinds = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=4))
+    among = draw(st.sampled_from([TYPES, BINARY]))
+    kinds = draw(st.lists(st.sampled_from(among), min_size=1, max_size=4))
     required = draw(st.lists(st.booleans(), min_size=len(kinds), max_size=len(kinds)))
     return kinds, required, draw(st.lists(st.tuples(*map(value_of, kinds)), max_size=8))
 
 
-def written(kinds: list[ColumnType], required: list[bool], rows: list[SourceRow], by: Core | None) -> object:
+def written(
+    kinds: list[ColumnType], required: list[bool], rows: list[SourceRow], binary: bool, by: Core | None
+) -> object:
     """All lines, or which row does not fit."""
-    lines, given_rows, done = RowLines(kinds, required, by), iter(rows), 0
+    lines, given_rows, done = RowLines(kinds, required, binary, by), iter(rows), 0
     found = b""
     try:
         while True:
@@ -63,24 +70,34 @@ def written(kinds: list[ColumnType], required: list[bool], rows: list[SourceRow]
         return done + misfit.index
 
 
-@given(tables(), st.sampled_from([1, 20, row_lines.ENOUGH]))
-def test_the_same_lines(table: tuple[list[ColumnType], list[bool], list[SourceRow]], enough: int) -> None:
+@given(tables(), st.sampled_from([1, 20, row_lines.ENOUGH]), st.booleans())
+def test_the_same_bytes(
+    table: tuple[list[ColumnType], list[bool], list[SourceRow]], enough: int, binary: bool
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_lines, "ENOUGH", enough)
-        assert written(*table, core()) == written(*table, None)
+        assert written(*table, binary, core()) == written(*table, binary, None)
+
+
+@pytest.mark.parametrize(("kinds", "is_binary"), [(BINARY, True), ([*BINARY, TYPES[6]], False)])
+def test_the_form_is_binary_where_all_types_have_one(kinds: list[ColumnType], is_binary: bool) -> None:
+    lines = RowLines(kinds, [False] * len(kinds))
+    assert (lines.options, lines.head[:6], lines.end) == (
+        (" (FORMAT binary)", b"PGCOPY", b"\xff\xff") if is_binary else ("", b"", b"")
+    )
 
 
 def test_no_more_is_taken_than_is_enough() -> None:
     kinds = [ColumnType("text", "text"), ColumnType("bytea", "bytea")]
     for by in (core(), None):
         rows = iter([("x" * row_lines.ENOUGH, b"")] * 3)
-        assert RowLines(kinds, [False, False], by).take(rows)[1] == 1
+        assert RowLines(kinds, [False, False], core=by).take(rows)[1] == 1
         assert len(list(rows)) == 2
 
 
 def test_what_is_no_row_is_refused() -> None:
     for rows in ([[1]], [(1, 2)]):
         with pytest.raises(TypeError):
-            core().copy_lines(b"8", iter(rows), 100)  # type: ignore[arg-type]
+            core().copy_rows(b"8", iter(rows), 100, False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without columns"):
-        core().copy_lines(b"", iter([()]), 100)
+        core().copy_rows(b"", iter([()]), 100, True)

@@ -147,11 +147,11 @@ class PostgresServer:
             cursor = connection.execute(sql, values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def new_database(self, name: str, template: str = "template1") -> str:
+    def new_database(self, name: str, template: str = "template1", options: str = "") -> str:
         """Make an empty database in the place of one of that name, and return its connection string."""
         with self.connect("postgres") as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {options}')
         return self.url(name)
 
     def remove(self) -> None:

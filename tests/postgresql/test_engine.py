@@ -164,6 +164,30 @@ def test_a_table_that_is_there_is_used_where_it_matches(
     ]
 
 
+def test_rows_that_go_out_binary_are_what_they_were(database: Database, tmp_path: Path) -> None:
+    """Each type that has a binary form, its least and greatest values, and a server whose text is no UTF-8."""
+    columns = "id bigint PRIMARY KEY, n2 smallint, n4 numbered, f float8, ok boolean, x varchar, b bytea"
+    rows = [
+        (-(2**63), -(2**15), -(2**31), 5e-324, 0, "", b""),
+        (0, 0, None, 0.1, None, "é\t\\N\n", b"\0\xff"),
+        (1, None, 0, float("-inf"), 1, None, None),
+        (2, 1, -1, 2.0**60, 1, "\u007f", b"PGCOPY\n\xff\r\n"),
+        (2**63 - 1, 2**15 - 1, 2**31 - 1, 1.7976931348623157e308, 0, "ÿ" * 3000, bytes(200_000)),
+    ]
+    path = tmp_path / "received"
+    with closing(sqlite3.connect(path)) as source, source:
+        source.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n2 INT, n4 INT, f REAL, ok BOOL, x TEXT, b BLOB)")
+        source.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    url = database.server.new_database("latin", "template0", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    for one in (database, Database(database.server, "latin", url)):
+        one.query("CREATE DOMAIN numbered AS integer")
+        one.query(f"CREATE TABLE t ({columns})")
+        with closing(PostgresqlTarget(ServerAddress.parse(one.url), "s")) as target:
+            target.open()
+            target.copy_snapshot(path, (), 0)
+        assert one.query("SELECT * FROM t ORDER BY id") == rows
+
+
 @pytest.mark.parametrize(
     ("statements", "said"),
     [

@@ -1,4 +1,4 @@
-"""Rows of a table of SQLite as the lines of a COPY, in the order in which they are stored.
+"""Rows of a table of SQLite as a COPY takes them, in the order in which they are stored.
 
 A row that does not fit is looked at again, to name its key and the column.
 """
@@ -14,12 +14,13 @@ import attrs
 from spgrepl.postgresql.column_types import ColumnType, Misfit, float_text
 from spgrepl.postgresql.copying.row_lines import RowLines, RowMisfit
 from spgrepl.postgresql.copying.source_tables import SourceTable
+from spgrepl.postgresql.names import quoted
 from spgrepl.rows.values import RawText, RowValue
 from spgrepl.text.sqltext import quote_name
 
 _FLOAT = "spgrepl_float"
-_OF_OWN = ColumnType("text", "text")
-"""What is written in a way of its own is a text, which the server reads."""
+_OF_OWN = ColumnType("text", "unknown")
+"""What is written in a way of its own is a text, which the server reads as whatever its column is."""
 
 
 class LineUnfit(Exception):
@@ -36,33 +37,50 @@ class LineSource:
         own: Expressions of SQL for columns whose values are written in a way of their own, by name; ``{0}`` stands
             for the column.
         schema: The name under which its database is attached.
+        binary: Whether rows may go out binary.
     """
 
     table: SourceTable
     types: Mapping[str, ColumnType]
     own: Mapping[str, str] = attrs.field(factory=dict)
     schema: str = "main"
+    binary: bool = True
 
     @property
     def _from(self) -> str:
         return f"{quote_name(self.schema)}.{quote_name(self.table.name)} NOT INDEXED ORDER BY {self.table.order}"
 
+    @property
+    def _lines(self) -> RowLines:
+        names = self.table.copied
+        return RowLines(
+            [_OF_OWN if name in self.own else self.types[name] for name in names],
+            [name in self.table.key for name in names],
+            self.binary,
+        )
+
+    def statement(self, table: str) -> str:
+        """The COPY.
+
+        Args:
+            table: The table's name in the server.
+        """
+        names = ", ".join(map(quoted, self.table.copied))
+        return f"COPY {quoted(table)} ({names}) FROM STDIN{self._lines.options}"
+
     def batches(self, connection: apsw.Connection) -> Iterator[tuple[bytes, int]]:
-        """The lines, many at once, each with its end; and how many.
+        """What that COPY takes: many rows at once, and how many they are.
 
         Raises:
             LineUnfit: A row does not fit; table, key and column are named.
         """
         connection.create_scalar_function(_FLOAT, _float_text, 1, deterministic=True)
-        names = self.table.copied
-        lines = RowLines(
-            [_OF_OWN if name in self.own else self.types[name] for name in names],
-            [name in self.table.key for name in names],
-        )
+        lines = self._lines
         rows = connection.execute(
-            f"SELECT {', '.join(map(self._asked, names))} FROM {self._from}", can_cache=False
+            f"SELECT {', '.join(map(self._asked, self.table.copied))} FROM {self._from}", can_cache=False
         )
         done = 0
+        yield lines.head, 0
         while True:
             try:
                 data, count = lines.take(rows)
@@ -71,6 +89,7 @@ class LineSource:
             except RowMisfit as misfit:
                 raise self.unfit(connection, done + misfit.index) from None
             if not count:
+                yield lines.end, 0
                 return
             done += count
             yield data, count

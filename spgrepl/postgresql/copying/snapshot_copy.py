@@ -282,12 +282,12 @@ class SnapshotCopy:
     ) -> None:
         psycopg = driver.load()
         own = {name: column.own for name, column in of_spg.items() if column.own is not None}
-        lines = LineSource(source, {name: present.columns[name].type for name in source.copied}, own)
-        names = ", ".join(map(quoted, source.copied))
+        types = {name: present.columns[name].type for name in source.copied}
+        lines = LineSource(source, types, own, binary=self._features.binary_copy)
         self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
         cursor = self._connection.cursor()
         try:
-            with cursor.copy(f"COPY {quoted(source.name)} ({names}) FROM STDIN") as copy:
+            with cursor.copy(lines.statement(source.name)) as copy:
                 for data, count in lines.batches(snapshot):
                     copy.write(data)
                     done = self.progress
