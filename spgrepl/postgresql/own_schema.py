@@ -25,14 +25,19 @@ _TABLES = (
     "source (place bigint PRIMARY KEY, kind text NOT NULL, name text NOT NULL, sql text NOT NULL)",
 )
 
+_TRIES = 5
 _RACE = ("23505", "42P06", "42P07", "42710")
 """What a server says to the slower one of two that make the same schema or table at once."""
 
 
 def is_there(connection: Any) -> bool:
-    """Whether the schema has been made."""
-    query = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
-    return bool(connection.execute(query, (SCHEMA,)).fetchone()[0] >= len(_TABLES))
+    """Whether the schema has been made, with all its tables."""
+    query = (
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = ANY (%s)"
+    )
+    names = [table.partition(" ")[0] for table in _TABLES]
+    return bool(connection.execute(query, (SCHEMA, names)).fetchone()[0] == len(names))
 
 
 def ensure(connection: Any) -> None:
@@ -41,17 +46,22 @@ def ensure(connection: Any) -> None:
     Raises:
         psycopg.Error: The server refuses.
     """
-    if is_there(connection):
-        return
     psycopg = driver.load()
-    statements = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
-    statements += [f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{table}" for table in _TABLES]
-    for statement in statements:
+    tables = [f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{table}" for table in _TABLES]
+    for attempt in range(1, _TRIES + 1):
+        if is_there(connection):
+            return
+        found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,)).fetchone()
+        # A schema that somebody made for this role is no reason to need the right to make one.
+        schema = [] if found else [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
         try:
-            connection.execute(statement)
+            # All in one transaction: one way there and back, one flush.
+            connection.execute("; ".join([*schema, *tables]))
         except psycopg.Error as error:
-            if error.sqlstate not in _RACE:
+            if error.sqlstate not in _RACE or attempt == _TRIES:
                 raise
+        else:
+            return
 
 
 def cluster_id(connection: Any) -> int:
