@@ -274,8 +274,20 @@ class IClocked(Interface):
         """
 
 
-class IRemoteEngine(IEngine):
-    """An engine whose copy another process keeps: a connection can be lost, and with it the answer to a COMMIT."""
+class IRemote(Interface):
+    """What another process keeps: a connection to it can be lost."""
+
+    def look() -> None:
+        """See that the connection is still there, without asking anything; called while nothing is done.
+
+        Raises:
+            EngineFailed: It is lost.
+            DatabaseLocked: Another process works under this name.
+        """
+
+
+class IRemoteEngine(IEngine, IRemote):
+    """An engine whose copy another process keeps: with a connection, the answer to a COMMIT can be lost."""
 
     def reopen() -> ReplayState | None:
         """Make sure that the copy is there, and tell how far it has come. No transaction is open.

@@ -9,7 +9,7 @@ import attrs
 from zope.interface import Attribute, Interface
 
 from spgrepl.base.histories import History
-from spgrepl.interfaces.engine import Mark
+from spgrepl.interfaces.engine import IRemote, Mark
 from spgrepl.log.format.records import RecordType
 
 
@@ -192,8 +192,8 @@ class ITarget(Interface):
         """Close the files. An open transaction is rolled back; nothing happens when they are not open."""
 
 
-class IRemoteTarget(ITarget):
-    """A target that another process keeps: a connection to it can be lost, and with it the answer to a COMMIT."""
+class IRemoteTarget(ITarget, IRemote):
+    """A target that another process keeps: with a connection, the answer to a COMMIT can be lost."""
 
     def reopen() -> SubscriptionState | None:
         """Make sure that the target is there, and tell what it has stored. No transaction is open.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from hashlib import sha256
+from time import monotonic
 from typing import Any
 
 from spgrepl.errors import DatabaseLocked, EngineFailed
@@ -11,7 +12,7 @@ from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.session import Session
 
 LEASE_SECONDS = 15
-"""So long a leased row keeps others away after the last transaction."""
+"""So long a leased row keeps others away after it was last renewed."""
 
 _PATIENCE = {True: 5.0, False: LEASE_SECONDS + 5.0}
 """How long to wait for the one who has the name: a process that was killed may still have its session, by whether
@@ -39,7 +40,8 @@ class NameGuard:
     """A name that only one session at a time has.
 
     Where the server has advisory locks, one is held as long as the connection lasts. Where it has none, a row is
-    leased, and renewed in every transaction: a process whose lease was taken over can commit nothing more.
+    leased, and renewed in every transaction, and while there is none: a process whose lease was taken over can
+    commit nothing more.
 
     Args:
         session: The connection.
@@ -59,6 +61,7 @@ class NameGuard:
         self._owner = secrets.token_hex(8)
         self._key = int.from_bytes(sha256(f"spgrepl {self._whole}".encode()).digest()[:8], "little", signed=True)
         self._taken_once = False
+        self._renewed = 0.0
 
     def take(self, connection: Any) -> None:
         """Take the name, for a connection that was just made.
@@ -75,6 +78,7 @@ class NameGuard:
             self._session.stopped.wait(_PAUSE)
             waited += _PAUSE
         self._taken_once = True
+        self._renewed = monotonic()
 
     def _try(self, connection: Any, locks: bool) -> bool:
         if locks:
@@ -94,9 +98,17 @@ class NameGuard:
         )
         return EngineFailed(message) if self._taken_once else DatabaseLocked(message)
 
+    @property
+    def is_to_be_renewed(self) -> bool:
+        """Whether a lease has less than half of its time left."""
+        return not self._session.features.advisory_locks and monotonic() - self._renewed > LEASE_SECONDS / 2
+
     def renewal(self) -> tuple[str, tuple[str, str]] | None:
         """The statement that belongs into every transaction and has to change one row; None where none does."""
-        return None if self._session.features.advisory_locks else (_RENEW, (self._whole, self._owner))
+        if self._session.features.advisory_locks:
+            return None
+        self._renewed = monotonic()
+        return _RENEW, (self._whole, self._owner)
 
     def lost(self) -> DatabaseLocked:
         """The error of a transaction in which the renewal changed nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -153,6 +154,42 @@ class Session:
                 version=features.version,
                 absent=", ".join(features.absent) or "nothing",
             )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is a connection without a transaction."""
+        idle = driver.load().pq.TransactionStatus.IDLE
+        return self.is_open and self._connection.info.transaction_status == idle
+
+    def look(self) -> None:
+        """Read what the server says unasked; its last word, or the end of the connection, may be there.
+
+        Raises:
+            EngineFailed: The connection is lost; it is let go of.
+        """
+        if self._connection is None:
+            return
+        psycopg = driver.load()
+        last_words: list[str] = []
+
+        def hear(notice: Any) -> None:
+            if notice.severity_nonlocalized in ("FATAL", "PANIC"):
+                last_words.append(notice.message_primary)
+
+        connection = self._connection
+        connection.add_notice_handler(hear)
+        try:
+            readable = select.poll()
+            readable.register(connection.pgconn.socket, select.POLLIN)
+            while readable.poll(0):
+                connection.pgconn.consume_input()
+                connection.pgconn.is_busy()  # reads what has come
+        except psycopg.Error as error:
+            self.drop()
+            text = self.address.clean(last_words[-1] if last_words else said(error))
+            raise EngineFailed(f"the connection to {self.address} was lost: {text}") from error
+        finally:
+            connection.remove_notice_handler(hear)
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[None]:

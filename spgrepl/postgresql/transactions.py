@@ -126,6 +126,18 @@ class Transactor:
                 connection.execute(f"SELECT pg_replication_origin_create({name})")
         connection.execute(f"SELECT pg_replication_origin_session_setup({name})")
 
+    def look(self) -> None:
+        """See that the connection is still there, and that the name is this process's; for when nothing is done.
+
+        Raises:
+            EngineFailed: It is lost.
+            DatabaseLocked: Another process has the name.
+        """
+        self.session.look()
+        if self.session.is_idle and self.guard.is_to_be_renewed:
+            with self.session.storing():
+                self.renew(self.session.open())
+
     def close(self) -> None:
         """Close the connection, and give the name back."""
         if self.session.is_open and self._greeted is not None:

@@ -24,6 +24,7 @@ from spgrepl.replica.freshness import Freshness
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.pump import Pump
+from spgrepl.replica.remote_watch import RemoteWatch
 from spgrepl.replica.retry import RetryPlan
 from spgrepl.replica.second_look import SecondLook
 from spgrepl.text.role_log import RoleLogger, Speaker, speak_for
@@ -65,13 +66,16 @@ class ReplicaService(Troubled, LivingService):
         self.reports = Reports(self._log)
         self._told_as: Speaker | None = None
 
-    def _make_shared(self, endpoint: IStreamClientEndpoint, watch: FileWatch, applied_to: Path | str) -> None:
+    def _make_shared(
+        self, endpoint: IStreamClientEndpoint, watch: FileWatch, applied_to: Path | str, copy: object
+    ) -> None:
         """Make what both kinds have of one run, from its start to its stop.
 
         Args:
             endpoint: Who connects.
             watch: The files in use.
             applied_to: What is applied to, for messages.
+            copy: The engine or target.
         """
         self._client = repeated_client(
             endpoint, self._build_link, self._connect_failed, self._retry_delay, self._clock
@@ -80,6 +84,7 @@ class ReplicaService(Troubled, LivingService):
         self._second_look = SecondLook()
         self._fresh = Freshness(self._clock, self._worker, applied_to)
         self._guard = FileGuard(self._reactor, watch, lambda error: self._apply_failed(Failure(error)))
+        self._remote = RemoteWatch(self._reactor, self._worker, copy, self._apply_failed)
         self._link: MasterLink[Any] | None = None
         self._source: Status | None = None
         self._error = None
@@ -169,6 +174,7 @@ class ReplicaService(Troubled, LivingService):
         yield self._open_copy()
         # Whoever waited for what the copy has already may have stopped this service when it was told.
         if not self._life.ending:
+            self._remote.start()
             self._client.startService()
 
     @inlineCallbacks
@@ -176,6 +182,7 @@ class ReplicaService(Troubled, LivingService):
         """Let go of the master, finish the batch in flight, and close the copy."""
         self._error = self._life.error or self._error
         self._guard.stop()
+        self._remote.stop()
         self._let_go()
         if self._link is not None:
             self._link.drop()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import Server, until
 from tests.postgresql.conftest import Database
-from tests.postgresql.test_subscriber import TABLES, rows_of, rows_there, values
+from tests.postgresql.test_subscriber import TABLES, loses_its_session, rows_of, rows_there, values
 
 
 class Copy:
@@ -117,3 +117,12 @@ def test_a_master_is_copied_and_followed(copy: Copy) -> None:
     ]
     assert query("SELECT to_regclass('once')::text") == [("once",)]
     assert query("SELECT position FROM spgrepl.copies") == [(position,)]
+
+
+def test_a_lost_session_is_noticed_without_a_row(copy: Copy) -> None:
+    position = copy.master.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    follower = copy.start()
+    copy.settle(position)
+    loses_its_session(copy.database, follower)
+    copy.settle(copy.master.execute("INSERT INTO t VALUES (2)"))
+    copy.same("t")

@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,32 @@ class Pair:
                 server.clean_up()
 
 
+def loses_its_session(database: Database, server: Server) -> None:
+    """End the session of an idle copy, and then the whole server: it says so, and is there again by itself."""
+
+    def is_there_again(times: int) -> bool:
+        status = server.status()
+        return bool(status["server"]["reconnected"] == times and status["state"] == "streaming")
+
+    for times, end in enumerate((end_sessions, restart), start=1):
+        end(database)
+        until(partial(is_there_again, times), server.status)
+    assert "was lost: terminating connection due to administrator command" in server.output()
+    assert "the connection to" in str(server.status()["errors"])
+
+
+def end_sessions(database: Database) -> None:
+    ended = database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'spgrepl %%'"
+    )
+    assert ended == [(True,)]
+
+
+def restart(database: Database) -> None:
+    database.server.stop()
+    database.server.start()
+
+
 @pytest.fixture
 def pair(tmp_path: Path, database: Database) -> Iterator[Pair]:
     made = Pair(tmp_path, database)
@@ -135,3 +162,12 @@ def test_tables_are_copied_and_followed(pair: Pair, tmp_path: Path) -> None:
     marks = pair.database.query("SELECT json_array_length(history::json->'marks') FROM spgrepl.subscriptions")
     assert marks == [(1,)]
     assert subscriber.stop() in (0, -15)
+
+
+def test_a_lost_session_is_noticed_without_a_row(pair: Pair, tmp_path: Path) -> None:
+    position = pair.master.execute("INSERT INTO keyless VALUES ('one', 1)")
+    subscriber = pair.start(tmp_path)
+    pair.settle(position)
+    loses_its_session(pair.database, subscriber)
+    pair.settle(pair.master.execute("INSERT INTO keyless VALUES ('two', 2)"))
+    pair.same()

@@ -133,6 +133,10 @@ class PostgresqlEngine:
             self._cold.look(connection)
         return self._state
 
+    def look(self) -> None:
+        """See `IRemote`."""
+        self._server.look()
+
     def __conform__(self, interface: object) -> ServerColdRows | None:
         """Rows that are in cold segments are somebody else's business."""
         return self._cold if interface is IColdRows else None
@@ -246,19 +250,15 @@ class PostgresqlEngine:
                 LogStatements(
                     self._tables,
                     schema=self._schema,
-                    dialect=self._dialect,
+                    dialect=lambda: Dialect.SQLITE if self._takes_rows else Dialect.POSTGRESQL,
                     spg=self._spg,
-                    running=self._running(),
+                    running=Running(
+                        self._seconds, self._server.rows_act, self._server.session.features.byte_order
+                    ),
                 ),
                 begun=False,
             )
         return self._work
-
-    def _running(self) -> Running:
-        return Running(self._seconds, self._server.rows_act, self._server.session.features.byte_order)
-
-    def _dialect(self) -> Dialect:
-        return Dialect.SQLITE if self._takes_rows else Dialect.POSTGRESQL
 
     def commit(self, state: ReplayState) -> None:
         """See `IEngine`."""

@@ -159,6 +159,10 @@ class PostgresqlTarget:
                     check_shapes(connection, self._name, self._address, self._accept)
         return self._state
 
+    def look(self) -> None:
+        """See `IRemote`."""
+        self._server.look()
+
     def interrupt(self) -> None:
         """See `ITarget`."""
         self._server.session.interrupt()

@@ -93,7 +93,7 @@ class FollowerService(FollowerTold):
         self._asking = ShortConnections(reactor, self._endpoint, "the follower is being stopped")
         self._history = MasterHistory(self._asking, MarkChoice())
         comparing = ReadyEndpoint(self._endpoint, lambda: self._history.compare(self._divergence.known))
-        self._make_shared(comparing, self._replay.files.watch, paths.database)
+        self._make_shared(comparing, self._replay.files.watch, paths.database, engine)
         self._divergence = Divergence(
             DivergencePolicy(following.on_divergence, following.transactions.ambiguous),
             self._worker,

@@ -132,7 +132,7 @@ class SubscriberService(ReplicaService):
         self.measures = {**self._queue.measures, "fsync_seconds": self._applier.commit_seconds}
         self._marks = MarkComparison(self._asking, subscription, MarkChoice())
         endpoint = ReadyEndpoint(self._endpoint, self._ready)
-        self._make_shared(endpoint, FileWatch(*target.files), f"the target of {subscription.name}")
+        self._make_shared(endpoint, FileWatch(*target.files), f"the target of {subscription.name}", target)
         self._stream: MasterLink[SubscriberConnection] | None = None
         self._told_histories: tuple[History, ...] | None = None
         self._unknown, self._stopped_at = UnknownPublications(), StoppedAt(subscription.name)
