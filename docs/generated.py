@@ -207,6 +207,7 @@ def from_above(name: str) -> str:
     """A page of the folder above, with its links as they are from here."""
     text = (ROOT / f"{name.upper()}.md").read_text("utf-8")
     text = re.sub(r"\]\((CONTRIBUTING|SECURITY|CHANGELOG)\.md", lambda found: f"]({found[1].lower()}.md", text)
+    text = re.sub(r"\]\(tests/", "](../../tests/", text)
     return re.sub(r"\]\(docs/", "](../", text)
 
 
