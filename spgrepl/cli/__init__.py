@@ -9,8 +9,8 @@ speak to a primary or a server; `follow` changes a role; `wal`, `segments`, `sna
 `compare` read files. `parts` is what they are made of.
 
 Imports: `access`, `base`, `catalogue`, `cli.parts`, `comparing`, `compiled`, `disk`, `errors`, `failover`,
-`log`, `log.format`, `log.transactions`, `master.judged`, `pairs`, `postgresql`, `postgresql.comparing`, `primary`,
-`primary.parts`, `primary.reading`, `primary.writing`, `process`, `segments`, `server.comparing`,
+`log`, `log.format`, `log.transactions`, `master.judged`, `pairs`, `postgresql`, `primary`, `primary.parts`,
+`primary.reading`, `primary.writing`, `process`, `segments`, `server.comparing`,
 `server.status`, `spg`, `sqlite`, `text`.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -13,9 +13,11 @@ from spgrepl.access.options import read_token
 from spgrepl.cli import argument
 from spgrepl.cli.parts.named_files import require_database
 from spgrepl.cli.parts.reading_line import RowsLine
-from spgrepl.comparing.ends import ReadableEnd, SqliteEnd
-from spgrepl.comparing.pinned import HOLD_SECONDS, PinnedComparison, compare_ends
-from spgrepl.comparing.repairing import Difference, RepairFile
+from spgrepl.comparing.differences import RowDifference
+from spgrepl.comparing.ends import ComparedEnd, SqliteEnd, Wanted
+from spgrepl.comparing.pinned import HOLD_SECONDS, compare_ends, compare_now
+from spgrepl.comparing.repairing import SERVER_HEAD, SQLITE_HEAD, RepairFile
+from spgrepl.comparing.table_reader import SQLITE
 from spgrepl.errors import UsageError
 from spgrepl.postgresql.address import ServerAddress, for_command_line, is_address, names_server
 from spgrepl.server.comparing.remote_end import RemoteEnd
@@ -31,10 +33,12 @@ _LIVE = ("http://", "unix:")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``spgrepl compare``."""
     parser.description = (
-        "Compare two SQLite databases table by table: schema, rows, values and their types. Tables that begin "
-        "with spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference of each "
-        "table. One of the two may be a server: postgresql://USER@HOST/DATABASE. Then the tables of the other are "
-        "compared, by checksums of ranges of keys, and rows that differ are named."
+        "Compare two databases table by table: rows, values and their types. Each is a SQLite file, a running "
+        "server (unix:PATH of its control socket, or http://HOST:PORT), or postgresql://USER@HOST/DATABASE. Two "
+        "files are compared with their schemas; of others ranges of keys are summed up at both ends, and rows "
+        "that differ are named. Of a SQLite database and PostgreSQL it is the tables of the former. Tables that "
+        "begin with spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference "
+        "of each table."
     )
     parser.add_argument(
         "--table",
@@ -47,9 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--pinned",
         action="store_true",
         help="compare a primary's database and a copy of it, or two copies, at one position, while both are "
-        "written; every row that differs is named by its key. One of the two may be PostgreSQL, with the copy of "
-        "a follower or a subscription; or each may be a running server, unix:PATH of its control socket or "
-        "http://HOST:PORT",
+        "written; every row that differs is named by its key",
     )
     parser.add_argument(
         "--hold",
@@ -62,13 +64,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subscription",
         metavar="NAME",
-        help="with --pinned: the subscription in B whose position counts, where B has several",
+        help="with --pinned: the subscription whose position counts, where B has several; or A, if it is not a "
+        "primary's or follower's",
     )
     parser.add_argument(
         "--http-token-file",
         type=argument(read_token),
         metavar="FILE",
-        help="with --pinned: a file with the token that the running servers want over TCP",
+        help="a file with the token that the running servers want over TCP",
     )
     parser.add_argument(
         "--repair",
@@ -89,10 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         ):
             if given is not None:
                 raise UsageError(f"{option} needs --pinned: {reason}")
-    words = (arguments.first, arguments.second)
-    if not arguments.pinned and any(word.startswith(_LIVE) for word in words):
-        raise UsageError("a running server is compared with --pinned: its database is written meanwhile")
-    ends = _Ends.of(words, arguments.http_token_file)
+    ends = _Ends.of((arguments.first, arguments.second), arguments.http_token_file)
     reading = RowsLine(ends.size)
     try:
         return _run_pinned(arguments, ends, reading) if arguments.pinned else _run(arguments, ends, reading)
@@ -102,46 +102,51 @@ def run(arguments: argparse.Namespace) -> int:
 
 @attrs.frozen
 class _Ends:
-    """What is compared: two of files and running servers, or a file and PostgreSQL."""
+    """The two that are compared: each a file, a running server, or a database in PostgreSQL."""
 
-    names: tuple[Path | StatusAddress, ...]
-    server: ServerAddress | None
-    server_first: bool
+    names: tuple[Path | StatusAddress | ServerAddress, ...]
 
     @classmethod
     def of(cls, words: Sequence[str], token: str | None) -> _Ends:
-        servers = [for_command_line(word) for word in words if _is_server(word)]
-        if len(servers) > 1:
-            raise UsageError("two servers are not compared with each other: one of the two is a SQLite database")
-        names: list[Path | StatusAddress] = []
+        servers = {word: for_command_line(word) for word in words if _is_server(word)}
+        names: list[Path | StatusAddress | ServerAddress] = []
         for word in words:
-            if word.startswith(_LIVE):
-                if servers:
-                    raise UsageError(f"{word} is not compared with PostgreSQL: name the file of its database")
+            if word in servers:
+                names.append(servers[word])
+            elif word.startswith(_LIVE):
                 names.append(attrs.evolve(_address(word), token=token or ""))
-            elif not _is_server(word):
+            else:
                 require_database(Path(word))
                 names.append(Path(word))
-        return cls(tuple(names), servers[0] if servers else None, _is_server(words[0]))
+        return cls(tuple(names))
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files."""
+    def files(self) -> tuple[Path, ...]:
+        """Those that are files."""
         return tuple(name for name in self.names if isinstance(name, Path))
 
     @property
     def size(self) -> int:
         """The bytes of the first file; 0 where there is none."""
-        return self.paths[0].stat().st_size if self.paths else 0
+        return self.files[0].stat().st_size if self.files else 0
 
-    def open(self, place: int, seconds: float, subscription: str | None = None) -> ReadableEnd:
-        """Open one of two that are read in the same way."""
+    def open(self, place: int, seconds: float, subscription: str | None) -> ComparedEnd:
+        """Open one of the two."""
         name = self.names[place]
-        return SqliteEnd(name, subscription) if isinstance(name, Path) else RemoteEnd(name, seconds)
+        if isinstance(name, StatusAddress):
+            return RemoteEnd(name, seconds)
+        # It says which of several it is, and of B that it is one: A may be a primary, which has a position itself.
+        wanted = Wanted(subscription, alone=place == 1)
+        if isinstance(name, Path):
+            return SqliteEnd(name, wanted)
+        # Others need no driver.
+        from spgrepl.comparing.server_end import ServerEnd  # noqa: PLC0415
+
+        return ServerEnd(name, wanted)
 
 
 def _run(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
-    found = _compare(ends, arguments.tables, reading)
+    found = _compare(ends, arguments, reading)
     reading.clear()
     for difference in found.differences[:_MOST_SHOWN]:
         print(difference)
@@ -154,22 +159,23 @@ def _run(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
     return 1
 
 
-def _compare(ends: _Ends, tables: list[str] | None, reading: RowsLine) -> Comparison:
-    if ends.server is None:
-        first, second = ends.paths
-        return compare_databases(first, second, tables, reading.tell)
-    # Only this needs what translates SQL, which takes long to load.
-    from spgrepl.postgresql.comparing.server_comparison import compare_with_server  # noqa: PLC0415
+def _compare(ends: _Ends, arguments: argparse.Namespace, reading: RowsLine) -> Comparison:
+    if len(ends.files) == len(ends.names):
+        first, second = ends.files
+        return compare_databases(first, second, arguments.tables, reading.tell)
+    with contextlib.ExitStack() as stack:
+        one, other = (_opened(stack, ends, place, arguments) for place in (0, 1))
+        return compare_now(one, other, arguments.tables, reading.tell)
 
-    return compare_with_server(ends.paths[0], ends.server, tables, reading.tell)
+
+def _opened(stack: contextlib.ExitStack, ends: _Ends, place: int, arguments: argparse.Namespace) -> ComparedEnd:
+    return stack.enter_context(contextlib.closing(ends.open(place, arguments.hold, arguments.subscription)))
 
 
 def _run_pinned(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
-    if arguments.repair is not None and ends.server_first:
-        raise UsageError("--repair makes the second as the first is: name the SQLite database first")
     shown = 0
 
-    def show(one: Difference) -> None:
+    def show(one: RowDifference) -> None:
         nonlocal shown
         shown += 1
         if shown <= _MOST_SHOWN:
@@ -179,10 +185,12 @@ def _run_pinned(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -
             repair.add(one)
 
     with contextlib.ExitStack() as stack:
+        first, second = (_opened(stack, ends, place, arguments) for place in (0, 1))
         repair = None
         if arguments.repair is not None:
-            repair = stack.enter_context(_repair_file(arguments.repair, ends))
-        found = _compare_pinned(arguments, ends, show, reading)
+            head = SQLITE_HEAD if second.reader.kind == SQLITE else SERVER_HEAD
+            repair = stack.enter_context(RepairFile(arguments.repair, head))
+        found = compare_ends(first, second, arguments.tables, show, arguments.hold, told=reading.tell)
     reading.clear()
     for text in found.unlike:
         print(text)
@@ -198,44 +206,10 @@ def _run_pinned(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -
     return 1
 
 
-def _compare_pinned(
-    arguments: argparse.Namespace, ends: _Ends, show: Callable[[Difference], None], reading: RowsLine
-) -> PinnedComparison:
-    tables, hold, name = arguments.tables, arguments.hold, arguments.subscription
-    if ends.server is None:
-        with (
-            contextlib.closing(ends.open(0, hold)) as first,
-            contextlib.closing(ends.open(1, hold, name)) as second,
-        ):
-            return compare_ends(first, second, tables, show, hold, told=reading.tell)
-    # See `_compare`.
-    from spgrepl.comparing.pinned_server import compare_pinned_with_server  # noqa: PLC0415
-
-    return compare_pinned_with_server(
-        ends.paths[0],
-        ends.server,
-        tables,
-        show,
-        hold,
-        server_first=ends.server_first,
-        subscription=name,
-        told=reading.tell,
-    )
-
-
-def _repair_file(path: Path, ends: _Ends) -> RepairFile:
-    if ends.server is None:
-        return RepairFile(path)
-    # See `_compare`.
-    from spgrepl.comparing.pinned_server import SERVER_HEAD  # noqa: PLC0415
-
-    return RepairFile(path, SERVER_HEAD)
-
-
 def _address(word: str) -> StatusAddress:
     """Where a running server answers; a socket may be named as files are, from here on."""
     socket = word.removeprefix("unix:")
-    return StatusAddress.parse(word if socket == word else f"unix:{Path(socket).absolute()}")
+    return StatusAddress.parse(word if socket == word else f"unix:{Path(socket).resolve()}")
 
 
 def _is_server(name: str) -> bool:

@@ -1,12 +1,13 @@
-"""Comparing a database with a copy of it at one position, while both go on.
+"""Comparing a database with a copy of it at one position, while both go on; or two as they are.
 
-What comes in: two databases of one history, in files or in PostgreSQL. What goes out: the rows that differ, by
-table and key, and the statements that would make the copy what it should be.
+What comes in: two databases, each in a file, at a running server, or in PostgreSQL. What goes out: the rows that
+differ, by table and key, and the statements that would make the copy what it should be.
 
-- `pinning` holds both at one position; `ends` and `server_end` are what it holds. `table_reader` reads one
-  database by ranges of keys, `key_ranges` finds the rows of those whose sums differ; `pinned` goes through the
-  tables of two of them, `pinned_server` through those of a file and PostgreSQL; `repairing` writes statements.
+- `ends` and `server_end` are the two; `pinning` holds both at one position.
+- `table_reader` says how a database is read by ranges of keys; `sqlite_reader` and `server_reader` do it.
+- `matching` finds the tables that both have, `key_ranges` the rows of those whose sums differ; `differences` says
+  what differs in a row, and what would put that right; `repairing` writes it. `pinned` goes through all tables.
 
 Imports: `base`, `disk`, `engines.postgresql`, `engines.targets`, `errors`, `postgresql`, `postgresql.comparing`,
-`postgresql.copying`, `rows`, `sqlite`, `text`.
+`rows`, `sqlite`, `text`.
 """

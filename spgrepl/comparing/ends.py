@@ -10,7 +10,8 @@ from pathlib import Path
 import attrs
 
 from spgrepl.base.histories import History
-from spgrepl.comparing.table_reader import SqliteReader, TableReader
+from spgrepl.comparing.sqlite_reader import SqliteReader
+from spgrepl.comparing.table_reader import TableReader
 from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import ConfigurationError, UsageError
 from spgrepl.sqlite import state as sqlite_state
@@ -31,8 +32,34 @@ class Standing:
     histories: tuple[History, ...]
 
 
+@attrs.frozen
+class Wanted:
+    """Whose position counts in a database that may have several.
+
+    Attributes:
+        subscription: The subscription that was asked for; None for none.
+        alone: Whether that counts where the database has a position of its own, too: a primary's or follower's.
+    """
+
+    subscription: str | None = None
+    alone: bool = True
+
+
+ANY = Wanted()
+
+
 class ComparedEnd(ABC):
-    """One of the two databases. Its ``str`` says which, for people."""
+    """One of the two databases. Its ``str`` says which, for people.
+
+    Attributes:
+        reader: Reads its tables.
+    """
+
+    reader: TableReader
+
+    @abstractmethod
+    def see(self) -> None:
+        """Begin to read what is there now, wherever it stands."""
 
     @abstractmethod
     def stands(self) -> Standing:
@@ -44,6 +71,9 @@ class ComparedEnd(ABC):
 
         Returns:
             Its position.
+
+        Raises:
+            ConfigurationError: It has none.
         """
 
     @abstractmethod
@@ -59,31 +89,20 @@ class ComparedEnd(ABC):
         """Let go of everything."""
 
 
-class ReadableEnd(ComparedEnd):
-    """A SQLite database, here or at a server, whose tables can be read range by range.
-
-    Attributes:
-        reader: Reads them.
-    """
-
-    reader: TableReader
-
-
-class SqliteEnd(ReadableEnd):
+class SqliteEnd(ComparedEnd):
     """A SQLite database: a primary's, a follower's copy, or one with a subscription.
 
     Args:
         path: The database.
-        subscription: Which subscription's position counts; None for that of the primary or follower, or of the
-            only subscription.
+        wanted: Whose position counts; else that of the primary or follower, or of the only subscription.
 
     Attributes:
         connection: Reads it.
     """
 
-    def __init__(self, path: Path, subscription: str | None = None) -> None:
+    def __init__(self, path: Path, wanted: Wanted = ANY) -> None:
         self.path = path
-        self._subscription = subscription
+        self._wanted = wanted
         self.connection = plain_connection(path, read_only=True)
         self.reader = SqliteReader(self.connection)
 
@@ -92,14 +111,20 @@ class SqliteEnd(ReadableEnd):
 
     def stands(self) -> Standing:
         """See `ComparedEnd`."""
-        stored = None if self._subscription else sqlite_state.read_state(self.connection)
+        only = self._wanted.subscription is not None and self._wanted.alone
+        stored = None if only else sqlite_state.read_state(self.connection)
         if stored is not None:
             at_head = stored.role == ROLE_PRIMARY
             return Standing(stored.replay.position, stored.served if at_head else stored.replay.histories)
-        name = chosen_subscription(str(self), subscription_names(self.connection), self._subscription)
+        name = chosen_subscription(str(self), subscription_names(self.connection), self._wanted.subscription)
         state = read_subscription(self.connection, name)
         assert state is not None
         return Standing(state.position, state.histories)
+
+    def see(self) -> None:
+        """See `ComparedEnd`."""
+        self.leave()
+        self.connection.execute("BEGIN; SELECT count(*) FROM sqlite_master").fetchall()
 
     def look(self) -> int:
         """See `ComparedEnd`."""

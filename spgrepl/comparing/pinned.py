@@ -1,10 +1,11 @@
-"""Comparing a database with a copy of it, both at one position. Blocking."""
+"""Comparing a database with a copy of it: both at one position, or each as it is. Blocking."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ import apsw
 import attrs
 
 from spgrepl.base.results import Position
-from spgrepl.comparing.ends import ReadableEnd, SqliteEnd
-from spgrepl.comparing.key_ranges import RowDifference, TableEnds
+from spgrepl.comparing.differences import RowDifference
+from spgrepl.comparing.ends import ComparedEnd, SqliteEnd
+from spgrepl.comparing.key_ranges import TableEnds
+from spgrepl.comparing.matching import Matched, match
 from spgrepl.comparing.pinning import pin
-from spgrepl.comparing.table_reader import Layout, TableReader
-from spgrepl.errors import EngineFailed
+from spgrepl.errors import EngineFailed, LocalFilesDamaged
 from spgrepl.sqlite.compared_rows import Told, tell_nobody
-from spgrepl.text.sqltext import fold_ascii
+from spgrepl.sqlite.comparison import Comparison
 
 HOLD_SECONDS = 10.0
 """So long one database may be held until the other one has come to its position."""
+
+MOST_SHOWN = 5
+"""Where positions do not count, so many rows of a table are named; of more it is said that there are more."""
 
 
 @attrs.frozen
@@ -71,8 +76,8 @@ def compare_pinned(
 
 
 def compare_ends(
-    first: ReadableEnd,
-    second: ReadableEnd,
+    first: ComparedEnd,
+    second: ComparedEnd,
     tables: Collection[str] | None = None,
     found: Callable[[RowDifference], None] = lambda _: None,
     seconds: float = HOLD_SECONDS,
@@ -82,7 +87,8 @@ def compare_ends(
     """Compare the rows of two databases of one history at one position, while both are written.
 
     Ranges of each table's keys are summed up at both ends at the same time; the rows of those that differ are
-    compared one by one. Inner tables of virtual tables are compared like any others.
+    compared one by one. Inner tables of virtual tables are compared like any others, where both are SQLite. Of
+    PostgreSQL equal is what its columns can tell: in one of type numeric 1 and 1.0 are.
 
     Args:
         first: What is right.
@@ -98,48 +104,91 @@ def compare_ends(
     """
     try:
         pinned = pin(first, second, seconds)
-        with ThreadPoolExecutor(max_workers=2) as threads:
-
-            def together(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
-                running = threads.submit(one), threads.submit(other)
-                return running[0].result(), running[1].result()
-
-            readers = first.reader, second.reader
-            layouts, unlike = _layouts(readers, tables)
-            total = sum(readers[0].count(layout) for layout in layouts)
-            rows = differences = 0
-            for layout in layouts:
-                table = TableEnds(readers, layout, together)
-                for one in table.differences(tell_of_table(told, layout.name, rows, total)):
+        with _comparing(first, second, tables, told) as comparing:
+            differences = 0
+            for table in comparing.tables():
+                for one in table:
                     differences += 1
                     found(one)
-                rows += table.rows
     except apsw.Error as error:
         raise EngineFailed(f"{first} and {second} cannot be compared: {error}") from error
-    return PinnedComparison(pinned.position, pinned.held, len(layouts), rows, differences, unlike)
+    matched, rows = comparing.matched, comparing.rows
+    return PinnedComparison(pinned.position, pinned.held, len(matched.pairs), rows, differences, matched.unlike)
 
 
-def tell_of_table(told: Told, table: str, before: int, total: int) -> Callable[[int], None]:
+def compare_now(
+    first: ComparedEnd,
+    second: ComparedEnd,
+    tables: Collection[str] | None = None,
+    told: Told = tell_nobody,
+) -> Comparison:
+    """Compare the rows of two databases as each is at this moment, wherever it stands; see `compare_ends`.
+
+    Args:
+        first: A database.
+        second: The other one.
+        tables: The tables to compare; None for all.
+        told: Called now and then with how far it is.
+
+    Raises:
+        LocalFilesDamaged: One is not a SQLite database, or is damaged.
+        EngineFailed: A server cannot be reached, or ends the connection.
+        ConfigurationError: It refuses.
+    """
+    differences: list[str] = []
+    try:
+        first.see()
+        second.see()
+        with _comparing(first, second, tables, told) as comparing:
+            differences += comparing.matched.unlike
+            for table in comparing.tables():
+                differences += [one.between(first, second) for one in islice(table, MOST_SHOWN)]
+                more = next(table, None)
+                if more is not None:
+                    differences.append(f"table {more.layouts[0].name}: more rows differ")
+    except apsw.Error as error:
+        raise LocalFilesDamaged(f"{first} and {second} cannot be compared: {error}") from error
+    compared = len(comparing.matched.pairs) + len(comparing.matched.unlike)
+    return Comparison(compared, comparing.rows, tuple(differences))
+
+
+class _Comparing:
+    """One comparison of two databases, each read as of one moment."""
+
+    def __init__(
+        self,
+        ends: tuple[ComparedEnd, ComparedEnd],
+        tables: Collection[str] | None,
+        threads: ThreadPoolExecutor,
+        told: Told,
+    ) -> None:
+        self._readers = ends[0].reader, ends[1].reader
+        self._threads = threads
+        self._told = told
+        self.matched: Matched = match(self._readers, tables)
+        self.rows = 0
+
+    def tables(self) -> Iterator[Iterator[RowDifference]]:
+        """What differs, table after table."""
+        total = sum(self._readers[0].count(pair[0]) for pair in self.matched.pairs)
+        for pair in self.matched.pairs:
+            ends = TableEnds(self._readers, pair, self._together)
+            yield ends.differences(_tell_of_table(self._told, pair[0].name, self.rows, total))
+            self.rows += ends.rows
+
+    def _together(self, one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
+        running = self._threads.submit(one), self._threads.submit(other)
+        return running[0].result(), running[1].result()
+
+
+@contextlib.contextmanager
+def _comparing(
+    first: ComparedEnd, second: ComparedEnd, tables: Collection[str] | None, told: Told
+) -> Iterator[_Comparing]:
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        yield _Comparing((first, second), tables, threads, told)
+
+
+def _tell_of_table(told: Told, table: str, before: int, total: int) -> Callable[[int], None]:
     """What takes how many rows of a table were compared, where others were compared before it."""
     return lambda rows: told(before + rows, total, table)
-
-
-def _layouts(
-    readers: tuple[TableReader, TableReader], tables: Collection[str] | None
-) -> tuple[list[Layout], tuple[str, ...]]:
-    wanted = None if tables is None else {fold_ascii(name) for name in tables}
-    first, second = (
-        {name: one for name, one in reader.layouts().items() if wanted is None or fold_ascii(name) in wanted}
-        for reader in readers
-    )
-    unlike = [f"table {name}: in the first only" for name in sorted(first.keys() - second.keys())]
-    unlike += [f"table {name}: in the second only" for name in sorted(second.keys() - first.keys())]
-    known = {fold_ascii(name) for name in first.keys() | second.keys()}
-    unlike += [f"table {name}: neither database has it" for name in sorted((wanted or set()) - known)]
-    layouts = []
-    for name in sorted(first.keys() & second.keys()):
-        if first[name] == second[name]:
-            layouts.append(first[name])
-        else:
-            unlike.append(f"table {name}: its columns or its key are not the same")
-    return layouts, tuple(unlike)

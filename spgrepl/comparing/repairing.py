@@ -18,6 +18,13 @@ PRAGMA foreign_keys = OFF;
 BEGIN;
 """
 
+SERVER_HEAD = b"""-- What makes the tables in PostgreSQL hold the rows of the first database, where they differed.
+-- Run it while nobody else writes; as a role that may: SET session_replication_role = replica, so that triggers
+-- and foreign keys do not act.
+SET standard_conforming_strings = on;
+BEGIN;
+"""
+
 
 class Difference(Protocol):
     """A row that is not the same at both ends."""

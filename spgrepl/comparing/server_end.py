@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from spgrepl.comparing.ends import ComparedEnd, Standing, chosen_subscription
+from spgrepl.comparing.ends import ANY, ComparedEnd, Standing, Wanted, chosen_subscription
+from spgrepl.comparing.server_reader import ServerReader
 from spgrepl.engines.postgresql.copy_state import state_of
 from spgrepl.engines.targets.server_state import read_subscription
 from spgrepl.errors import ConfigurationError
@@ -29,40 +30,42 @@ class ServerEnd(ComparedEnd):
 
     Args:
         address: The server.
-        subscription: Which subscription's position counts; None for that of the copy, or of the only subscription.
+        wanted: Whose position counts; else that of the copy, or of the only subscription.
 
     Attributes:
-        session: Reads it.
+        session: Its connection.
     """
 
-    def __init__(self, address: ServerAddress, subscription: str | None = None) -> None:
+    def __init__(self, address: ServerAddress, wanted: Wanted = ANY) -> None:
         self.address = address
-        self._wanted = subscription
+        self._wanted = wanted
         self.session = Session(address, "spgrepl compare")
         self._holder = Session(address, "spgrepl compare, holds")
+        self._chosen = False
         self._subscription: str | None = None
-        try:
-            with self.session.storing():
-                self._choose(self.session.open())
-        except BaseException:
-            self.close()
-            raise
+        self.reader = ServerReader(self.session)
 
     def __str__(self) -> str:
         return str(self.address)
 
     def _choose(self, connection: Any) -> None:
+        """See once what counts: the copy, or a subscription."""
+        if self._chosen:
+            return
         if not own_schema.is_there(connection):
             raise ConfigurationError(f"{self.address} is not the database of a follower or a subscriber")
-        if self._wanted is None and connection.execute(_COPY).fetchone() is not None:
-            return
-        names = [str(name) for (name,) in connection.execute(_NAMES).fetchall()]
-        self._subscription = chosen_subscription(str(self), names, self._wanted)
+        name = self._wanted.subscription
+        only = name is not None and self._wanted.alone
+        if only or connection.execute(_COPY).fetchone() is None:
+            names = [str(one) for (one,) in connection.execute(_NAMES).fetchall()]
+            self._subscription = chosen_subscription(str(self), names, name)
+        self._chosen = True
 
     def stands(self) -> Standing:
         """See `ComparedEnd`."""
         with self.session.storing():
             connection = self.session.open()
+            self._choose(connection)
             if self._subscription is not None:
                 found = read_subscription(connection, self._subscription)
                 if found is not None:
@@ -72,11 +75,15 @@ class ServerEnd(ComparedEnd):
                 return Standing(state.position, state.histories)
         raise ConfigurationError(f"{self.address} has lost the row that says how far it has come")
 
-    def look(self) -> int:
+    def see(self) -> None:
         """See `ComparedEnd`."""
         self.leave()
         with self.session.storing():
             self.session.open().execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def look(self) -> int:
+        """See `ComparedEnd`."""
+        self.see()
         return self.stands().position
 
     def leave(self) -> None:
@@ -88,6 +95,7 @@ class ServerEnd(ComparedEnd):
         """See `ComparedEnd`."""
         with self._holder.storing():
             connection = self._holder.open()
+            self._choose(connection)
             connection.execute("BEGIN")
             if self._subscription is None:
                 connection.execute(_HOLD_COPY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -155,6 +155,34 @@ def read_marks(connection: Any, oids: Iterable[int]) -> dict[int, str]:
     """
     found = connection.execute(_MARKS, (list(oids),))
     return {int(oid): str(mark) for oid, mark in found.fetchall()}
+
+
+def difference_of(present: Table, columns: Sequence[str], key: Sequence[str], number: str | None) -> str | None:
+    """What tells a table from one whose rows are to be in it; None where that fits into it.
+
+    Args:
+        present: The table in the server.
+        columns: The columns of the other one.
+        key: Those that name a row there.
+        number: That of the row's number, where this names it.
+    """
+    if present.kind not in TABLE_KINDS:
+        return "it is not a table there, but something else of that name"
+    for name in columns:
+        column = present.columns.get(name)
+        if column is None:
+            more = ", by which the master numbers the rows of a table without a primary key"
+            return f"it has no column {name} there{more if name == number else ''}"
+        if column.generated:
+            return f"its column {name} is generated there"
+    for name, column in present.columns.items():
+        needs = column.not_null and column.default is None and not column.generated and not column.identity
+        if needs and name not in columns:
+            return f"its column {name} needs a value, and the master's table has no such column"
+    if set(present.key) != set(key):
+        here, there = (", ".join(one) or "nothing" for one in (present.key, key))
+        return f"its primary key is on {here} there and on {there} on the master"
+    return None
 
 
 class TableBook:

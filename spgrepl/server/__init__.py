@@ -9,9 +9,9 @@ What comes in: options or settings. What goes out: services that start in order,
   site beside the log; `log_options`, `plain_usage` and `exit_code` are what `process.tap` needs.
 - `orders` are what a follower is told that is not SQL; `promoted` lets its process go on as a master.
 
-Imports: `access`, `base`, `catalogue`, `disk`, `engines`, `engines.postgresql`, `engines.targets`, `errors`,
-`failover`, `interfaces`, `log`, `log.format`, `log.transactions`, `master`, `master.judged`, `master.shared`,
-`master.snapshots`, `postgresql`, `primary`, `primary.parts`, `primary.running`, `primary.writing`, `replica`,
-`replica.following`, `replica.subscribing`, `segments`, `server.comparing`, `server.status`, `spgsql`, `sqlite`,
-`text`, `watch`, `wire`.
+Imports: `access`, `base`, `catalogue`, `comparing`, `disk`, `engines`, `engines.postgresql`, `engines.targets`,
+`errors`, `failover`, `interfaces`, `log`, `log.format`, `log.transactions`, `master`, `master.judged`,
+`master.shared`, `master.snapshots`, `postgresql`, `primary`, `primary.parts`, `primary.running`,
+`primary.writing`, `replica`, `replica.following`, `replica.subscribing`, `segments`, `server.comparing`,
+`server.status`, `spgsql`, `sqlite`, `text`, `watch`, `wire`.
 """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -20,6 +19,7 @@ from spgrepl.base.failures import named_error
 from spgrepl.base.living_service import LivingService
 from spgrepl.base.measures import Histogram
 from spgrepl.base.observers import OneShot
+from spgrepl.comparing.ends import ComparedEnd
 from spgrepl.errors import ConfigurationError, ServiceStopped
 from spgrepl.master.protocol import format_address
 from spgrepl.server.comparing.sessions import Comparisons
@@ -197,9 +197,9 @@ class Role(LivingService, MultiService):
     def _site_status(self) -> dict[str, object] | None:
         return self._site.http_status() if isinstance(self._site, GuardedSite) else None
 
-    def _compares(self, reactor: Any, database: Path, subscription: str | None = None) -> None:
+    def _compares(self, reactor: Any, open_end: Callable[[], ComparedEnd], name: object) -> None:
         """Have the site answer comparisons of a database; called before it is made."""
-        self._comparisons = Comparisons(reactor, database, subscription)
+        self._comparisons = Comparisons(reactor, open_end, name)
 
     def _make_site(self, reactor: Any, sql: SqlSource | None = None) -> Site:
         watched = Watched(self.status, self.measures)

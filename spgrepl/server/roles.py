@@ -19,7 +19,10 @@ from spgrepl.base.reading import thread_runner
 from spgrepl.base.waiters import PositionWaiters
 from spgrepl.catalogue.server_statements import ServerStatements
 from spgrepl.catalogue.sources import ICatalogSource, LogCatalogSource, ReadLog, SqliteCatalogSource
+from spgrepl.comparing.ends import SqliteEnd
+from spgrepl.comparing.server_end import ServerEnd
 from spgrepl.disk.file_watch import FileGuard, FileWatch
+from spgrepl.engines.postgresql.engine import PostgresqlEngine
 from spgrepl.errors import DatabaseLocked, UsageError
 from spgrepl.log.file_kinds import require_log
 from spgrepl.log.stored_level import StoredLevel
@@ -121,7 +124,7 @@ class MasterRole(Role):
         own = ServerStatements(self._level, self._stored.set, self._waiters.wait)
         server = own if primary is None else primary.server
         if settings.engine == "sqlite":
-            self._compares(reactor, paths.database)
+            self._compares(reactor, partial(SqliteEnd, paths.database), paths.database)
         site = self._make_site(reactor, server.run)
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)
@@ -295,7 +298,9 @@ class FollowerRole(QueriedCopy, Promotable):
         statements = ServerStatements(self._level, self._stored.set, self.follower.when_applied)
         orders = FollowerOrders(statements.run, self.promote, self.follower.skip)
         if rows is not None:
-            self._compares(reactor, rows)
+            self._compares(reactor, partial(SqliteEnd, rows), rows)
+        elif isinstance(engine, PostgresqlEngine):
+            self._compares(reactor, partial(ServerEnd, engine.address), engine.address)
         site = self._make_site(reactor, orders.run)
         self.control = ControlSocket(reactor, paths.control_socket, site)
         self.http = self._make_http(settings.http, site)

@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from spgrepl.base.measures import Histogram
+from spgrepl.comparing.ends import SqliteEnd, Wanted
+from spgrepl.comparing.server_end import ServerEnd
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.disk.sidecars import load_cluster_id
 from spgrepl.engines.targets.counting_target import CountingTarget
@@ -115,8 +117,11 @@ class SubscriberRole(QueriedCopy, Role):
         rows = settings.paths.database if isinstance(target, SqliteTarget) else None
         stored = partial(subscription_position, settings.subscription.name)
         self.queries = CopyQueries(reactor, rows, f"the subscriber in {where}", stored, self.when_applied)
+        wanted = Wanted(settings.subscription.name)
         if rows is not None:
-            self._compares(reactor, rows, settings.subscription.name)
+            self._compares(reactor, partial(SqliteEnd, rows, wanted), rows)
+        elif remote is not None:
+            self._compares(reactor, partial(ServerEnd, remote.address, wanted), remote.address)
         site = self._make_site(reactor)
         self.http = self._make_http(settings.http, site)
         self.subscriber.reports.call("subscriber", self._watch.name, settings.master_name)

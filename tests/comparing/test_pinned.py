@@ -18,11 +18,14 @@ from twisted.internet.threads import deferToThread
 
 from spgrepl.cli import main
 from spgrepl.comparing import table_reader
+from spgrepl.comparing.differences import RowDifference
 from spgrepl.comparing.ends import SqliteEnd
-from spgrepl.comparing.key_ranges import RowDifference, TableEnds
+from spgrepl.comparing.key_ranges import TableEnds
+from spgrepl.comparing.matching import match
 from spgrepl.comparing.pinned import compare_pinned
 from spgrepl.comparing.repairing import RepairFile
-from spgrepl.comparing.table_reader import KeyRange, SqliteReader, layout_of
+from spgrepl.comparing.sqlite_reader import SqliteReader
+from spgrepl.comparing.table_reader import KeyRange
 from spgrepl.errors import ConfigurationError, DifferentHistory, UsageError, WaitTimeout
 from spgrepl.sqlite.comparison import compare_databases
 from tests.server.chain import ROW, Chain, chain, grown, with_rows
@@ -204,7 +207,8 @@ def differences(first: Path, second: Path, file: Path) -> list[RowDifference]:
     found: list[RowDifference] = []
     try:
         readers = SqliteReader(connections[0]), SqliteReader(connections[1])
-        ends = TableEnds(readers, layout_of(connections[0], "t"), lambda one, other: (one(), other()))
+        (pair,) = match(readers, ["t"]).pairs
+        ends = TableEnds(readers, pair, lambda one, other: (one(), other()))
         with RepairFile(file) as repair:
             for one in ends.differences():
                 found.append(one)
@@ -243,3 +247,23 @@ def test_a_table_with_too_many_columns_is_named(tmp_path: Path) -> None:
         reader = SqliteReader(connection)
         with pytest.raises(UsageError, match="table wide has 1001 columns: tables of at most 1000"):
             next(reader.read(reader.layouts()["wide"], KeyRange()))
+
+
+def test_texts_are_the_same_however_they_are_encoded(tmp_path: Path) -> None:
+    """In UTF-16 they are in another order than in UTF-8, and have other bytes."""
+    names = ["first.db", "second.db"]
+    for name, encoding in zip(names, ("UTF-8", "UTF-16le"), strict=True):
+        change(
+            tmp_path / name,
+            f"PRAGMA encoding = '{encoding}'",
+            "CREATE TABLE t (a TEXT NOT NULL PRIMARY KEY, b, c)",
+            "INSERT INTO t VALUES ('\uffff', 'ü', 1), ('\U00010000', 'x', 2), ('a', '', 3)",
+        )
+    first, second = (tmp_path / name for name in names)
+    assert differences(first, second, tmp_path / "nothing.sql") == []
+    change(first, "UPDATE t SET b = 'é' WHERE c = 2")
+    (found,) = differences(first, second, tmp_path / "repair.sql")
+    assert str(found) == "table t, row a='\U00010000': differs in b"
+    with contextlib.closing(sqlite3.connect(second, isolation_level=None)) as writing:
+        writing.executescript((tmp_path / "repair.sql").read_text("utf-8"))
+    assert differences(first, second, tmp_path / "again.sql") == []

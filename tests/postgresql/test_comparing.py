@@ -133,10 +133,73 @@ def test_of_many_differences_the_first_are_named(
     assert output.splitlines()[-2:] == ["table numbers: more rows differ", "6 differences"]
 
 
-def test_two_servers_and_a_password_are_refused(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", database.url, database.url]) == 64
-    assert "two servers" in capsys.readouterr().err
+def test_two_servers_are_compared(
+    copied: tuple[Path, str], database: Database, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Database(postgres, copied[1], postgres.url(copied[1]))
+    said = f"equal: 8 tables, {25_000 * 3 + 16_667 + 8} rows\n"
+    assert compare(capsys, first.url, database.url) == (0, said)
+    for change in (
+        "UPDATE numbers SET r = r + 1e-16 WHERE id = 1",
+        "DELETE FROM texts WHERE k LIKE '% 20000'",
+        "INSERT INTO blobs VALUES ('\\xff01')",
+        "DROP TABLE empty",
+        "ALTER TABLE keyless ALTER COLUMN rowid TYPE numeric",
+        "ALTER TABLE pairs ALTER COLUMN v TYPE text USING v::text",
+        "CREATE TABLE more (a int)",
+    ):
+        database.query(change)
+    code, output = compare(capsys, first.url, database.url)
+    assert code == 1
+    assert output.splitlines() == [
+        "table empty: in the first only",
+        "table more: in the second only",
+        "table pairs: its column v is double precision in the first and text in the second",
+        f"table blobs, row k=ff01: {database.url} has it, {first.url} does not",
+        f"table numbers, row id=1, column r: {first.url} has 0.3333333333333333; "
+        f"{database.url} has 0.3333333333333334",
+        f"table texts, row k='000088e0 é ~ 20000': {first.url} has it, {database.url} does not",
+        "6 differences",
+    ]
+
+
+def test_a_password_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "a.db", "postgresql://user:geheim@host/db"]) == 64
     error = capsys.readouterr().err
     assert "postgresql://user@host/db" in error
     assert "geheim" not in error
+
+
+def test_a_row_whose_key_is_null_is_found(
+    tmp_path: Path, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL has no such rows, and no range of keys holds one."""
+    database = Database(postgres, "nameless", postgres.new_database("nameless"))
+    path = tmp_path / "nameless.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (k TEXT PRIMARY KEY, a TEXT)")
+        connection.execute("INSERT INTO t VALUES ('one', 'x')")
+        copy_to(database, path)
+        connection.execute("INSERT INTO t VALUES (NULL, 'y')")
+    code, output = compare(capsys, path, database.url)
+    assert code == 1
+    assert output.splitlines()[0] == f"table t, row (NULL, 'y'): {path} has it, {database.url} does not"
+
+
+def test_texts_in_utf_16_are_compared(
+    tmp_path: Path, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose order is another one."""
+    database = Database(postgres, "wide", postgres.new_database("wide"))
+    path = tmp_path / "wide.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA encoding = 'UTF-16le'")
+        connection.execute("CREATE TABLE t (k TEXT NOT NULL PRIMARY KEY, a TEXT)")
+        number = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12000) "
+        connection.execute(
+            number + "INSERT INTO t SELECT char(n * 4 + 60) || n, 'x' || n FROM c WHERE n < 13000 OR n > 15000"
+        )
+    copy_to(database, path)
+    assert compare(capsys, path, database.url) == (0, "equal: 1 tables, 12000 rows\n")
+    database.query("UPDATE t SET a = NULL WHERE a = 'x777'")
+    assert compare(capsys, path, database.url)[1].endswith("1 differences\n")

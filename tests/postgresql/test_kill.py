@@ -12,16 +12,18 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from spgrepl.cli.parts.exec_plan import plan
+from spgrepl.comparing.ends import SqliteEnd
+from spgrepl.comparing.pinned import compare_now
+from spgrepl.comparing.server_end import ServerEnd
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.postgresql.address import ServerAddress
-from spgrepl.postgresql.comparing.server_comparison import compare_with_server
 from spgrepl.primary.writing.writer import DatabaseWriter, Written
 from tests.end_to_end.conftest import Server, until
 from tests.postgresql.conftest import Database
@@ -141,7 +143,11 @@ class Campaign:
         until(arrived, lambda: self.copy.output()[-3000:])
 
     def compare(self) -> None:
-        found = compare_with_server(self.master.database, ServerAddress.parse(self.database.url))
+        with (
+            closing(SqliteEnd(self.master.database)) as here,
+            closing(ServerEnd(ServerAddress.parse(self.database.url))) as there,
+        ):
+            found = compare_now(here, there)
         assert found.equal, found.differences
         assert found.tables == 6
 

@@ -56,17 +56,20 @@ class ReadingLine:
         self._shown = self._live
 
     def _text(self, done: int, rows: int | None, note: str, seconds: float) -> str:
-        rate = done / max(seconds, 1e-3)
-        parts = [
-            f"{done * 100 // max(self._total, 1):3d} %",
-            f"{done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB",
-            f"{rate / 1e6:,.1f} MB/s",
-        ]
+        seconds = max(seconds, 1e-3)
+        read, whole = self._share(done)
+        parts = [f"{read * 100 // max(whole, 1):3d} %"]
+        if self._total or rows is None:
+            parts += [f"{done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB", f"{done / seconds / 1e6:,.1f} MB/s"]
         if rows is not None:
-            parts += [f"{rows:,} rows", f"{rows / max(seconds, 1e-3):,.0f} rows/s"]
-        if done:
-            parts.append(shown_left(done, self._total, max(seconds, 1e-3)))
+            parts += [f"{rows:,} rows", f"{rows / seconds:,.0f} rows/s"]
+        if read:
+            parts.append(shown_left(read, whole, seconds))
         return "  ".join([*parts, note] if note else parts)
+
+    def _share(self, done: int) -> tuple[int, int]:
+        """How much of how much is done."""
+        return done, self._total
 
     def clear(self) -> None:
         """Take the line away, for what is printed next."""
@@ -80,9 +83,15 @@ class RowsLine(ReadingLine):
     """Tells the same where rows are counted: the bytes are the share of the whole that they make up.
 
     Args:
-        total: How many bytes all rows have together.
+        total: How many bytes all rows have together; 0 where nobody knows, as of a server: then only rows count.
     """
+
+    _rows = (0, 0)
 
     def tell(self, rows: int, of: int, table: str) -> None:
         """Take how many rows of how many were read, and the table that is being read."""
+        self._rows = (rows, of)
         self(self._total * rows // max(of, 1), rows, f"table {table}")
+
+    def _share(self, done: int) -> tuple[int, int]:
+        return self._rows

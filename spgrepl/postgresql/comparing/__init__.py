@@ -1,10 +1,7 @@
-"""Comparing the tables of a SQLite database with those of a server, by checksums that both ends compute.
+"""Values as a comparison with PostgreSQL writes them, so that both ends compute the same checksums.
 
-What comes in: a database file and a server's address. What goes out: what differs, by table, row and column.
+What comes in: the types of columns, values. What goes out: a text for each value and row. `canonical` writes them:
+in SQL there, in Python here.
 
-- `canonical` writes a value in the same way at both ends: in SQL there, in Python here.
-- `ranges` cuts a table into ranges of keys and sums the rows' checksums; `rows` finds the rows of a range that
-  differ. `server_comparison` goes through the tables.
-
-Imports: `errors`, `text`, `rows`, `sqlite`, `postgresql`, `postgresql.copying`.
+Imports: `rows`, `postgresql`.
 """

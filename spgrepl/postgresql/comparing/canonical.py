@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from hashlib import md5
+from math import isnan
 
 import attrs
 
-from spgrepl.postgresql.column_types import ColumnType, float_text
+from spgrepl.postgresql.column_types import ColumnType, Misfit, float_text
 from spgrepl.rows.values import RawText, RowValue
 
 Writer = Callable[[RowValue], str]
@@ -24,6 +25,13 @@ _DECIMAL = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 NULL = "~"
 """What stands for NULL; no value is written so."""
+
+NUMBER, TEXT, BYTES = "number", "text", "bytes"
+"""Types whose values are in the same order in SQLite and in every server: integers, texts byte for byte, blobs."""
+
+_INTEGERS = frozenset({"int2", "int4", "int8"})
+_ORDERS = {**dict.fromkeys(_INTEGERS, NUMBER), "text": TEXT, "varchar": TEXT, "bytea": BYTES}
+_OWN_FORM = frozenset({"float4", "float8", "bytea", "bool"})
 
 
 @attrs.frozen
@@ -61,6 +69,19 @@ class Canonical:
         return [NULL if value is None else write(value) for value in values]
 
 
+def order_of(of: ColumnType) -> str:
+    """In which order its values are: `NUMBER`, `TEXT`, `BYTES`; empty for one that is not the same everywhere."""
+    return "" if of.is_array else _ORDERS.get(of.base, "")
+
+
+def family_of(of: ColumnType) -> str:
+    """What types have in common whose values can be compared, as they are written here."""
+    if of.base in _OWN_FORM and not of.is_array:
+        return of.base
+    whole = of.base in _INTEGERS or of.base in ("oid", "numeric")
+    return NUMBER if whole and not of.is_array else TEXT
+
+
 def canonical(of: ColumnType) -> Canonical:
     """How a type's values are written."""
     if of.base in ("int2", "int4", "int8", "oid"):
@@ -80,6 +101,31 @@ def canonical(of: ColumnType) -> Canonical:
     if of.takes_numbers:
         return Canonical(_measured("{0}::text"), _loose, plain=_unmeasured)
     return Canonical(_measured("{0}::text"), _text, plain=_unmeasured)
+
+
+def value_of(of: ColumnType, text: str) -> RowValue:
+    """The value of SQLite that is written as a text.
+
+    Raises:
+        Misfit: SQLite has no value that is written so.
+    """
+    if text == NULL:
+        return None
+    writer = canonical(of)
+    plain, family = writer.plain(text), family_of(of)
+    value: RowValue = plain
+    if family == "bytea":
+        value = bytes.fromhex(text)
+    elif writer.form:
+        value = float(struct.unpack(writer.form, bytes.fromhex(text))[0])
+    elif family in (NUMBER, "bool"):
+        value = int(plain) if plain.lstrip("-").isdigit() else float(plain)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        value = float(value)
+    is_nan = isinstance(value, float) and isnan(value)  # which SQLite stores as NULL
+    if is_nan or writer.write(value) != text:
+        raise Misfit(0, f"SQLite has no value that is just {plain}")
+    return value
 
 
 def _measured(text: str) -> str:

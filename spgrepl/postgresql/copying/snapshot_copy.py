@@ -27,7 +27,7 @@ from spgrepl.postgresql.copying.type_map import MappedType, map_type
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
-from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, TABLE_KINDS, Table, read_table
+from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, Table, difference_of, read_table
 from spgrepl.sqlite.session import plain_connection
 
 _SAVEPOINT = "spgrepl_copy"
@@ -263,7 +263,7 @@ class SnapshotCopy:
 
     def _refuse_other_table(self, source: SourceTable, present: Table, replaceable: bool, way_out: str) -> None:
         where = f"the published table {source.name} is in {self._address} already"
-        difference = difference_of(source, present)
+        difference = difference_of(present, source.copied, key_of(source), source.row_number)
         if difference is not None:
             raise TableMismatch(f"{where}, and is another one: {difference}; move or drop it there, or {way_out}")
         if replaceable:
@@ -330,31 +330,6 @@ def _left_to_master(
         if default is not None and present.columns[column.name].default is None:
             found.setdefault(column.name, {}).setdefault(DEFAULT, default)
     return found
-
-
-def difference_of(source: SourceTable, present: Table) -> str | None:
-    """What tells a table in the server from the one that is to be copied; None where that fits into it."""
-    if present.kind not in TABLE_KINDS:
-        return "it is not a table there, but something else of that name"
-    for name in source.copied:
-        column = present.columns.get(name)
-        if column is None:
-            more = (
-                ", by which the master numbers the rows of a table without a primary key"
-                if (name == source.row_number)
-                else ""
-            )
-            return f"it has no column {name} there{more}"
-        if column.generated:
-            return f"its column {name} is generated there"
-    for name, column in present.columns.items():
-        needs = column.not_null and column.default is None and not column.generated and not column.identity
-        if needs and name not in source.copied:
-            return f"its column {name} needs a value, and the master's table has no such column"
-    if set(present.key) != set(key_of(source)):
-        here, there = (", ".join(one) or "nothing" for one in (present.key, key_of(source)))
-        return f"its primary key is on {here} there and on {there} on the master"
-    return None
 
 
 def _place_of(error: Exception, table: str, columns: Sequence[str]) -> tuple[int | None, str | None]:

@@ -4,5 +4,5 @@ What comes in: orders as JSON, from ``spgrepl compare`` elsewhere. What goes out
 ranges that differ. `sessions` owns, in the server, what a comparison has open; `remote_end` is the same database
 as who compares sees it; `values` are the words between the two.
 
-Imports: `base`, `comparing`, `errors`, `rows`, `server.status`.
+Imports: `base`, `comparing`, `errors`, `postgresql`, `rows`, `server.status`.
 """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from spgrepl.comparing.ends import ReadableEnd, Standing
-from spgrepl.comparing.table_reader import Key, KeyRange, Layout, Row, TableReader
+import attrs
+
+from spgrepl.comparing.ends import ComparedEnd, Standing
+from spgrepl.comparing.table_reader import Key, KeyRange, Layout, Row, Sum, TableReader
 from spgrepl.errors import ConfigurationError, EngineFailed, UsageError
 from spgrepl.server.comparing import values
 from spgrepl.server.status.client import StatusAddress, ask
@@ -17,7 +19,7 @@ _PATIENCE = 600.0
 """A checksum of a range, or a wait for a lock, may take long."""
 
 
-class RemoteEnd(ReadableEnd):
+class RemoteEnd(ComparedEnd):
     """A database at a running server.
 
     Args:
@@ -34,8 +36,9 @@ class RemoteEnd(ReadableEnd):
         self._address = address
         self._seconds = seconds
         self._session = ""
-        self._session = str(self.do("open")["session"])
-        self.reader = RemoteReader(self)
+        opened = self.do("open")
+        self._session = str(opened["session"])
+        self.reader = RemoteReader(self, str(opened["kind"]))
 
     def __str__(self) -> str:
         return str(self._address)
@@ -52,11 +55,15 @@ class RemoteEnd(ReadableEnd):
         if code == 200:
             return answer
         said = f"{self._address}: {answer.get('error', f'the answer has the code {code}')}"
-        if code == 404:
-            raise UsageError(f"{self._address} has no database in a file that can be compared")
+        if code in (404, 405):
+            raise UsageError(f"{self._address} has no database that can be compared")
         if code in (400, 401, 403, 413, 415):
             raise UsageError(said)
         raise ConfigurationError(said) if code == 409 else EngineFailed(said)
+
+    def see(self) -> None:
+        """See `ComparedEnd`."""
+        self.do("see")
 
     def stands(self) -> Standing:
         """See `ComparedEnd`."""
@@ -89,28 +96,45 @@ class RemoteReader(TableReader):
 
     Args:
         end: Asks it.
+        kind: What its database is.
     """
 
-    def __init__(self, end: RemoteEnd) -> None:
+    def __init__(self, end: RemoteEnd, kind: str) -> None:
         self._end = end
+        self.kind = kind
 
-    def layouts(self) -> dict[str, Layout]:
+    def layouts(self, names: Collection[str] | None = None) -> dict[str, Layout]:
         """See `TableReader`."""
-        found = [values.layout_from_json(one) for one in self._end.do("layouts")["tables"]]
+        given = None if names is None else list(names)
+        found = [values.layout_from_json(one) for one in self._end.do("layouts", names=given)["tables"]]
         return {layout.name: layout for layout in found}
+
+    def fit(self, layout: Layout) -> Layout | str:
+        """See `TableReader`."""
+        found = self._end.do("fit", table=values.layout_to_json(layout))
+        return str(found["unlike"]) if found["unlike"] else values.layout_from_json(found["table"])
 
     def count(self, layout: Layout) -> int:
         """See `TableReader`."""
         return int(self._end.do("count", table=values.layout_to_json(layout))["rows"])
 
-    def cut(self, layout: Layout, within: KeyRange) -> Key | None:
+    def stops(self, layout: Layout, within: KeyRange) -> Iterator[Key]:
         """See `TableReader`."""
-        return values.row_from_json(self._ask("cut", layout, within)["key"])
+        while True:
+            found = self._ask("stops", layout, within)
+            for one in found["keys"]:
+                stop = values.row_from_json(one)
+                assert stop is not None
+                within = attrs.evolve(within, above=stop)
+                yield stop
+            if not found["more"]:
+                return
 
-    def sum(self, layout: Layout, one: KeyRange) -> tuple[int, bytes]:
+    def sums(self, layout: Layout, ranges: Sequence[KeyRange]) -> list[Sum]:
         """See `TableReader`."""
-        found = self._ask("sum", layout, one)
-        return int(found["rows"]), bytes.fromhex(found["checksum"])
+        given = [values.range_to_json(one) for one in ranges]
+        found = self._end.do("sums", table=values.layout_to_json(layout), ranges=given)
+        return [(int(rows), str(checksum)) for rows, checksum in found["sums"]]
 
     def read(self, layout: Layout, one: KeyRange) -> Iterator[list[Row]]:
         """See `TableReader`."""

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall
 
 from spgrepl.base.reading import RunInThread, thread_runner
-from spgrepl.comparing.ends import SqliteEnd
+from spgrepl.comparing.ends import ComparedEnd
 from spgrepl.comparing.table_reader import KeyRange, Layout
 from spgrepl.errors import EngineFailed, UsageError
 from spgrepl.server.comparing import values
@@ -37,7 +37,7 @@ Result = Mapping[str, Any]
 class _Session:
     """One comparison: its database, and what was asked of it in turn."""
 
-    end: SqliteEnd
+    end: ComparedEnd
     lock: DeferredLock = attrs.Factory(DeferredLock)
     holding: contextlib.ExitStack = attrs.Factory(contextlib.ExitStack)
     idle: IDelayedCall | None = None
@@ -53,26 +53,26 @@ class Comparisons:
 
     Args:
         reactor: For the time.
-        database: The database.
-        subscription: Whose position counts; None for that of the primary or follower.
+        open_end: Opens the database, in a thread.
+        name: What it is, for errors.
     """
 
-    def __init__(self, reactor: Any, database: Path, subscription: str | None = None) -> None:
+    def __init__(self, reactor: Any, open_end: Callable[[], ComparedEnd], name: object) -> None:
         self._reactor = reactor
         self._in_thread: RunInThread = thread_runner(reactor)
-        self._database = database
-        self._subscription = subscription
+        self._open_end = open_end
+        self._database = name
         self._sessions: dict[str, _Session] = {}
         self._orders: dict[str, Callable[[_Session, dict[str, Any]], Result]] = {
             "stands": lambda session, _: values.standing_to_json(session.end.stands()),
             "look": lambda session, _: {"position": session.end.look()},
+            "see": _see,
             "leave": _leave,
             "layouts": _layouts,
             "count": lambda session, order: {"rows": session.end.reader.count(_layout(order))},
-            "cut": lambda session, order: {
-                "key": values.row_to_json(session.end.reader.cut(_layout(order), _range(order)))
-            },
-            "sum": _sum,
+            "fit": _fit,
+            "stops": _stops,
+            "sums": _sums,
             "rows": _rows,
         }
 
@@ -84,7 +84,7 @@ class Comparisons:
 
         Returns:
             A Deferred of the answer. It fails with `UsageError` where the order is not one, and as the methods of
-            `spgrepl.comparing.ends.SqliteEnd` do.
+            `spgrepl.comparing.ends.ComparedEnd` do.
         """
         return self._run(text)
 
@@ -113,7 +113,7 @@ class Comparisons:
     def _carry_out(self, what: str, session: _Session, order: dict[str, Any]) -> Result:
         try:
             return self._orders[what](session, order)
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise UsageError(f"the order {what!r} of a comparison lacks something: {error!r}") from error
         except apsw.Error as error:
             raise EngineFailed(f"{self._database} cannot be read: {error}") from error
@@ -125,10 +125,10 @@ class Comparisons:
         if len(self._sessions) >= MOST_SESSIONS:
             raise UsageError(f"{MOST_SESSIONS} comparisons are under way here: wait for the end of one")
         name = secrets.token_hex(8)
-        end = yield self._in_thread(partial(SqliteEnd, self._database, self._subscription))
+        end = yield self._in_thread(self._open_end)
         session = self._sessions[name] = _Session(end)
         self._wait(name, session)
-        return {"session": name}
+        return {"session": name, "kind": end.reader.kind}
 
     def _wait(self, name: str, session: _Session) -> None:
         if session.idle is not None and session.idle.active():
@@ -171,6 +171,11 @@ class Comparisons:
         return session.lock.run(self._in_thread, session.holding.close).addCallback(lambda _: {})
 
 
+def _see(session: _Session, _: dict[str, Any]) -> Result:
+    session.end.see()
+    return {}
+
+
 def _leave(session: _Session, _: dict[str, Any]) -> Result:
     session.end.leave()
     return {}
@@ -184,13 +189,29 @@ def _range(order: dict[str, Any]) -> KeyRange:
     return values.range_from_json(order["range"])
 
 
-def _layouts(session: _Session, _: dict[str, Any]) -> Result:
-    return {"tables": [values.layout_to_json(one) for one in session.end.reader.layouts().values()]}
+def _layouts(session: _Session, order: dict[str, Any]) -> Result:
+    names = order["names"]
+    found = session.end.reader.layouts(None if names is None else list(map(str, names)))
+    return {"tables": [values.layout_to_json(one) for one in found.values()]}
 
 
-def _sum(session: _Session, order: dict[str, Any]) -> Result:
-    rows, checksum = session.end.reader.sum(_layout(order), _range(order))
-    return {"rows": rows, "checksum": checksum.hex()}
+def _fit(session: _Session, order: dict[str, Any]) -> Result:
+    found = session.end.reader.fit(_layout(order))
+    if isinstance(found, str):
+        return {"table": None, "unlike": found}
+    return {"table": values.layout_to_json(found), "unlike": ""}
+
+
+def _stops(session: _Session, order: dict[str, Any]) -> Result:
+    """Some of the keys at which a range is cut."""
+    found = session.end.reader.stops(_layout(order), _range(order))
+    keys = list(islice(found, values.MOST_STOPS))
+    return {"keys": [values.row_to_json(key) for key in keys], "more": len(keys) == values.MOST_STOPS}
+
+
+def _sums(session: _Session, order: dict[str, Any]) -> Result:
+    ranges = [values.range_from_json(one) for one in order["ranges"]]
+    return {"sums": session.end.reader.sums(_layout(order), ranges)}
 
 
 def _rows(session: _Session, order: dict[str, Any]) -> Result:

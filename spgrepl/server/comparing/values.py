@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
+
 from spgrepl.base.histories import histories_of, histories_values
 from spgrepl.comparing.ends import Standing
 from spgrepl.comparing.table_reader import KeyRange, Layout
+from spgrepl.postgresql.column_types import ColumnType
 from spgrepl.rows.values import RawText
 
 MOST_ROWS = 500
 """So many rows are in one answer."""
+
+MOST_STOPS = 500
+"""So many keys at which a range is cut are in one answer."""
 
 MOST_BYTES = 4 * 1024 * 1024
 """An answer with so many bytes of rows takes no further row."""
@@ -51,23 +57,28 @@ def row_from_json(found: Iterable[Any] | None) -> tuple[Any, ...] | None:
 
 def range_to_json(one: KeyRange) -> list[Any]:
     """A range of keys."""
-    return [row_to_json(one.above), row_to_json(one.last)]
+    return [row_to_json(one.above), row_to_json(one.last), one.nameless]
 
 
 def range_from_json(found: Sequence[Any]) -> KeyRange:
     """Read what `range_to_json` wrote."""
-    return KeyRange(row_from_json(found[0]), row_from_json(found[1]))
+    above, last, nameless = found
+    return KeyRange(row_from_json(above), row_from_json(last), bool(nameless))
 
 
-def layout_to_json(layout: Layout) -> list[Any]:
+def layout_to_json(layout: Layout) -> dict[str, Any]:
     """What of a table is compared."""
-    return [layout.name, layout.key, layout.columns]
+    return attrs.asdict(layout)
 
 
-def layout_from_json(found: Sequence[Any]) -> Layout:
-    """Read what `layout_to_json` wrote."""
-    name, key, columns = found
-    return Layout(str(name), tuple(map(str, key)), tuple(map(str, columns)))
+def layout_from_json(found: dict[str, Any]) -> Layout:
+    """Read what `layout_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It is something else.
+    """
+    given = {**found, **{name: tuple(map(str, found[name])) for name in ("key", "columns")}}
+    return Layout(**{**given, "types": tuple(ColumnType(**one) for one in found["types"])})
 
 
 def standing_to_json(stands: Standing) -> dict[str, Any]:

@@ -78,3 +78,11 @@ def test_rows_of_all_rows_are_a_share_of_the_bytes() -> None:
     clock.now = 4.0
     line.tell(250_000, 1_000_000, "t")
     assert " 25 %  10 of 40 MB  2.5 MB/s  250,000 rows  62,500 rows/s  12 s left  table t" in stream.getvalue()
+
+
+def test_rows_of_a_server_whose_bytes_nobody_knows_are_a_share_themselves() -> None:
+    stream, clock = io.StringIO(), Steps()
+    line = RowsLine(0, stream, clock)
+    clock.now = 4.0
+    line.tell(250_000, 1_000_000, "t")
+    assert stream.getvalue() == " 25 %  250,000 rows  62,500 rows/s  12 s left  table t\n"

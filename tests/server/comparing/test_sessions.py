@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import apsw
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.threads import deferToThread
 
 from spgrepl.comparing import table_reader
+from spgrepl.comparing.ends import SqliteEnd
 from spgrepl.errors import UsageError
 from spgrepl.rows.values import RawText
 from spgrepl.server.comparing import sessions, values
 from spgrepl.server.comparing.sessions import Comparisons
+from spgrepl.server.roles import FollowerRole, FollowerSettings
 from tests.comparing.test_pinned import change
 from tests.server.chain import ROW, Chain, chain, grown, with_rows
 
@@ -114,10 +118,16 @@ async def test_what_is_not_compared(chain: Chain, capsys: pytest.CaptureFixture[
     primary = await with_rows(chain)
     await chain.master("head", primary)
     head = at(chain, "head")
-    assert await chain.command("compare", head, head) == 64
-    assert "is compared with --pinned" in capsys.readouterr().err
-    assert await chain.command("compare", "--pinned", head, "postgresql://h/d") == 64
-    assert "is not compared with PostgreSQL" in capsys.readouterr().err
+    assert await chain.command("compare", head, head) == 0
+    counting = FollowerSettings(
+        chain.paths("counts"),
+        clientFromString(chain.reactor, chain.at("head")),
+        engine="counting",
+        http=chain.server("counts.http"),
+    )
+    await chain.started(FollowerRole(chain.reactor, counting))
+    assert await chain.command("compare", "--pinned", head, chain.at("counts.http")) == 64
+    assert "has no database that can be compared" in capsys.readouterr().err
     assert await chain.command("compare", "--pinned", head, f"unix:{chain.folder}/nobody") == 69
 
 
@@ -137,7 +147,7 @@ async def test_who_lets_go_without_a_word_holds_nothing(database: Path, monkeypa
 
     monkeypatch.setattr(sessions, "IDLE_SECONDS", 0.2)
     monkeypatch.setattr(sessions, "MOST_SESSIONS", 1)
-    comparisons = Comparisons(reactor, database)
+    comparisons = Comparisons(reactor, partial(SqliteEnd, database), database)
     opened = await comparisons.run('{"do": "open"}')
     with pytest.raises(UsageError, match="1 comparisons are under way"):
         await comparisons.run('{"do": "open"}')
@@ -155,12 +165,12 @@ async def test_who_lets_go_without_a_word_holds_nothing(database: Path, monkeypa
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(
-    "order", ["", "[]", "{}", '{"do": "nothing"}', '{"do": "sum"}', '{"do": "rows", "table": 1}']
+    "order", ["", "[]", "{}", '{"do": "nothing"}', '{"do": "sums"}', '{"do": "rows", "table": 1}']
 )
 async def test_what_is_no_order_is_refused(order: str, database: Path) -> None:
     from twisted.internet import reactor
 
-    comparisons = Comparisons(reactor, database)
+    comparisons = Comparisons(reactor, partial(SqliteEnd, database), database)
     opened = await comparisons.run('{"do": "open"}')
     text = order.replace("{", json.dumps(opened)[:-1] + ", ", 1) if '"do"' in order else order
     with pytest.raises(UsageError):
