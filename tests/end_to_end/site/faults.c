@@ -1,6 +1,6 @@
 /* Lets the n-th write, flush or rename in a folder fail, and those after it: preloaded by processes.py.
  *
- * Who wants a fault calls fault_arm(). A write that meets a full disk is cut short first, where it has more than one
+ * Who wants a fault calls fault_arm(). Calls count from when a file is there, or at once. A write that meets a full disk is cut short first, where it has more than one
  * byte, as file systems do it; the next one fails. Each failure adds a byte to a file, so that it is known.
  */
 #define _GNU_SOURCE
@@ -18,14 +18,16 @@
 enum { WRITE = 1, FLUSH, RENAME };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char root[PATH_MAX], hits[PATH_MAX];
+static char root[PATH_MAX], hits[PATH_MAX], waited_for[PATH_MAX];
 static size_t root_length;
 static int armed_call, code, times;
 static long left;
 
-void fault_arm(const char *folder, int call, long number, int error, int how_often, const char *told) {
+void fault_arm(const char *folder, int call, long number, int error, int how_often, const char *told,
+               const char *from) {
     if (!realpath(folder, root)) abort();
     snprintf(hits, sizeof hits, "%s", told);
+    snprintf(waited_for, sizeof waited_for, "%s", from);
     root_length = strlen(root);
     left = number;
     code = error;
@@ -50,8 +52,10 @@ static int is_ours(int fd) {
 static int due(int call) {
     int found = 0;
     pthread_mutex_lock(&lock);
-    if (left > 0) left--;
-    if (!left && times > 0) {
+    int counts = !waited_for[0] || !access(waited_for, F_OK);
+    if (counts) waited_for[0] = 0;
+    if (counts && left > 0) left--;
+    if (counts && !left && times > 0) {
         times--;
         found = 1;
         int to = (int)syscall(SYS_openat, AT_FDCWD, hits, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

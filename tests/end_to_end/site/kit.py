@@ -46,12 +46,14 @@ class Fault:
         number: The how many-th.
         code: With what error number.
         times: How often.
+        counted_from: Calls count when this file is there; empty for at once.
     """
 
     call: int
     number: int
     code: int
     times: int
+    counted_from: str = ""
 
 
 class Starter:
@@ -105,7 +107,7 @@ class Process:
         self._starter = starter
         self.name = name
         self.folder = folder / name
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.database = self.folder / "data.db"
         self._output = folder / f"{name}.output"
         self.hits = folder / f"{name}.hits"
@@ -124,7 +126,8 @@ class Process:
         self.ended = None
         armed = None
         if fault is not None:
-            armed = [str(self.folder), fault.call, fault.number, fault.code, fault.times, str(self.hits)]
+            armed = [str(self.folder), *attrs.astuple(fault)]
+            armed.insert(-1, str(self.hits))
         words = [*self._words, *more]
         self.pid = self._starter.order(words=words, output=str(self._output), fault=armed)
 

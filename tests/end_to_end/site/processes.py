@@ -17,9 +17,12 @@ from typing import Any, NoReturn
 
 import apsw  # noqa: F401 - imported for the children
 import sqlglot  # noqa: F401
+from twisted.application.service import IServiceMaker
 from twisted.internet import endpoints, threads  # noqa: F401
+from twisted.plugin import getPlugins
 from twisted.scripts import _twistd_unix, twistd  # noqa: F401
 
+from spgrepl.server import role_options  # noqa: F401
 from tests.end_to_end.site import writing_primary
 
 
@@ -30,9 +33,9 @@ def become(order: dict[str, Any]) -> NoReturn:
     for new, old in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(new, old)
     if order.get("fault"):
-        folder, call, number, code, times, hits = order["fault"]
+        folder, call, number, code, times, hits, counted_from = order["fault"]
         arm = ctypes.CDLL(None).fault_arm
-        arm(folder.encode(), call, ctypes.c_long(number), code, times, hits.encode())
+        arm(folder.encode(), call, ctypes.c_long(number), code, times, hits.encode(), counted_from.encode())
     words = order["words"]
     if words[0] == "primary":
         writing_primary.main(*words[1:])
@@ -45,6 +48,7 @@ def become(order: dict[str, Any]) -> NoReturn:
 
 def main() -> None:
     """Do as ordered until standard input ends."""
+    list(getPlugins(IServiceMaker))  # imports them, as each child would
     assert "twisted.internet.reactor" not in sys.modules, "each child makes a reactor of its own"
     for line in sys.stdin:
         order = json.loads(line)
