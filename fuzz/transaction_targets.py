@@ -18,7 +18,7 @@ from spgrepl.log.format.records import (
 from spgrepl.log.transactions.held import held_work
 from spgrepl.log.transactions.units import UnitCutter
 from spgrepl.log.transactions.words import StatementKind, may_hide_transaction, statement_kind
-from spgrepl.log.transactions.work import Control, MixedTransaction, Section, Work
+from spgrepl.log.transactions.work import Control, NotFollowed, Section, Work
 from spgrepl.text.sqltext import TokenKind, significant_tokens
 
 _INSERT = b"INSERT INTO t VALUES (1)"
@@ -62,9 +62,9 @@ def committed(log: list[bytes], size: int) -> tuple[list[bytes], int | None]:
         records = log[first : first + size]
         try:
             copy.take(cutter.cut(_batch(log, first, first + size), len(records)), first)
-        except MixedTransaction as mixed:
+        except NotFollowed as not_followed:
             # As replay does: it reads the log again from where it stands, up to the record that it refuses.
-            refused, again = first + mixed.index, UnitCutter()
+            refused, again = first + not_followed.index, UnitCutter()
             if copy.opened_by is not None:
                 again.reset(copy.opened_by)
                 opened = copy.starts.index(copy.opened_by)

@@ -102,7 +102,7 @@ class CatalogWalk:
     def plain_group(self) -> Group | None:
         """The transactions that are open, where there is no more to know of them than that; else None."""
         walk = self._walk
-        plain = not self._waiting and not walk.revoked and not walk.holds_savepoints
+        plain = not self._waiting and not walk.revoked and not walk.savepoints
         return walk.group if plain and walk.group is not None and not walk.group.implicit else None
 
     def _apply_ended(self) -> None:

@@ -10,11 +10,13 @@ class RecordError(PeerError):
 
     Attributes:
         position: Where the record starts, in bytes from the start of its log.
+        what: What is wrong, without the position.
     """
 
     def __init__(self, message: str, position: int = 0) -> None:
         super().__init__(f"at position {position}: {message}")
         self.position = position
+        self.what = message
 
 
 class RecordTooLong(RecordError):

@@ -6,6 +6,7 @@ the primary refuses leaves no trace; after it everything goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +16,16 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from spgrepl.catalogue import changes
+from spgrepl.disk.limits import ReplicaLimits
 from spgrepl.errors import SpgReplError
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD, RecordType, encode_timed
 from spgrepl.log.reader import Damage, iterate_records, scan_log
 from spgrepl.log.wal_level import Level, WalLevel
+from spgrepl.master.judged.cutting import LOOK_AHEAD
 from spgrepl.primary.primary import Primary, PrimaryLimits
 from spgrepl.primary.service import PrimaryService
 from spgrepl.replica.subscribing.settings import Subscription
+from spgrepl.server.role import Role
 from spgrepl.server.role_settings import MasterSettings
 from spgrepl.server.roles import MasterRole
 from spgrepl.testing import Cluster
@@ -36,11 +40,12 @@ BESIDE = (-1, 0, 1)
 class Site:
     """The nodes, and what is asked of the primary."""
 
-    def __init__(self, folder: Path, max_record: int = RECORD) -> None:
+    def __init__(self, folder: Path, max_record: int = RECORD, limits: PrimaryLimits | None = None) -> None:
         self.cluster = Cluster(folder)
         self.max_record = max_record
         reactor, paths = self.cluster.reactor, self.cluster.paths("p")
-        self.primary = Primary(reactor, paths, limits=PrimaryLimits(max_record), wal_level=WalLevel(Level.LOGICAL))
+        limits = limits or PrimaryLimits(max_record)
+        self.primary = Primary(reactor, paths, limits=limits, wal_level=WalLevel(Level.LOGICAL))
         master = MasterSettings(paths, self.cluster.network.server("p"), max_record=max_record)
         self.cluster.start(PrimaryService(self.primary))
         role = self.cluster.start(MasterRole(reactor, master, primary=self.primary))
@@ -165,6 +170,113 @@ def test_the_longest_record_fits_into_the_longest_frame() -> None:
     assert around <= DEFAULT_MAX_FRAME - DEFAULT_MAX_RECORD
     assert frame_for(10 * DEFAULT_MAX_RECORD) > 10 * DEFAULT_MAX_RECORD
     assert frame_for(1) == DEFAULT_MAX_FRAME
+
+
+# -- transactions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_savepoints_by_the_thousand(site: Site, released: bool) -> None:
+    """10,001 of them stand in each other; what came after the last thousand of them is rolled back."""
+    begin(site, "CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    statements = []
+    for number in range(10_001):
+        statements.append(f"SAVEPOINT s{number}")
+        if number % 100 == 0:
+            statements.append(f"INSERT INTO t VALUES ({number})")
+    statements.append("ROLLBACK TO s9000")
+    if released:
+        statements.append("RELEASE s0")
+    assert site.run(*statements)
+    site.same()
+    assert dict(site.rows("s2"))["t"] == [(number,) for number in range(0, 9000, 100)]  # type: ignore[call-overload]
+
+
+def test_savepoints_one_after_the_other(site: Site) -> None:
+    """10,001 of them, of which every other one is rolled back."""
+    begin(site, "CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    statements = []
+    for number in range(10_001):
+        statements += ["SAVEPOINT s", f"INSERT INTO t VALUES ({number})"]
+        if number % 2:
+            statements.append("ROLLBACK TO s")
+        statements.append("RELEASE s")
+    assert site.run(*statements)
+    site.same()
+    assert len(dict(site.rows("s2"))["t"]) == 5001  # type: ignore[call-overload]
+
+
+def test_a_transaction_of_many_statements_and_bytes(site: Site) -> None:
+    """It has no limit of its own, and is longer than anything that is read at once."""
+    begin(site, "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
+    before = site.cluster.paths("p").wal.stat().st_size
+    count = 20_001
+    assert site.run(*(f"INSERT INTO t VALUES ({number}, '{'x' * 300}')" for number in range(count)))
+    assert site.cluster.paths("p").wal.stat().st_size - before > LOOK_AHEAD
+    site.same()
+    assert len(dict(site.rows("s2"))["t"]) == count  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_as_much_as_may_wait(tmp_path: Path, beside: int) -> None:
+    """Of requests, and of their characters: what is refused for now leaves no trace, and the rest goes on."""
+    row = "INSERT INTO c VALUES ({:06d})"
+    length = len(row.format(0))
+    for limits in (
+        PrimaryLimits(requests=10),
+        PrimaryLimits(size=9 * length),  # the first one is being carried out, and does not wait any more
+    ):
+        folder = tmp_path / f"{limits.requests}"
+        folder.mkdir()
+        site = Site(folder, DEFAULT_MAX_RECORD, limits)
+        try:
+            begin(site)
+            asked = [site.primary.execute(row.format(1000 + number)) for number in range(10 + beside)]
+            accepted = [site.came(one) for one in asked]
+            assert accepted == [number < 10 for number in range(10 + beside)]
+            site.same()
+            assert len(dict(site.rows("s2"))["c"]) == sum(accepted) + 2  # type: ignore[call-overload]
+        finally:
+            site.close()
+
+
+# -- snapshots ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_a_snapshot_as_long_as_it_may_be(site: Site, beside: int) -> None:
+    """A follower and a subscriber take one of just that length; another ends by name, and leaves nothing."""
+    rows = [f"INSERT INTO t VALUES ({number}, zeroblob(1500))" for number in range(30)]
+    begin(site, "CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)", *rows)
+
+    def copies(limit: int) -> dict[str, Role]:
+        taken, more = ReplicaLimits(snapshot_bytes=limit), {"max_record": site.max_record}
+        follower, subscriber = f"follower{limit}", f"subscriber{limit}"
+        return {
+            follower: site.cluster.follower(follower, of="p", listen=False, replica=taken, **more),
+            subscriber: site.cluster.subscriber("every", name=subscriber, of="p", limits=taken, **more),
+        }
+
+    def refused(limit: int) -> int:
+        """See that both refuse it by its length, which is returned."""
+        found = set()
+        for name, role in copies(limit).items():
+            site.cluster.until(lambda role=role: "--max-snapshot-bytes" in str(role.status()["error"]))
+            said = re.search(f"a snapshot of ([0-9]+) bytes, and {limit} are accepted", role.status()["error"])
+            assert said is not None
+            found.add(int(said[1]))
+            assert not site.cluster.paths(name).database.exists() or "t" not in dict(site.rows(name))  # type: ignore[call-overload]
+            site.cluster.stop(role)
+        (length,) = found
+        return length
+
+    length = refused(1)
+    if beside > 0:
+        assert refused(length - beside) == length
+    else:
+        there = copies(length - beside)
+        site.cluster.until(lambda: all(site.rows(name) == site.rows("p") for name in there), 30)
+    site.same()
 
 
 # -- tables ---------------------------------------------------------------------------------------------------

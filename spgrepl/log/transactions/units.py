@@ -2,9 +2,9 @@
 
 A statement outside a transaction is a unit of its own; so is what stands between BEGIN and COMMIT or ROLLBACK
 (PROTOCOL section 1). A transaction that is alone goes to the engine as it comes, whose own transaction stays open
-for it: then the position rests in front of it. Where something else takes effect meanwhile, or another transaction
-begins, its statements are left out, to be read again from the log when all of them have ended (`Settled`), and the
-position moves on.
+for it: then the position rests in front of it. Where something else takes effect meanwhile, another transaction
+begins, or it sets more savepoints than a database should hold, its statements are left out, to be read again from
+the log when all of them have ended (`Settled`), and the position moves on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from spgrepl.log.transactions.groups import Ended, Judge, refuse
 from spgrepl.log.transactions.steps import Step, pieces_of, records_to_look_at, steps_of
 from spgrepl.log.transactions.walk import TransactionWalk
 from spgrepl.log.transactions.words import StatementKind
-from spgrepl.log.transactions.work import MixedTransaction, Section, Settled, Tally, Work
+from spgrepl.log.transactions.work import NotFollowed, Section, Settled, Tally, Work
 
 _ENDS = frozenset({StatementKind.COMMIT, StatementKind.ROLLBACK})
+
+MOST_SAVEPOINTS = 64
+"""How many savepoints of a transaction an engine's database gets at once.
+
+A server of PostgreSQL holds a lock for each in a table that all its sessions share, and says that it is out of
+memory when that is full; more than 64 make every other session slower. Who reads a transaction whose end is known
+needs none.
+"""
 
 
 class UnitCutter:
@@ -79,8 +87,8 @@ class UnitCutter:
             transaction that is not.
 
         Raises:
-            MixedTransaction: A record cannot be put on either side of a transaction's end. (Never with `every`:
-                nothing is put on any side then.)
+            NotFollowed: What a record does to transactions cannot be followed; see `TransactionWalk.walk`. (Never
+                with `every`: nothing is put on any side of an end then.)
         """
         if self._every:
             return [Section(_every(batch, stop), stop, complete=True)]
@@ -164,7 +172,7 @@ class _Run:
                 for kind, piece in pieces_of(sql):
                     self._take_piece(kind, piece, index)
         except RecordError as error:
-            raise MixedTransaction(index, error) from error
+            raise NotFollowed(index, error) from error
 
     def _take_piece(self, kind: StatementKind, piece: bytes, index: int) -> None:
         if kind is StatementKind.PLAIN or kind is StatementKind.CONTROL:
@@ -202,6 +210,8 @@ class _Run:
             self.warnings.append(f"at position {start}: BEGIN inside a transaction")
             if self.streams:
                 self._leave_out()
+        elif self.streams and walk.savepoints > MOST_SAVEPOINTS:
+            self._leave_out()
         elif step.kind not in _ENDS and not self._held:
             self._work.add(index, step.sql, self._batch.types.get(index))
 

@@ -51,9 +51,9 @@ class TransactionWalk:
         return None if self.group is None else self.group.begin
 
     @property
-    def holds_savepoints(self) -> bool:
-        """Whether savepoints are set."""
-        return len(self._savepoints) > 0
+    def savepoints(self) -> int:
+        """How many savepoints are set."""
+        return len(self._savepoints)
 
     def resume(self, opened_by: int) -> None:
         """Begin with the record that opened what is open: it may be one that ended another AND CHAIN."""

@@ -165,18 +165,18 @@ class Section:
     tally: Tally = Tally()
 
 
-class MixedTransaction(Exception):
-    """A record mixes the start or end of a transaction with statements outside it, or what it ends is ambiguous.
+class NotFollowed(Exception):
+    """What a record does to transactions cannot be followed: it says why.
 
     Attributes:
         index: The record's index in its batch.
-        ambiguous: The second of these; None for the first.
+        ambiguous: The error where what it ends is ambiguous; None for all others.
     """
 
-    def __init__(self, index: int, what: RecordError) -> None:
-        super().__init__("one record both ends or begins a transaction and holds statements outside it")
+    def __init__(self, index: int, error: RecordError) -> None:
+        super().__init__(error.what)
         self.index = index
-        self.ambiguous = what if isinstance(what, AmbiguousTransactions) else None
+        self.ambiguous = error if isinstance(error, AmbiguousTransactions) else None
 
 
 def _several(sql: bytes) -> bool:

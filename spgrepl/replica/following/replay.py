@@ -16,7 +16,7 @@ from spgrepl.log.format.parser import RecordBatch, RecordParser
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices, judge_of
 from spgrepl.log.transactions.units import UnitCutter
-from spgrepl.log.transactions.work import MixedTransaction, Section, Settled
+from spgrepl.log.transactions.work import NotFollowed, Section, Settled
 from spgrepl.pairs.fence import FENCE_SPAN, FenceKeeper, further_marks, unreadable_start
 from spgrepl.pairs.turns import PendingTurns
 from spgrepl.replica.following.executing import Execution, Refused
@@ -314,10 +314,10 @@ class Replay:
     def _apply_sections(self, batch: RecordBatch, stop: int) -> None:
         try:
             sections = self._cutter.cut(batch, stop, self.execution.skipped(batch))
-        except MixedTransaction as mixed:
-            if mixed.ambiguous is not None:
-                raise Refused(mixed.index, mixed.ambiguous) from mixed
-            raise Refused.record(batch, mixed.index, str(mixed)) from mixed
+        except NotFollowed as not_followed:
+            if not_followed.ambiguous is not None:
+                raise Refused(not_followed.index, not_followed.ambiguous) from not_followed
+            raise Refused.record(batch, not_followed.index, str(not_followed)) from not_followed
         for warning in self._cutter.warnings:
             self._log.warn("{database}: {what}", database=self._paths.database, what=warning)
         self._cutter.warnings.clear()

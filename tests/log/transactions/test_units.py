@@ -10,9 +10,10 @@ from fuzz import transaction_targets
 from spgrepl.log.format import records
 from spgrepl.log.format.parser import RecordBatch, cut_records
 from spgrepl.log.format.records import RecordType
+from spgrepl.log.transactions import units
 from spgrepl.log.transactions.groups import merge
 from spgrepl.log.transactions.units import UnitCutter
-from spgrepl.log.transactions.work import Control, MixedTransaction, Section
+from spgrepl.log.transactions.work import Control, NotFollowed, Section
 from tests.log.transactions.reference import effects
 
 INSERT = b"INSERT INTO t VALUES (1)"
@@ -244,7 +245,7 @@ def test_a_record_may_open_a_transaction_and_another_end_it() -> None:
     ],
 )
 def test_a_record_on_both_sides_of_an_end_is_refused(before: bytes, sql: bytes) -> None:
-    with pytest.raises(MixedTransaction) as caught:
+    with pytest.raises(NotFollowed, match="holds statements outside") as caught:
         cut(v2(before, UPDATE, sql, INSERT))
     assert caught.value.index == 2
 
@@ -340,7 +341,7 @@ def test_equal_ends_are_exact(ends: tuple[bytes, bytes], count: int) -> None:
 @pytest.mark.parametrize("ends", [(b"COMMIT", b"ROLLBACK"), (b"ROLLBACK", b"COMMIT")])
 def test_different_ends_are_a_named_fault_and_never_a_guess(ends: tuple[bytes, bytes]) -> None:
     log = v2(b"BEGIN", INSERT, b"BEGIN", ends[0], ends[1])
-    with pytest.raises(MixedTransaction) as caught:
+    with pytest.raises(NotFollowed) as caught:
         cut(log)
     assert caught.value.index == 4
     ambiguous = caught.value.ambiguous
@@ -380,7 +381,7 @@ def test_commit_and_chain_opens_the_next_transaction() -> None:
 
 def test_savepoints_of_several_are_clear_only_while_one_is_open() -> None:
     texts = (b"BEGIN", b"SAVEPOINT a", INSERT, b"BEGIN", UPDATE, b"ROLLBACK TO a", b"COMMIT", b"COMMIT")
-    with pytest.raises(MixedTransaction, match="holds statements outside") as caught:
+    with pytest.raises(NotFollowed, match="one went back to a savepoint at") as caught:
         cut(v2(*texts))
     assert "one went back to a savepoint at" in str(caught.value.ambiguous)
     # All of it was rolled back: who went back to what does not matter.
@@ -392,6 +393,28 @@ def test_savepoints_of_several_are_clear_only_while_one_is_open() -> None:
     )
     (settled,) = section.work.settled
     assert len(settled.revoked) == 1
+
+
+def test_a_transaction_of_many_savepoints_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database gets as many as it should hold; of one more all is undone, and comes without any at the end."""
+    monkeypatch.setattr(units, "MOST_SAVEPOINTS", 2)
+    savepoints = [INSERT, b"SAVEPOINT a", INSERT, b"SAVEPOINT b", UPDATE]
+    most = v2(b"BEGIN", *savepoints, b"RELEASE b", b"SAVEPOINT b", b"COMMIT")
+    (section,) = cut(most)
+    assert shape(section) == ([*savepoints, b"RELEASE b", b"SAVEPOINT b"], 9, True)
+    cutter = UnitCutter()
+    first = v2(b"BEGIN", *savepoints)
+    (section,) = cut(first, cutter)
+    assert shape(section) == (savepoints, 6, False)
+    more = batch(
+        *map(records.encode_v2, (b"SAVEPOINT c", DELETE, b"ROLLBACK TO b", b"COMMIT")), position=first.end
+    )
+    (section,) = cut(more, cutter)
+    assert section.undo
+    assert shape(section) == ([], 4, True)
+    (settled,) = section.work.settled
+    assert settled.group.begin == 0
+    assert [(one.start, one.end) for one in settled.revoked] == [(first.start_of(4), more.start_of(3))]
 
 
 # -- any log, in any batches ----------------------------------------------------------------------------------
