@@ -87,7 +87,8 @@ def _servers_here() -> list[StatusAddress]:
     found = sorted(Path().absolute().glob(_CONTROL))
     if not found:
         raise UsageError(
-            f"there is no control socket ({_CONTROL}) in this folder: name servers, as http://HOST:PORT"
+            f"no master and no follower has its control socket ({_CONTROL}) in this folder: name servers, as "
+            f"http://HOST:PORT"
         )
     return [StatusAddress(path=str(path)) for path in found]
 
@@ -104,7 +105,7 @@ def _ask(server: StatusAddress, timeout: float) -> Answer:
 
 def _problem_lines(answer: Answer) -> Iterator[str]:
     if answer.error:
-        yield f"{answer.server}: unreachable: {answer.error}"
+        yield f"unreachable: {answer.error}"
     for role in answer.roles:
         for problem in role.get("problems", ()):
             yield f"{answer.server}: {role['role']} {role.get('name')}: {problem['kind']}: {problem['reason']}"
@@ -112,7 +113,7 @@ def _problem_lines(answer: Answer) -> Iterator[str]:
 
 def _lines(answer: Answer) -> Iterator[str]:
     if answer.error:
-        yield f"{answer.server}: {answer.error}"
+        yield answer.error
     for role in answer.roles:
         yield f"{role['role']} {role.get('name') or ''} at {answer.server}: {role['state']}"
         positions = role["positions"]

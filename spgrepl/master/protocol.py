@@ -80,6 +80,10 @@ class MasterProtocol(Protocol):
         """Up to where it was sent the log; None where it was sent nothing of it."""
         return None if self._stream is None else self._stream.position
 
+    def _place(self) -> str:
+        """The same for a line of the log, which says nothing of what is not known."""
+        return "" if self._position is None else f", position {self._position}"
+
     @property
     def at_rest(self) -> bool:
         """See `IConnection`. Who has said no whole hello yet waits for nothing either."""
@@ -168,9 +172,10 @@ class MasterProtocol(Protocol):
         elif self._ending is None:
             self._context.causes.count(Cause.PEER_CLOSED)
             self._context.lines.info(
-                "{peer} has gone, position {position}: {reason}",
+                "{peer} has gone{place}: {reason}",
                 peer=self._told_as,
                 position=self._position,
+                place=self._place(),
                 reason=reason.getErrorMessage(),
             )
         self._ending = ConnectionState.CLOSED
@@ -238,9 +243,10 @@ class MasterProtocol(Protocol):
             self._stream.end()
         self._context.admission.greeted(self)
         self._context.lines.warn(
-            "closing the connection of {peer}, position {position} ({kind}): {reason}",
+            "closing the connection of {peer}{place} ({kind}): {reason}",
             peer=self._told_as,
             position=self._position,
+            place=self._place(),
             kind=cause.value,
             reason=str(error),
         )

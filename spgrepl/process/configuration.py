@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from twisted.python import usage
 
+from spgrepl.access.endpoint_words import local_by_default
 from spgrepl.access.endpoints import server_endpoint
 from spgrepl.access.rights import AccessRule, AccessTable, read_rule
 from spgrepl.base.small_files import read_small
@@ -204,5 +205,6 @@ def _with_field(found: ProcessConfiguration, field: str, value: Any) -> ProcessC
         return attrs.evolve(found, keep_going=value == "go-on")
     if not isinstance(value, str):
         raise UsageError(f"expected an endpoint, found {value!r}")
-    server_endpoint(None, value)
-    return attrs.evolve(found, http=value)
+    http = local_by_default(value)
+    server_endpoint(None, http)
+    return attrs.evolve(found, http=http)

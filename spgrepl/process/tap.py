@@ -48,10 +48,8 @@ class Options(PlainUsage):
         except usage.UsageError as error:
             refused: Any = getattr(self, "subOptions", self)
             print(f"Usage: {refused.synopsis}\n\ntwistd spgrepl: {error}", file=sys.stderr)
-            print(
-                "See `twistd spgrepl --help`; for one role, `twistd spgrepl master --help` and so on.",
-                file=sys.stderr,
-            )
+            role = f" {self.subCommand}" if refused is not self else ""
+            print(f"See `twistd spgrepl{role} --help`.", file=sys.stderr)
             raise SystemExit(EXIT_USAGE) from error
 
     def postOptions(self) -> None:

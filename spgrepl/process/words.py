@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,9 @@ def as_words(options: PlainUsage, table: Mapping[str, Any], lines: Lines, name: 
         place = lines.field(name, number, field)
         kind = known.get(field)
         if kind is None:
-            raise place.error(f"there is no such option of a {name}; there are {', '.join(sorted(known))}")
+            meant = "".join(f" (is {one} meant?)" for one in get_close_matches(field, known, 1))
+            there = ", ".join(sorted(known))
+            raise place.error(f"there is no such option of a {name}{meant}; there are {there}")
         words += _words_of(field, value, kind, place)
     return words
 

@@ -33,6 +33,14 @@ WAL_LEVEL = [
     None,
     "replica: serve followers only; logical: serve subscribers too [default: what SET left, or replica].",
 ]
+EXPECTED = {
+    "listen": "say where followers connect, such as 127.0.0.1:7433",
+    "master": "say where the master listens, such as 127.0.0.1:7433",
+    "db": "name the file of the database",
+    "name": "give the subscription a name, by which its place in the database is found",
+}
+"""What a role cannot do without, and what is expected there."""
+
 FILES = [
     ["db", "d", None, "The database."],
     ["wal", "w", None, "Its log [default: the database's name with .wal]."],
@@ -105,6 +113,14 @@ class TransactionOptions(PlainUsage):
             raise usage.UsageError(
                 f"--ambiguous-transactions is {' or '.join(names)}, not {self['ambiguous-transactions']!r}"
             )
+
+
+def check_publications(options: PlainUsage) -> None:
+    """Refuse to subscribe to nothing, or to everything and a part of it."""
+    if options["publications"] and options["all-tables"]:
+        raise usage.UsageError("--publication and --all-tables are both given: leave one out")
+    if not options["publications"] and not options["all-tables"]:
+        raise usage.UsageError("name the publications with --publication, or ask for --all-tables")
 
 
 def check_skip(options: PlainUsage) -> None:

@@ -23,6 +23,7 @@ from spgrepl.replica.subscribing.origins import Origin
 from spgrepl.replica.subscribing.service import Subscription
 from spgrepl.server.log_options import (
     AMBIGUOUS,
+    EXPECTED,
     FILES,
     NONDETERMINISTIC,
     ON_DIVERGENCE,
@@ -30,6 +31,7 @@ from spgrepl.server.log_options import (
     SKIP,
     WAL_LEVEL,
     TransactionOptions,
+    check_publications,
     check_replica_choices,
     check_skip,
     read_max_frame,
@@ -39,7 +41,7 @@ from spgrepl.server.log_options import (
 from spgrepl.server.role import Role
 from spgrepl.server.role_settings import FOLLOWER_ENGINES, MASTER_ENGINES, FollowerSettings, MasterSettings
 from spgrepl.server.roles import FollowerRole, MasterRole
-from spgrepl.server.site_options import LOG_SQL, SITE_OPTIONS, NamedSite, read_http, read_watch
+from spgrepl.server.site_options import HTTP_OPTIONS, LOG_SQL, SITE_OPTIONS, NamedSite, read_http, read_watch
 from spgrepl.server.subscriber_role import SUBSCRIBER_ENGINES, SubscriberRole, SubscriberSettings
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.text import options as read
@@ -82,7 +84,7 @@ class _RoleOptions(NamedSite):
         server = self.takes_server and names_server(self["engine"])
         for name in self.required:
             if not self[name] and not (server and name == "db" and self.db_may_miss):
-                raise usage.UsageError(f"--{name} is missing")
+                raise usage.UsageError(f"--{name} is missing: {EXPECTED[name]}")
         if server:
             self._judge_server()
         elif self["engine"] not in self.engines:
@@ -167,7 +169,7 @@ class MasterOptions(_ServingOptions):
         *FILES,
         *access.TLS_FILES,
         ["engine", "e", "sqlite", "sqlite, or archive for a snapshot and a log that another program writes."],
-        *SITE_OPTIONS,
+        *HTTP_OPTIONS,
         *access.SERVING,
         *_SERVING,
         ["segment-dir", None, None, "Where the cold segments are [default: <stem>.spg/segments beside --db]."],
@@ -351,8 +353,7 @@ class SubscriberOptions(_RoleOptions):
     def postOptions(self) -> None:
         """See `_RoleOptions`."""
         super().postOptions()
-        if bool(self["publications"]) == bool(self["all-tables"]):
-            raise usage.UsageError("name the publications with --publication, or ask for --all-tables")
+        check_publications(self)
         for name, one, other in (("origin", "any", "none"), ("on-error", "stop", "skip")):
             if self[name] not in (one, other):
                 raise usage.UsageError(f"--{name} is {one} or {other}, not {self[name]!r}")

@@ -182,9 +182,16 @@ class MasterRole(Role):
         Returns:
             A Deferred of what is wrong with the database, though it is served; None where nothing is.
         """
+        paths = self._settings.paths
+        if not paths.database.exists() and not paths.wal.exists():
+            self._log.warn(
+                "{database} is not there: an empty database is made, and served. Where another one is meant, stop "
+                "this and name that with --db",
+                database=paths.database,
+            )
         primary = self._recovery = Primary(
             self._reactor,
-            self._settings.paths,
+            paths,
             limits=PrimaryLimits(self._settings.max_record),
             wal_level=self._level,
         )

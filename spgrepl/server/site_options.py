@@ -17,12 +17,16 @@ from spgrepl.watch.settings import HttpGuard, WatchSettings
 
 _T = TypeVar("_T")
 
-SITE_OPTIONS = [
+HTTP_OPTIONS = [
     ["http", None, None, "Where to show the page, /status, /metrics and more: PORT, HOST:PORT or an endpoint."],
     ["http-token-file", None, None, "A file with the token that POST over TCP has to show [default: none may]."],
     ["max-http-connections", None, None, "The most connections there at once [default: 200]."],
+]
+SITE_OPTIONS = [
+    *HTTP_OPTIONS,
     ["ready-lag", None, None, "How many seconds old a copy may be for /readyz to answer 200 [default: 10]."],
 ]
+"""Those of a copy: a master is ready while it serves."""
 
 
 class NamedSite(PlainUsage):
@@ -59,6 +63,9 @@ def read_watch(given: Mapping[str, Any]) -> WatchSettings:
     Raises:
         UsageError: An option is wrong.
     """
+    for name, found in (("http-name", given["http-names"]), ("http-token-file", given["http-token-file"])):
+        if found and given["http"] is None:
+            raise UsageError(f"--{name} is for the site of --http: say where that is, or leave --{name} out")
     usual = WatchSettings()
     return WatchSettings(
         name=getattr(given, "label", ""),
@@ -73,7 +80,7 @@ def read_watch(given: Mapping[str, Any]) -> WatchSettings:
 
 
 def _value(given: Mapping[str, Any], name: str, parse: Callable[[str], _T], default: Any) -> Any:
-    if given[name] is None:
+    if given.get(name) is None:
         return default
     try:
         return parse(given[name])

@@ -55,11 +55,12 @@ class Reports:
             return
         again = "" if self._times == 1 else f" ({self._times} times)"
         self._log.warn(
-            "{role} {name}: no stream from {peer}, position {position}: {reason}{again}",
+            "{role} {name}: no stream from {peer}{place}: {reason}{again}",
             role=self.role,
             name=self.name,
             peer=self.peer,
             position=position,
+            place="" if position is None else f", position {position}",
             reason=reason,
             kind=key[0],
             times=self._times,

@@ -124,6 +124,28 @@ def test_three_roles_in_one_process(process: Process) -> None:
     assert process.tells("STOPPING=1")
 
 
+def test_the_example_runs(process: Process) -> None:
+    """contrib/spgrepl.toml, but for ports: each role has what the ones before it give."""
+    example = (Path(__file__).parent.parent.parent / "contrib" / "spgrepl.toml").read_text()
+    for port in (8080, 7433, 7434):
+        example = example.replace(f"127.0.0.1:{port}", f"unix:{process.folder}/{port}")
+    process.http = StatusAddress(path=str(process.folder / "8080"))
+    process.write(example)
+    database = process.folder / "notes.db"
+    run_command(
+        "exec",
+        "--db",
+        database,
+        "CREATE TABLE t (a INTEGER PRIMARY KEY)",
+        "CREATE PUBLICATION reports FOR TABLE t",
+    )
+    process.start()
+    until(lambda: process.state("reports") == "streaming", process.output)
+    run_command("exec", "--db", database, "INSERT INTO t VALUES (1)")
+    until(lambda: count(process.folder / "reports.db") == 1, process.output)
+    assert process.state("copy") == "streaming"
+
+
 def test_a_mistake_ends_with_78(process: Process) -> None:
     process.write("[[master]]\nname = 'a'\nlisten = 'unix:/x'\n")
     said = run_command("config", "check", process.folder / "c.toml", code=78)

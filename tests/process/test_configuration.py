@@ -32,6 +32,21 @@ def load(folder: Path, text: str) -> ProcessConfiguration:
     return found
 
 
+@pytest.mark.parametrize(
+    ("http", "meant"),
+    [
+        ("8080", "127.0.0.1:8080"),
+        ("tcp:8080", "tcp:8080:interface=127.0.0.1"),
+        ("10.0.0.1:8080", "10.0.0.1:8080"),
+    ],
+)
+def test_the_site_of_the_process_is_for_this_machine_unless_another_address_is_named(
+    folder: Path, http: str, meant: str
+) -> None:
+    """As with --http of a role."""
+    assert load(folder, f'[process]\nhttp = "{http}"\n{GOOD}').http == meant
+
+
 def test_roles_and_what_is_for_all_of_them(folder: Path) -> None:
     found = (
         load(
@@ -85,7 +100,10 @@ def test_every_option_of_the_command_line_is_a_field(folder: Path, kind: str) ->
         ("[[master\n", "c.toml:1: it is not TOML"),
         ("x = 1\n" + GOOD, "c.toml:1: [] x: there is no such table"),
         (GOOD + "[other]\n", "c.toml:5: [other]: there is no such table; there are process, master"),
-        (GOOD + "max-conections = 5\n", "c.toml:5: [master] max-conections: there is no such option of a master"),
+        (
+            GOOD + "max-conections = 5\n",
+            "c.toml:5: [master] max-conections: there is no such option of a master (is max-connections meant?)",
+        ),
         (GOOD + "insecure = 1\n", "c.toml:5: [master] insecure: expected true or false, found 1"),
         (GOOD + "max-connections = true\n", "c.toml:5: [master] max-connections: expected a text or a number"),
         (

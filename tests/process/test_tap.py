@@ -46,6 +46,7 @@ def role(line: str) -> Role:
     return made
 
 
+ROLES = ("master", "follower", "subscriber")
 MASTER = "master --listen 127.0.0.1:7433 --db a.db"
 FOLLOWER = "follower --master localhost:7433 --db b.db"
 SUBSCRIBER = "subscriber --master localhost:7433 --name s --publication p --db c.db"
@@ -171,14 +172,15 @@ def test_a_subscriber_of_every_table_names_no_publication(folder: Path) -> None:
     [
         ("", "say what to run: master, follower or subscriber"),
         ("publisher", "nknown command: publisher"),
-        ("master --db a.db", "--listen is missing"),
+        ("master --db a.db", "--listen is missing: say where followers connect, such as 127.0.0.1:7433"),
         ("master --listen localhost:1", "--db is missing"),
         ("follower --db b.db", "--master is missing"),
         ("follower --master localhost:1", "--db is missing"),
         ("subscriber --master h:1 --db b.db --publication p", "--name is missing"),
         ("subscriber --master h:1 --name s --publication p", "--db is missing"),
         ("subscriber --master h:1 --name s --db b.db", "name the publications with --publication"),
-        (f"{SUBSCRIBER} --all-tables", "name the publications with --publication"),
+        (f"{SUBSCRIBER} --all-tables", "--publication and --all-tables are both given"),
+        (f"{MASTER} --ready-lag 3", "--ready-lag not recognized"),
         (f"{SUBSCRIBER} --origin local", "--origin is any or none, not 'local'"),
         (f"{SUBSCRIBER} --on-error go", "--on-error is stop or skip, not 'go'"),
         (f"{SUBSCRIBER} --skip-at 5", "--skip-at and --skip-crc belong together"),
@@ -212,6 +214,8 @@ def test_wrong_usage_is_64_and_says_why(line: str, said: str, capsys: pytest.Cap
     error = capsys.readouterr().err
     assert said in error
     assert "Usage: " in error
+    role = next((f" {name}" for name in ROLES if line.startswith(name)), "")
+    assert error.endswith(f"See `twistd spgrepl{role} --help`.\n")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +225,8 @@ def test_wrong_usage_is_64_and_says_why(line: str, said: str, capsys: pytest.Cap
         (f"{MASTER} --max-connections 0", "--max-connections: '0' is not a number"),
         (f"{MASTER} --max-record huge", "--max-record: 'huge' is not a size"),
         (f"{SUBSCRIBER} --start 0", "--start: position 0 cannot be asked for"),
+        (f"{SUBSCRIBER} --http-name a.example.org", "--http-name is for the site of --http: say where that is"),
+        (f"{MASTER} --http-token-file token", "--http-token-file is for the site of --http"),
         (f"{MASTER} --http nowhere", "--http: 'nowhere' is not an endpoint to listen on"),
         ("master --db a.db --listen nowhere", "--listen: 'nowhere' is not an endpoint to listen on"),
         ("master --db a.wal --listen h:1", "would share the file"),

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
@@ -138,6 +139,25 @@ async def test_a_copy_is_made_and_both_stop_on_demand(site: Site) -> None:
         await role.stopService()
         assert role.status()["state"] == "stopped"
         assert await end_of(role) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_master_that_makes_its_database_says_so(site: Site) -> None:
+    """Its name may have been mistyped: whoever follows would get an empty copy."""
+    told: list[str | None] = []
+
+    def observe(event: LogEvent) -> None:
+        told.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]
+    try:
+        for _ in range(2):
+            master = site.master()
+            await master.master.listening
+            await master.stopService()
+    finally:
+        globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
+    assert len([line for line in told if line and "is not there: an empty database is made" in line]) == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -52,6 +52,11 @@ def test_an_event_is_a_line_with_all_that_is_needed(log: Log) -> None:
     }
 
 
+def test_a_position_that_is_not_known_is_not_told(log: Log) -> None:
+    log.reports.failed(PeerClosed("nobody is there"), None)
+    assert log.lines == ["follower copy: no stream from 10.0.0.1:7433: nobody is there"]
+
+
 def test_repeats_are_counted_and_told_when_there_are_ten_times_as_many(log: Log) -> None:
     for number in range(1000):
         log.reports.failed(PeerClosed(f"no answer after {number} s"), 1)

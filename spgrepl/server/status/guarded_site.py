@@ -131,6 +131,7 @@ class GuardedSite(Site):
         refused: How many connections and requests were refused, by reason.
     """
 
+    noisy = False
     displayTracebacks = False  # noqa: N815 - twisted.web's name
     requestFactory = GuardedRequest  # noqa: N815
 
