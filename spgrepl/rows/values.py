@@ -36,7 +36,8 @@ def value_text(value: RowValue) -> str:
 
     Raises:
         OverflowError: An integer beyond 64 bits.
-        ValueError: A string with a lone surrogate, or `RawText` that is UTF-8: it has to be a `str`.
+        ValueError: `RawText` that is UTF-8: it has to be a `str`. A string with a lone surrogate fails with one
+            as well, where its text is encoded, or here if it holds NUL.
         TypeError: Something else.
     """
     writer = _WRITERS.get(type(value))

@@ -1,10 +1,8 @@
-"""The canonical text of row changes: how it looks, and that it reads back, here and in SQLite."""
+"""Canonical text read back: what is exactly such a text is recognised, and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
-import struct
-from typing import Any
 
 import apsw
 import attrs
@@ -12,42 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spgrepl.rows.changes import ChangeKind, RowChange
-from spgrepl.rows.names import name_text
+from spgrepl.rows.changes import RowChange
 from spgrepl.rows.recognise import Recogniser, recognise
 from spgrepl.rows.render import render
-from spgrepl.rows.shapes import parameters_sql
-from spgrepl.rows.values import RawText, RowValue, value_text
-from tests.rows.strategies import changes, names, values
-
-INSERT, UPDATE, DELETE, CLEAR = ChangeKind
-ROW = RowChange(INSERT, "t", ("id", "name"), (7, "x"))
-
-FORMS = [
-    (ROW, b"INSERT INTO t(id,name)VALUES(7,'x')"),
-    (RowChange(UPDATE, "t", ("name",), ("y",), ("id",), (7,)), b"UPDATE t SET name='y' WHERE id=7"),
-    (
-        RowChange(UPDATE, "t", ("a", "b"), (None, 1.5), ("id", "part"), ("k", None)),
-        b"UPDATE t SET a=NULL,b=1.5 WHERE id='k' AND part IS NULL",
-    ),
-    (RowChange(DELETE, "t", key=("id",), key_values=(7,)), b"DELETE FROM t WHERE id=7"),
-    (RowChange(DELETE, "t", key=("rowid",), key_values=(-1,)), b"DELETE FROM t WHERE rowid=-1"),
-    (RowChange(CLEAR, "t"), b"DELETE FROM t"),
-    (RowChange(CLEAR, "t", origin=1), b"DELETE FROM t /* origin 0000000000000001 */"),
-    (
-        RowChange(INSERT, "Orders", ("order", "größe"), (b"\x00\xff", float("inf")), origin=0x0123456789ABCDEF),
-        'INSERT INTO "Orders"("order","größe")VALUES(x\'00ff\',9e999) /* origin 0123456789abcdef */'.encode(),
-    ),
-    (
-        RowChange(INSERT, "t", ("a", "b"), ("a\0b", RawText(b"\xff"))),
-        b"INSERT INTO t(a,b)VALUES(CAST(x'610062' AS TEXT),CAST(x'ff' AS TEXT))",
-    ),
-    (
-        RowChange(DELETE, "t", key=("a", "b", "c"), key_values=(None, "x", 1), one_of="rowid"),
-        b"DELETE FROM t WHERE rowid=(SELECT min(rowid)FROM t WHERE a IS NULL AND b='x' COLLATE BINARY "
-        b"AND c=1 AND typeof(c)='integer')",
-    ),
-]
+from spgrepl.rows.values import RowValue
+from tests.rows.forms import FORMS, INSERT, ROW, UPDATE, exact
+from tests.rows.strategies import changes, values
 
 OTHER_TEXTS = [
     b"",
@@ -90,19 +58,6 @@ OTHER_TEXTS = [
 ]
 
 
-def exact(value: Any) -> Any:
-    """A value that equals another one only where both are the same bit for bit, and of one type."""
-    if isinstance(value, tuple):
-        return tuple(map(exact, value))
-    return type(value), struct.pack("<d", value) if isinstance(value, float) else value
-
-
-@pytest.mark.parametrize(("change", "text"), FORMS)
-def test_the_forms_of_the_text(change: RowChange, text: bytes) -> None:
-    assert render(change) == text
-    assert recognise(text) == change
-
-
 @pytest.mark.parametrize("text", OTHER_TEXTS)
 def test_other_text_is_not_recognised(text: bytes) -> None:
     reader = Recogniser()
@@ -141,65 +96,6 @@ def test_what_is_recognised_is_canonical(change: RowChange, data: st.DataObject)
         assert found is None or render(found.change()) == changed
 
 
-@given(values)
-def test_sqlite_reads_the_same_value(value: RowValue) -> None:
-    with contextlib.closing(apsw.Connection(":memory:")) as connection:
-        content: Any
-        kind, content = connection.execute(
-            f"SELECT typeof(v), CASE typeof(v) WHEN 'text' THEN CAST(v AS BLOB) ELSE v END FROM "
-            f"(SELECT {value_text(value)} AS v)"
-        ).fetchone()  # type: ignore[misc]
-        if kind == "text":
-            assert isinstance(value, (str, RawText))
-            assert content == (value.encode() if isinstance(value, str) else value.content)
-        else:
-            assert exact(content) == exact(value)
-
-
-@given(st.lists(names, min_size=1, max_size=4, unique_by=str.lower), names)
-def test_sqlite_reads_the_same_names(columns: list[str], table: str) -> None:
-    with contextlib.closing(apsw.Connection(":memory:")) as connection:
-        connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-        made = ",".join(map(name_text, columns))
-        with contextlib.suppress(
-            apsw.SQLError
-        ):  # names such as sqlite_x, or two that are alike but for their case
-            connection.execute(f"CREATE TABLE {name_text(table)}({made})")
-            connection.execute(render(RowChange(INSERT, table, tuple(columns), (1,) * len(columns))).decode())
-            found = connection.execute(f"SELECT * FROM {name_text(table)}")
-            assert [name for name, *_ in found.description_full or found.get_description()] == columns
-
-
-@given(st.lists(st.tuples(values, values), min_size=1, max_size=3), st.data())
-def test_the_text_and_its_bound_form_do_the_same(
-    rows: list[tuple[RowValue, RowValue]], data: st.DataObject
-) -> None:
-    """A table without affinities and keys: rows are named by all their columns, NULL among them."""
-    texts = [render(RowChange(INSERT, "t", ("a", "b"), row)) for row in rows]
-    chosen = data.draw(st.sampled_from(rows))
-    if data.draw(st.booleans()):
-        texts.append(render(RowChange(UPDATE, "t", ("b",), ("new",), ("a", "b"), chosen, "rowid")))
-    else:
-        texts.append(render(RowChange(DELETE, "t", (), (), ("a", "b"), chosen, "rowid")))
-    contents = []
-    for bind in (False, True):
-        with contextlib.closing(apsw.Connection(":memory:")) as connection:
-            connection.execute("CREATE TABLE t(a COLLATE NOCASE,b)")
-            for text in texts:
-                before = connection.total_changes()
-                if bind:
-                    found = Recogniser().read(text)
-                    assert found is not None
-                    bound = [one.content if isinstance(one, RawText) else one for one in found.values]
-                    connection.execute(parameters_sql(found.shape, found.values), bound)
-                else:
-                    connection.execute(text.decode())
-                assert connection.total_changes() - before == 1
-            query = "SELECT rowid, typeof(a), CAST(a AS BLOB), typeof(b), CAST(b AS BLOB) FROM t ORDER BY rowid"
-            contents.append(connection.execute(query).fetchall())
-    assert contents[0] == contents[1]
-
-
 def test_a_row_of_very_many_columns() -> None:
     columns = tuple(f"c{number}" for number in range(2000))
     change = RowChange(INSERT, "t", columns, ("x",) * 2000)
@@ -211,26 +107,6 @@ def test_a_row_of_very_many_columns() -> None:
     wide = RowChange(UPDATE, "t", columns, (1,) * 2000, ("id",), (1,))
     assert recognise(render(wide)) == wide
     assert recognise(render(change)[:-1]) is None
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        (RowChange(INSERT, "t", ("a",), (1, 2)), ValueError),
-        (RowChange(INSERT, "t"), ValueError),
-        (RowChange(UPDATE, "t", (), (), ("id",), (1,)), ValueError),
-        (RowChange(DELETE, "t"), ValueError),
-        (RowChange(INSERT, "", ("a",), (1,)), ValueError),
-        (RowChange(INSERT, "a\0b", ("a",), (1,)), ValueError),
-        (RowChange(INSERT, "t", ("a",), (2**63,)), OverflowError),
-        (RowChange(INSERT, "t", ("a",), ("\ud800",)), ValueError),
-        (RowChange(INSERT, "t", ("a",), (RawText(b"plain"),)), ValueError),
-        (RowChange(CLEAR, "t", origin=2**64), OverflowError),
-    ],
-)
-def test_what_is_no_change_is_refused(change: RowChange, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        render(change)
 
 
 # -- runs -----------------------------------------------------------------------------------------------------
