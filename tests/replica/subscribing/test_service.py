@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from twisted.internet import defer, endpoints, task
@@ -27,19 +25,15 @@ from spgrepl.engines.targets.counting_target import CountingTarget
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import (
     ConfigurationError,
-    CopyRefused,
     DatabaseLocked,
     HistoryDiverged,
     LocalFilesDamaged,
     LogTruncated,
     PositionTooLarge,
     ServiceStopped,
-    StartLost,
     TableMismatch,
-    UsageError,
     WaitTimeout,
 )
-from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import encode_statement, encode_v2
 from spgrepl.log.tailer import WalTailer
@@ -52,21 +46,12 @@ from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSid
 from spgrepl.watch.status import to_json
 from tests import sql as sqlite3
 from tests.master.kit import CLUSTER_ID, Threads, status
-from tests.replica.subscribing.kit import OURS, Rig, running
+from tests.replica.subscribing.conftest import HEAD, ROWS, TABLE, ended, versions
+from tests.replica.subscribing.kit import OURS, Rig
 from tests.replica.subscribing.streams import insert, inside, length_of
 from tests.replica.subscribing.targets import make_snapshot, objects, run_sql
 
-HEAD = insert(0, "x")
-TABLE = "CREATE TABLE t (a INTEGER PRIMARY KEY)"
-ROWS = ("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
 BAD = encode_statement(b"INSERT INTO t VALUES (1, 2)")
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """A master with two rows, and a log that goes on after them."""
-    with running(tmp_path, tables=(TABLE, *ROWS), log=HEAD) as made:
-        yield made
 
 
 @pytest.fixture
@@ -89,16 +74,6 @@ def result(waiting: Deferred[Any]) -> Any:
     waiting.addBoth(found.append)
     assert found, "it has not fired"
     return getattr(found[0], "value", found[0])
-
-
-def ended(rig: Rig) -> Any:
-    """What the last service ended with."""
-    return getattr(rig.ended[-1], "value", rig.ended[-1])
-
-
-def versions(rig: Rig) -> list[object]:
-    """What was asked for, connection by connection."""
-    return [to_json(one.peer.protocol.describe())["version"] for one in rig.wire.connections]
 
 
 # -- first the rows that are there, then the stream ------------------------------------------------------------
@@ -160,125 +135,6 @@ def test_a_restart_resumes_without_another_copy(rig: Rig) -> None:
     assert rig.status["statements"] == 1
 
 
-def open_files() -> Iterator[str]:
-    """What the descriptors of this process lead to."""
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            yield os.readlink(f"/proc/self/fd/{number}")
-
-
-def test_a_snapshot_has_no_name_while_it_comes_so_that_nothing_leaves_it_behind(rig: Rig) -> None:
-    somebodys = rig.folder / "target.db.s.incoming"
-    somebodys.write_bytes(b"not ours")
-    before = {path.name for path in rig.folder.iterdir()}
-    rig.start()
-    while rig.status["copy"] is None or rig.status["copy"]["received"] < 5000:
-        rig.turn(size=500)
-        assert {path.name for path in rig.folder.iterdir()} - before <= {"target.db.s.lock"}
-    rig.settle()
-    assert rig.numbers == [1, 2]
-    assert somebodys.read_bytes() == b"not ours"
-    assert not [link for link in open_files() if "(deleted)" in link and str(rig.folder) in link]
-
-
-@pytest.mark.parametrize("size", [1, 700, 5000])
-def test_a_copy_that_breaks_off_leaves_nothing_and_begins_again(rig: Rig, size: int) -> None:
-    rig.start()
-    while rig.status["copy"] is None or rig.status["copy"]["received"] < size:
-        rig.turn(size=min(size, 500))
-    assert rig.status["state"] == "copying"
-    assert rig.status["copy"]["length"] == len(rig.master.source.content)
-    rig.wire.last.cut()
-    assert not rig.database.exists()
-    assert "closed the connection" in rig.status["error"]
-    rig.settle(2)
-    assert rig.numbers == [1, 2]
-    assert rig.status["error"] is None
-
-
-def test_the_master_may_go_while_rows_are_put_in_place(rig: Rig) -> None:
-    """That takes as long as it takes: no connection is held meanwhile, and none is made."""
-    rig.start()
-    while rig.status["copy"] is None:
-        rig.turn(size=500)
-    rig.worker.hold()
-    rig.settle()
-    connections = len(rig.wire.connections)
-    assert all(one.ended for one in rig.wire.connections)
-    rig.settle(100)
-    assert (rig.status["state"], len(rig.wire.connections)) == ("copying", connections)
-    rig.worker.release()
-    rig.settle()
-    assert rig.numbers == [1, 2]
-    assert rig.status["state"] == "streaming"
-
-
-def test_rows_that_cannot_be_put_in_place_at_present_are_asked_for_again(rig: Rig) -> None:
-    run_sql(rig.database, "CREATE TABLE of_somebody (a)")
-    with contextlib.closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spgrepl.sqlite.session.BUSY_SECONDS", 0.01)
-            rig.start()
-            rig.settle(1.2)
-            assert "locked" in rig.status["error"]
-            assert rig.status["state"] in ("waiting", "connecting", "copying")
-            assert 2 <= rig.master.source.saved <= 4
-            other.execute("ROLLBACK")
-            rig.settle(10)
-    assert rig.numbers == [1, 2]
-    assert rig.status["error"] is None
-
-
-def test_a_table_that_is_another_one_ends_the_subscription(rig: Rig) -> None:
-    run_sql(rig.database, "CREATE TABLE t (b)", "INSERT INTO t VALUES (7)")
-    rig.start()
-    rig.settle(40)
-    assert isinstance(ended(rig), TableMismatch)
-    assert rig.status["state"] == "stopped"
-    assert "--no-copy-data" in rig.status["error"]
-    assert rig.numbers == [7]
-    assert versions(rig) == ["SUB", 2, 1]
-
-
-def test_a_snapshot_that_is_of_no_use_is_named_by_its_first_bytes(rig: Rig) -> None:
-    rig.master.source.content = b"another file " + bytes(200_000)
-    rig.start()
-    rig.settle(40)
-    assert isinstance(ended(rig), CopyRefused)
-    assert "another file" in rig.status["error"]
-    assert not rig.database.exists()
-    assert len(rig.wire.connections) == 2
-
-
-VIRTUAL = "CREATE VIRTUAL TABLE words USING fts5 (w)"
-PUBLISHED = "CREATE PUBLICATION p FOR TABLE t, words"
-
-
-@pytest.mark.parametrize(
-    ("tables", "here", "reason"),
-    [
-        # Each is a copy that no other snapshot makes possible.
-        ((TABLE, VIRTUAL), (), "words is a virtual table"),
-        ((TABLE, *ROWS), ("CREATE VIEW t AS SELECT 1 AS a",), "is that of a view"),
-        ((TABLE, *ROWS), ("CREATE TABLE t (a TEXT PRIMARY KEY)",), "column 1"),
-        ((TABLE, "CREATE INDEX i ON t (a)"), ("CREATE TABLE i (x)",), "needs the name i"),
-    ],
-)
-def test_what_cannot_be_copied_is_final_and_fetched_once(
-    rig: Rig, tables: tuple[str, ...], here: tuple[str, ...], reason: str
-) -> None:
-    rig.publications = (PUBLISHED,)
-    rig.save(*tables)
-    run_sql(rig.database, "CREATE TABLE of_somebody (a)", *here)
-    rig.start()
-    rig.settle(40)
-    assert isinstance(ended(rig), (CopyRefused, TableMismatch))
-    assert reason in rig.status["error"]
-    assert (rig.status["state"], rig.master.source.saved) == ("stopped", 1)
-    assert ended(rig).exit_code == 78
-
-
 def test_a_database_that_is_none_of_ours_is_final_before_anything_is_fetched(rig: Rig) -> None:
     rig.database.write_bytes(b"Dear diary, today I replicated. " * 40)
     rig.start()
@@ -288,16 +144,6 @@ def test_a_database_that_is_none_of_ours_is_final_before_anything_is_fetched(rig
     assert rig.database.read_bytes().startswith(b"Dear diary")
 
 
-def test_a_snapshot_that_is_damaged_twice_in_the_same_way_is_the_masters_fault(rig: Rig) -> None:
-    content = rig.master.source.content
-    rig.master.source.content = content[:4096] + bytes(len(content) - 4096)
-    rig.start()
-    rig.settle(40)
-    assert isinstance(ended(rig), CopyRefused)
-    assert "damaged" in rig.status["error"]
-    assert rig.master.source.saved == 2
-
-
 def test_a_position_that_no_target_can_store_is_final(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     # No file of a test is long enough.
     monkeypatch.setattr(stored_state, "_LAST_POSITION", len(HEAD) - 1)
@@ -305,14 +151,6 @@ def test_a_position_that_no_target_can_store_is_final(rig: Rig, monkeypatch: pyt
     rig.settle(40)
     assert isinstance(ended(rig), PositionTooLarge)
     assert rig.master.source.saved == 1
-
-
-def test_an_empty_snapshot_is_named(rig: Rig) -> None:
-    rig.master.source.content = b""
-    rig.start()
-    rig.settle(0.6)
-    assert rig.status["error"]
-    assert not rig.database.exists()
 
 
 # -- without the rows that are there ----------------------------------------------------------------------------
@@ -358,95 +196,7 @@ def test_a_position_that_is_no_records_first_byte_is_refused(rig: Rig) -> None:
     assert len(rig.wire.connections) <= 2
 
 
-def test_to_copy_there_must_be_a_place_for_the_snapshot(rig: Rig) -> None:
-    with pytest.raises(UsageError, match="needs a place"):
-        SubscriberService(
-            rig.clock, rig.wire, SqliteTarget(rig.database, "s"), Subscription("s", ("p",)), SubscriberSide(OURS)
-        )
-
-
 # -- position 0, which cannot be asked for ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Rig]:
-    """A master with rows and an empty log."""
-    with running(tmp_path, tables=(TABLE, *ROWS)) as made:
-        yield made
-
-
-def test_a_subscription_may_begin_with_an_empty_log(empty: Rig) -> None:
-    empty.start()
-    empty.settle()
-    assert empty.stored == SubscriptionState(("p",), 0, 0, master=CLUSTER_ID)
-    empty.grow(insert(3))
-    empty.settle()
-    assert empty.numbers == [1, 2, 3]
-    # The one record after position 0 cannot be compared: from there no stream can be asked for.
-    empty.wire.last.cut()
-    empty.grow(insert(4))
-    empty.settle(2)
-    assert empty.numbers == [1, 2, 3, 4]
-    assert empty.master.source.saved == 1
-
-
-def test_a_log_that_grew_meanwhile_leads_to_another_copy(empty: Rig) -> None:
-    empty.start()
-    while empty.stored is None:
-        empty.turn()
-    empty.wire.reachable = False
-    empty.wire.last.cut()
-    empty.stop()
-    assert empty.numbers == [1, 2]
-    empty.grow(encode_statement(b"DELETE FROM t WHERE a = 1"), insert(3))
-    empty.save(TABLE, "INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)")
-    empty.wire.reachable = True
-    empty.start()
-    empty.settle()
-    assert empty.numbers == [2, 3]
-    log = empty.master.log
-    before = Mark(1, log.length, crc32(log.path.read_bytes()[1:]))
-    assert empty.stored == SubscriptionState(("p",), log.length, log.length, master=CLUSTER_ID, before_copy=before)
-    empty.grow(insert(4))
-    empty.settle()
-    assert empty.numbers == [2, 3, 4]
-
-
-def test_rows_that_no_copy_put_there_are_not_replaced(empty: Rig) -> None:
-    run_sql(empty.database, TABLE, "INSERT INTO t VALUES (7)")
-    empty.start(copy_data=False)
-    empty.settle()
-    empty.stop()
-    empty.grow(insert(3))
-    empty.save(TABLE, "INSERT INTO t VALUES (3)")
-    empty.start()
-    empty.settle()
-    assert isinstance(ended(empty), TableMismatch)
-    assert empty.numbers == [7]
-
-
-def test_without_a_copy_a_start_at_0_that_was_outgrown_is_lost(empty: Rig) -> None:
-    run_sql(empty.database, TABLE)
-    empty.start(copy_data=False)
-    empty.settle()
-    empty.wire.reachable = False
-    empty.wire.last.cut()
-    empty.grow(insert(3))
-    empty.wire.reachable = True
-    empty.settle(2)
-    assert isinstance(ended(empty), StartLost)
-    assert "position 0" in empty.status["error"]
-    assert "--no-copy-data" in empty.status["error"]
-    assert empty.numbers == []
-
-
-def test_a_snapshot_that_stands_at_0_for_ever_ends_the_subscription(rig: Rig) -> None:
-    rig.master.source.position = 0
-    rig.start()
-    rig.settle(5)
-    assert isinstance(ended(rig), StartLost)
-    assert rig.master.source.saved == 1
-    assert "--no-copy-data" in rig.status["error"]
 
 
 # -- masters that do not serve us -------------------------------------------------------------------------------
