@@ -31,7 +31,7 @@ STORAGE = ROOT / "tests" / "vectors" / "storage"
 SPG_SERVER = "spg.example.org:7433"
 STAND_IN = "127.0.0.1:7435"
 PORTS = re.compile(r"(127\.0\.0\.1:|127\.0\.0\.1 port=|tcp:)(\d+)")
-SETTLES = ("spgrepl segments ls", "spgrepl compare")
+SETTLES = ("spgrepl segments ls", "spgrepl compare", "spgrepl status")
 """What is asked of servers that may not be done yet."""
 
 
