@@ -122,6 +122,10 @@ def test_a_master_with_peers_that_come_and_go(make: Start, page: Page, ports: Ca
         page.run("return document.querySelector('.streams svg').getAttribute('aria-label')").count("streams to")
         == 2
     )
+    shown_names = (
+        "return [...document.querySelectorAll('.streams .name, .streams .note')].map((e) => e.textContent)"
+    )
+    assert not any("…" in name for name in page.run(shown_names))  # there is room
     shown.picture("page-light.png")
     shown.picture("page-dark.png", scheme="dark")
     page.show_as(1200, 900, "light")

@@ -33,6 +33,14 @@
     return element;
   }
 
+  // Text that is too long for its place loses its middle: how long it is depends on the fonts that are there.
+  function fit(element, room) {
+    const text = element.textContent;
+    for (let most = Math.min(text.length, 100) - 1; most > 3 && element.getComputedTextLength() > room; most -= 1) {
+      element.textContent = shorten(text, most);
+    }
+  }
+
   const tone = (state) => (GOOD.has(state) ? "good" : BUSY.has(state) ? "warn" : "bad");
 
   const number = (value) => (value === null || value === undefined ? "unknown" : value.toLocaleString("en-US"));
@@ -48,6 +56,7 @@
 
   function seconds(value) {
     if (value === null || value === undefined) return "unknown";
+    if (value < 0.005) return "0 s";
     if (value < 10) return `${value.toFixed(value < 1 ? 2 : 1)} s`;
     if (value < 120) return `${Math.round(value)} s`;
     if (value < 7200) return `${Math.round(value / 60)} min`;
@@ -101,8 +110,8 @@
   function node(svg, x, y, width, name, note, state, self) {
     const group = draw(svg, "g");
     draw(group, "rect", { x, y, width, height: 44, rx: 8, class: self ? "node self" : "node", "data-tone": self ? "" : tone(state) });
-    draw(group, "text", { x: x + 10, y: y + 18, class: "name" }, shorten(name, Math.floor((width - 18) / 8.3)));
-    draw(group, "text", { x: x + 10, y: y + 34, class: "note", "data-tone": tone(state) }, shorten(note, Math.floor((width - 18) / 6.6)));
+    fit(draw(group, "text", { x: x + 10, y: y + 18, class: "name" }, name), width - 18);
+    fit(draw(group, "text", { x: x + 10, y: y + 34, class: "note", "data-tone": tone(state) }, note), width - 18);
     draw(group, "title", {}, `${name}: ${note}`);
   }
 
@@ -206,7 +215,7 @@
       draw(svg, "path", { class: "curve", d: path(one.values, top, 600, 160) }).style.stroke = `var(${SERIES[place]})`;
     });
     setText(view.chartTitle, own ? "Lag in seconds, last ten minutes" : "Bytes waiting for peers, last ten minutes");
-    setText(view.axisTop, `top: ${format(top)}`);
+    setText(view.axisTop, `scale: 0 to ${format(top)}`);
     svg.setAttribute("aria-label", series.length
       ? series.map((one) => `${one.label}: now ${format(one.values[SPAN - 1])}, at most ${format(highest(one.values))}`).join("; ")
       : "nothing is known yet");
@@ -361,7 +370,7 @@
     if (upstream !== null) {
       const lag = role.lag;
       const text = lag.bytes === null ? "unknown" : `${bytes(lag.bytes)}, ${seconds(lag.seconds)}`;
-      showRow(view, seen, "upstream", [upstream, "from", role.state, role.positions.received, [lag.bytes, text], rate(`${index}:up`, role.positions.received, now), `${index}:seconds`, upstream]);
+      showRow(view, seen, "upstream", [upstream, "incoming", role.state, role.positions.received, [lag.bytes, text], rate(`${index}:up`, role.positions.received, now), `${index}:seconds`, upstream]);
     }
     for (const peer of role.peers || []) {
       const label = peer.name || peer.address;
@@ -369,7 +378,7 @@
       const state = peer.stalled_seconds > 3 ? "stalled" : peer.state;
       const key = peer.name && peer.state === "away" ? peer.name : peer.address;
       const away = peer.state === "away" ? (peer.away_seconds === null ? "never seen" : `away for ${seconds(peer.away_seconds)}`) : bytes(peer.lag_bytes);
-      const what = peer.publications ? `to, ${peer.publications.join(", ") || "all tables"}` : "to";
+      const what = peer.publications ? `outgoing: ${peer.publications.join(", ") || "all tables"}` : "outgoing";
       showRow(view, seen, `peer ${key}`, [name, what, state, peer.position, [peer.lag_bytes, away], rate(`${index}:${key}`, peer.position, now), `${index}:peer:${label}`, label]);
     }
     for (const [key, row] of view.rows) {
@@ -392,7 +401,7 @@
       const when = new Date(error.last * 1000);
       const cell = (label, text, kind = "") => make("td", { "data-label": label, class: kind }, text, row);
       make("time", { datetime: when.toISOString() }, when.toLocaleString("sv-SE"), cell("When", null));
-      cell("Kind", error.kind);
+      cell("Kind", error.kind.replaceAll("_", " "), "kind");
       cell("Times", number(error.times), "number");
       cell("Table", error.table || "–");
       cell("Key", error.key || "–", "key");
