@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import select
+import socket
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -16,14 +18,14 @@ from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.features import Features, detect
 from spgrepl.text.role_log import RoleLogger
 
-_DEFAULTS = {
-    "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
+_CONNECT_TIMEOUT = "10"
+_KEEPALIVES = {
+    "keepalives_idle": (socket.TCP_KEEPIDLE, 30),
+    "keepalives_interval": (socket.TCP_KEEPINTVL, 10),
+    "keepalives_count": (socket.TCP_KEEPCNT, 3),
+    "tcp_user_timeout": (socket.TCP_USER_TIMEOUT, 60_000),
 }
-"""Where neither the connection string nor the environment say otherwise: a server that is gone is noticed."""
+"""Where neither the connection string nor a service file says otherwise: a server that is gone is noticed."""
 
 _SETTINGS = (
     "SET standard_conforming_strings = on",
@@ -58,7 +60,7 @@ class Session:
 
     Args:
         address: The server.
-        purpose: What it is for; others see it as ``application_name``.
+        purpose: What it is for; others see it as ``application_name``, unless that is named.
 
     Attributes:
         stopped: Set when nothing more is to be begun.
@@ -110,8 +112,10 @@ class Session:
                 f"postgresql://USER@HOST:PORT/DATABASE, with %XX for other characters than letters and digits, or "
                 f"keywords of libpq with their values"
             ) from None
-        defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-        defaults["application_name"] = self._purpose[:63]
+        # What is named here comes before service files and the environment, which may say otherwise.
+        defaults = {"fallback_application_name": self._purpose[:63]}
+        if "connect_timeout" not in given and "PGCONNECT_TIMEOUT" not in os.environ:
+            defaults["connect_timeout"] = _CONNECT_TIMEOUT
         try:
             connection = psycopg.connect(self.address.conninfo, autocommit=True, **defaults)
         except psycopg.Error as error:
@@ -138,6 +142,7 @@ class Session:
 
     def _prepare(self, connection: Any) -> None:
         psycopg = driver.load()
+        _keep_alive(connection.pgconn)
         connection.prepare_threshold = None
         connection.execute("; ".join(_SETTINGS))
         if connection.info.encoding != "utf-8":
@@ -243,3 +248,14 @@ class Session:
     def close(self) -> None:
         """Close the connection; what is not committed is undone by the server."""
         self.drop()
+
+
+def _keep_alive(pgconn: Any) -> None:
+    """Have the kernel ask whether the server is there, as often as is usual here unless it is said how often."""
+    given = {option.keyword.decode(): option.val for option in pgconn.info}
+    with socket.socket(fileno=os.dup(pgconn.socket)) as end:
+        if end.family == socket.AF_UNIX or given.get("keepalives") == b"0":
+            return
+        for name, (option, value) in _KEEPALIVES.items():
+            if given.get(name) is None:
+                end.setsockopt(socket.IPPROTO_TCP, option, value)

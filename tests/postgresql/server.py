@@ -133,7 +133,12 @@ class PostgresServer:
 
     def url(self, database: str, user: str | None = None) -> str:
         """The connection string of a database."""
-        return f"postgresql://{user or self.user}@/{database}?host={self.folder}"
+        return f"postgresql://{user or self.user}@/{database}?host={self.folder}&port={self.port}"
+
+    @property
+    def port(self) -> str:
+        """Its port, which is a part of its socket's name too."""
+        return self._settings["port"]
 
     def connect(self, database: str) -> Any:
         """A connection in autocommit mode."""
