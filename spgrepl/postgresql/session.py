@@ -48,6 +48,7 @@ _OPTIONAL = (
     "SET lc_monetary = 'C'",
 )
 
+_NO_RIGHT = "42501"
 _FINAL = re.compile(
     r"password authentication failed|no password supplied|no pg_hba.conf entry|"
     r"(?:role|database) \".*\" does not exist|definition of service \".*\" not found|certificate"
@@ -215,6 +216,9 @@ class Session:
         if judge(error, self._connection) is Fault.LOST:
             self.drop()
             return EngineFailed(f"the connection to {self.address} was lost: {text}")
+        if getattr(error, "sqlstate", None) == _NO_RIGHT:
+            user = "" if self._connection is None else self._connection.info.user
+            text += f"; let a superuser, or the owner, grant that right to the role {user}"
         return EngineFailed(f"{self.address} refuses at present: {text}")
 
     def rollback(self) -> None:

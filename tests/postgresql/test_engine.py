@@ -209,7 +209,7 @@ def test_a_table_that_is_another_one_is_refused_by_name(
 ) -> None:
     for statement in statements:
         database.query(statement)
-    with pytest.raises(TableMismatch, match=f"the published table t is in .*{said}"):
+    with pytest.raises(TableMismatch, match=f"the table t of the master is in .*{said}"):
         target.copy_snapshot(made(tmp_path / "received", *COPIED), (), 0)
     assert database.query("SELECT count(*) FROM spgrepl.subscriptions") == [(0,)]
 

@@ -283,9 +283,15 @@ def test_a_second_process_under_the_name_is_kept_away(
     assert ("a leased row keeps a second process away" in absent) is not locks
     assert ("commits carry none" in absent) is not locks
     if not locks:
-        # Its lease runs out while it does nothing: then it has lost the name.
+        # While it does nothing it keeps the lease, unless that has run out.
+        monkeypatch.setattr(name_guard, "LEASE_SECONDS", 0)
+        database.query("UPDATE spgrepl.leases SET until = now() + interval '1 second'")
+        first.look()
+        assert database.query("SELECT until > now() + interval '9 seconds' FROM spgrepl.leases") == [(True,)]
         database.query("UPDATE spgrepl.leases SET until = now() - interval '1 second'")
         second.open()
+        with pytest.raises(DatabaseLocked, match="taken over"):
+            first.look()
         with pytest.raises(DatabaseLocked, match="taken over"):
             apply(first, ["INSERT INTO plain(id)VALUES(2)"], 300)
     first.close()
@@ -310,6 +316,20 @@ def test_a_role_that_may_little_gets_the_same_rows(postgres: Any, database: Data
     assert "violates foreign key" in error.reason
     server: Any = target.statistics()["server"]
     assert len(server["absent"]) == 2
+    target.close()
+
+
+def test_a_right_that_is_missing_is_told_and_a_schema_may_be_made_by_others(database: Database) -> None:
+    """The role may make no schema here; once it has one, it needs no more."""
+    _allow_little(database)
+    database.query(f'REVOKE CREATE ON DATABASE "{database.name}" FROM weak')
+    target = PostgresqlTarget(ServerAddress.parse(database.server.url(database.name, "weak")), "s")
+    target.open()
+    with pytest.raises(EngineFailed, match=r"permission denied for database.*grant that right to the role weak"):
+        target.start(START)
+    database.query("CREATE SCHEMA spgrepl AUTHORIZATION weak")
+    target.start(START)
+    assert database.query("SELECT position FROM spgrepl.subscriptions") == [(100,)]
     target.close()
 
 

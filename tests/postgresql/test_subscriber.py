@@ -171,3 +171,33 @@ def test_a_lost_session_is_noticed_without_a_row(pair: Pair, tmp_path: Path) -> 
     loses_its_session(pair.database, subscriber)
     pair.settle(pair.master.execute("INSERT INTO keyless VALUES ('two', 2)"))
     pair.same()
+
+
+HELD = (
+    "CREATE TABLE plain (id bigint PRIMARY KEY, name text, n bigint, r double precision, b bytea)",
+    "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "IF NEW.id = 4000 THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NEW; END $$",
+    "CREATE TRIGGER hold BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION hold()",
+    "ALTER TABLE plain ENABLE ALWAYS TRIGGER hold",
+)
+
+
+def test_a_copy_that_is_killed_half_way_is_made_again(pair: Pair, tmp_path: Path) -> None:
+    number = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)"
+    position = pair.master.execute(f"{number} INSERT INTO plain SELECT n, 'name', n, n / 3.0, x'00' FROM c")
+    query = pair.database.query
+    for statement in HELD:
+        query(statement)
+    with pair.database.server.connect(pair.database.name) as holder:
+        holder.execute("SELECT pg_advisory_lock(4711)")
+        subscriber = pair.start(tmp_path)
+        waits = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+        ((session,),) = until(lambda: query(waits), subscriber.output)
+        progress = until(lambda: subscriber.status()["copied"], subscriber.status)
+        assert progress["table"] == "plain"
+        subscriber.kill()
+    until(lambda: not query("SELECT 1 FROM pg_stat_activity WHERE pid = %s", session))
+    assert query("SELECT count(*) FROM plain") == [(0,)]
+    subscriber.start()
+    pair.settle(position)
+    pair.same()

@@ -219,7 +219,8 @@ class PostgresqlTarget:
             again = self._is_to_be_copied_again(connection)
             replaceable = own_schema.copied_alone(connection, self._name) if again else ()
             copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
-            copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), NO_COPY)
+            way_out = f"leave the table out of the publication, or {NO_COPY}"
+            copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), way_out)
             own_schema.note_copied(connection, self._name, copying.shapes())
             self._begin_with(connection, state)
             return copying

@@ -122,8 +122,8 @@ class SnapshotCopy:
             raise SnapshotError(f"the master's snapshot cannot be read: {error}") from error
         except (LineUnfit, NameUnfit) as unfit:
             raise CopyRefused(
-                f"a published table cannot be put into {self._address}: {unfit}. Change it at the master, leave "
-                f"the table out of the publication, or {way_out}"
+                f"a table of the master cannot be put into {self._address}: {unfit}. Change it at the master, or "
+                f"{way_out}"
             ) from unfit
         self._note(attrs.evolve(self.progress, table=None), now=True)
 
@@ -262,7 +262,7 @@ class SnapshotCopy:
         ]
 
     def _refuse_other_table(self, source: SourceTable, present: Table, replaceable: bool, way_out: str) -> None:
-        where = f"the published table {source.name} is in {self._address} already"
+        where = f"the table {source.name} of the master is in {self._address} already"
         difference = difference_of(present, source.copied, key_of(source), source.row_number)
         if difference is not None:
             raise TableMismatch(f"{where}, and is another one: {difference}; move or drop it there, or {way_out}")
