@@ -10,6 +10,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     check = commands.add_parser("check", help="say what is wrong with a file, by line and field")
+    check.description = (
+        "Read a configuration as `twistd spgrepl run` does, and list its roles; nothing is started. Exit code 78: "
+        "a mistake, named by file, line and field."
+    )
     check.add_argument("file", type=Path, metavar="FILE", help="the file that --config names")
 
 
@@ -27,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
     found.check(reactor)
     for entry in found.roles:
         print(f"{entry.kind} {entry.name}, line {entry.place.line}")
-    print(f"{arguments.file} is good: {len(found.roles)} roles")
+    print(f"{arguments.file} is good: {len(found.roles)} role{'s' * (len(found.roles) != 1)}")
     return 0

@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         nargs="*",
         type=argument(StatusAddress.parse),
-        help="http://HOST:PORT or unix:/path of a server; without any, those whose control sockets lie here",
+        help="http://HOST:PORT, HOST:PORT or unix:/path of a server; without any, the masters and followers whose "
+        "control sockets lie in this folder",
     )
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
     parser.add_argument(

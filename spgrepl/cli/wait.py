@@ -35,7 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="give up after so many seconds (default: never)",
     )
-    parser.add_argument("position", type=argument(Position.parse), metavar="POSITION")
+    parser.add_argument(
+        "position",
+        type=argument(Position.parse),
+        metavar="POSITION",
+        help="a number of bytes, or one with its history, such as 622@2f0c...",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

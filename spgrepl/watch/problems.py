@@ -80,8 +80,8 @@ def _of_peers(status: Mapping[str, Any]) -> Iterator[Problem]:
         name = peer.get("name") or peer["address"]
         if peer["state"] == "away":
             away = peer.get("away_seconds")
-            since = "it has not been here since this server was started" if away is None else f"for {away:.0f} s"
-            yield Problem("peer_away", f"{name}, which is expected, is not connected: {since}", name)
+            since = "since this server was started" if away is None else f"for {away:.0f} s"
+            yield Problem("peer_away", f"{name}, which is expected, has not been connected {since}", name)
         elif peer.get("stalled_seconds", 0) > STALLED_SECONDS:
             seconds = peer["stalled_seconds"]
             yield Problem("peer_stalled", f"{name} takes none of what waits for it for {seconds:.0f} s", name)

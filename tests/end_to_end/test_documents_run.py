@@ -62,7 +62,7 @@ def entries(document: str) -> Iterator[Entry]:
     for number, block in enumerate(blocks):
         first = document.count("\n", 0, block.start()) + 2
         if block[1] == "python":
-            if re.search(r"^ *def test_", block[2], re.MULTILINE):
+            if re.search(r"^ *(async )?def test_", block[2], re.MULTILINE):
                 yield Entry(first, block[2], "", is_test=True)
                 continue
             following = blocks[number + 1]

@@ -40,7 +40,7 @@ def test_a_configured_peer_that_is_away() -> None:
     assert found(status) == [("peer_away", "berlin")]
     assert "for 12 s" in status["problems"][0]["reason"]
     never = master(peers=[{**away, "away_seconds": None}])
-    assert "has not been here" in never["problems"][0]["reason"]
+    assert "has not been connected since this server was started" in never["problems"][0]["reason"]
 
 
 def test_a_peer_that_takes_nothing() -> None:

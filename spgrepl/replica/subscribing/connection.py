@@ -205,10 +205,10 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         if self.state is not SubscriptionLinkState.REPLY or self.heard:
             return super()._how_it_ended(reason)
         start = self.refused_start = self._hello.start if self._hello is not None else 0
+        place = f"position {start} may be no record's first byte there, " if start else ""
         return (
             f"the master closed the connection without a byte. Its log says why: its WAL level may be replica "
-            f"(SET effective_wal_level = 'logical'), position {start} may be no record's first byte there, or it "
-            f"turns unknown publications away"
+            f"(SET effective_wal_level = 'logical'), {place}or it turns unknown publications away"
         )
 
 
