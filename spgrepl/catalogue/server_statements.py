@@ -19,6 +19,7 @@ from spgrepl.catalogue.statements import (
 )
 from spgrepl.errors import StatementFailed, UsageError, WaitTimeout
 from spgrepl.log.wal_level import Level, WalLevel
+from spgrepl.text.words import StatementReader
 
 WaitForPositionSource = Callable[[int, float | None], "Deferred[int]"]
 
@@ -105,9 +106,14 @@ def _timed_out(failure: Failure) -> QueryResult:
 
 
 def server_statement(sql: str) -> ServerStatement | None:
-    """Read a statement that the writer has no part in; what cannot be read is left to be refused in its turn."""
+    """Read a statement that the writer has no part in; what cannot be read is left to be refused in its turn.
+
+    What changes publications and subscriptions is read by the writer, and only there.
+    """
+    if not is_control(sql) or StatementReader(sql).at("CREATE", "DROP"):
+        return None
     try:
-        statement = parse_control(sql) if is_control(sql) else None
+        statement = parse_control(sql)
     except ControlSyntaxError:
         return None
     return statement if isinstance(statement, ServerStatement) else None

@@ -80,7 +80,8 @@ def test_what_appears_later_comes_later(folder: Path, registry: SegmentRegistry)
     cursor = SegmentCursor(registry)
     drain(cursor)
     put(folder, {2: b"two"})
-    registry.refresh()
+    for _ in range(2):  # a file that stands in no manifest is looked at twice
+        registry.refresh()
     assert [(one, data) for one, *_, data in chunks(drain(cursor))] == [(2, b"two")]
 
 
