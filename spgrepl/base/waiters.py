@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -16,14 +15,6 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import DifferentHistory, ServiceStopped, UsageError, WaitTimeout
 
 MAX_WAITERS = 10_000
-
-
-class IHeld(Protocol):
-    """What a state says of whose positions it counts in."""
-
-    @property
-    def histories(self) -> tuple[History, ...]:
-        """The histories."""
 
 
 @attrs.frozen(order=True)
@@ -76,10 +67,10 @@ class PositionWaiters:
         """Whose positions count here; None while nobody has told."""
         return self._histories
 
-    def stands(self, position: int, state: IHeld | None) -> None:
-        """Say how far a copy has come, and what it holds; None where there is none yet."""
-        if state is not None:
-            self.know(Histories(state.histories))
+    def stands(self, position: int, histories: tuple[History, ...] | None) -> None:
+        """Say how far a copy has come, and whose positions it counts in; None where there is none yet."""
+        if histories is not None:
+            self.know(Histories(histories))
         self.reached(position)
 
     def know(self, histories: Histories) -> None:

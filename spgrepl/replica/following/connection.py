@@ -124,6 +124,12 @@ class FollowerConnection(Connection[LinkState]):
         """See `Connection`."""
         return self._position
 
+    @property
+    def log_follows(self) -> bool:
+        """Whether the log comes, or comes next: there is no snapshot before it."""
+        begun = self.state is not LinkState.PREPARING and not self._bootstrapping
+        return begun or self.state in _STREAM_STATES
+
     # -- opening ----------------------------------------------------------------------------------------------
 
     def _begin(self, prepared: ReplayState | None) -> None:

@@ -108,7 +108,6 @@ class FollowerService(FollowerTold):
         self._incoming: IncomingSnapshot | None = None
         self._version = VersionChoice()
         self._progress: Progress | None = None
-        self._received: int | None = None
 
     def _speaking(self) -> Iterable[object]:
         parts = (self._replay, self._segments, self._cold, self._history, self._divergence, self._transactions)
@@ -161,7 +160,6 @@ class FollowerService(FollowerTold):
     def _link_gone(self, link: MasterLink[FollowerConnection]) -> None:
         self._cold.end()
         self._segments.abandon()
-        self._received = None
         if self._incoming is not None:
             self._incoming.discard()
             self._incoming = None
@@ -190,7 +188,6 @@ class FollowerService(FollowerTold):
     def _prepared(self, state: ReplayState | None) -> ReplayState | None:
         self._queue.open()
         self._cold.begin()
-        self._received = None if state is None else state.position
         if self._divergence.resnapshot or state is None or state.position == 0:
             return None
         return state
@@ -259,7 +256,6 @@ class FollowerService(FollowerTold):
             peer=self.reports.peer,
             position=progress.applied,
         )
-        self._received = progress.applied
         self._queue.open()
         self._cold.begin()
         self._progressed(progress)
@@ -267,7 +263,6 @@ class FollowerService(FollowerTold):
     @happened.register
     def _log_came(self, event: WalBytes) -> None:
         data = event.data
-        self._received = (self._received or 0) + len(data)
         self._fresh.heard(self._received)
         self._queue.push(data)
         if self._queue.full and self._cold.skip_log():
@@ -322,7 +317,8 @@ class FollowerService(FollowerTold):
             self.troubles.applied(progress.applied, moved or fresh)
             if moved and not fresh:
                 self._retries.progressed()
-        self._waiters.stands(progress.settled, self._replay.state)
+        state = self._replay.state
+        self._waiters.stands(progress.settled, None if state is None else state.histories)
         self._transactions.progressed(progress)
         self._read_on()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from spgrepl.interfaces.engine import IEngine
 from spgrepl.replica.following.cold_gate import ColdRowsGate
+from spgrepl.replica.following.connection import FollowerConnection
 from spgrepl.replica.following.progress import Progress
 from spgrepl.replica.following.replay import Replay
 from spgrepl.replica.following.states import FollowerState
 from spgrepl.replica.following.transaction_watch import TransactionWatch
+from spgrepl.replica.link import MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.service import ReplicaService
 from spgrepl.replica.snapshot_receiver import IncomingSnapshot
@@ -21,8 +23,8 @@ class FollowerTold(ReplicaService):
     _cold: ColdRowsGate
     _engine: IEngine
     _incoming: IncomingSnapshot | None
+    _link: MasterLink[FollowerConnection] | None
     _progress: Progress | None
-    _received: int | None
     _replay: Replay
     _segments: SegmentAssembler
     _transactions: TransactionWatch
@@ -32,6 +34,12 @@ class FollowerTold(ReplicaService):
         """What the log is applied by."""
         name: str = self._engine.name
         return name
+
+    @property
+    def _received(self) -> int | None:
+        """Up to where the log has come over the connection that there is; None while it does not come."""
+        link = self._link
+        return link.connection.received if link is not None and link.connection.log_follows else None
 
     @property
     def state(self) -> FollowerState:

@@ -149,7 +149,7 @@ class SubscriberService(ReplicaService):
         self._guard.start()
         if state is not None:
             self._fresh.applied(state.position)
-            self._waiters.stands(state.position, state)
+            self._waiters.stands(state.position, state.histories)
 
     def _open_target(self) -> SubscriptionState | None:
         self._applier.open()
@@ -319,7 +319,7 @@ class SubscriberService(ReplicaService):
 
     def _knows(self, state: SubscriptionState | None) -> None:
         if state is not None:
-            self._waiters.stands(state.position, state)
+            self._waiters.stands(state.position, state.histories)
 
     # -- the queue's calls ------------------------------------------------------------------------------------
 
@@ -328,7 +328,7 @@ class SubscriberService(ReplicaService):
         self._reached(state.position)
         self._stopped_at.reached(state.position)
         self.troubles.applied(state.position, moved=True)
-        self._waiters.stands(state.position, state)
+        self._waiters.stands(state.position, state.histories)
         self._fresh.applied(state.position)
         self._look_for_room(self._queue)
 
