@@ -50,6 +50,14 @@ def test_no_option_is_explained_that_is_not_there() -> None:
     assert explained == set().union(*map(option_names, ROLES.values()))
 
 
+def test_every_field_of_a_status_is_explained_once() -> None:
+    table = OPERATING[OPERATING.index("## Status") : OPERATING.index("What is not known is null")]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", table, re.MULTILINE)
+    fields = [(name, role) for names, role in rows for name in re.findall(r"`([^`]+)`", names)]
+    assert len(fields) > 40
+    assert sorted(fields) == sorted(set(fields))
+
+
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))

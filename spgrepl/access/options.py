@@ -82,6 +82,8 @@ def read_server_tls(given: Given) -> TlsFiles | None:
     """
     listen, required = given["listen"], bool(given["tls-require-client-cert"])
     wanted = given["tls-cert"] is not None and listen is not None and not is_unix(listen)
+    if listen is not None and is_unix(listen):
+        _refuse_on_a_socket(given)
     if required and not wanted:
         raise UsageError("--tls-require-client-cert is for those who listen by TLS, with --listen and --tls-cert")
     if not wanted:
@@ -131,6 +133,14 @@ def _files(given: Given, require_client: bool = False) -> TlsFiles:
     if require_client and not paths[2]:
         raise UsageError("--tls-require-client-cert: say with --tls-ca whose certificates are taken")
     return TlsFiles(paths[0] or None, paths[1] or None, paths[2] or None, require_client)
+
+
+def _refuse_on_a_socket(given: Given) -> None:
+    """A certificate may be for the connection to the master; else nobody is shown it."""
+    connects = "master" in given and not is_unix(given["master"]) and (given["tls"] or given["tls-ca"])
+    named = [name for name in ("tls-cert", "tls-key", "tls-ca") if given[name]]
+    if named and not connects:
+        raise UsageError(f"--{named[0]}: --listen is a UNIX socket, on which nobody speaks TLS")
 
 
 def _refuse_without_certificate(given: Given) -> None:

@@ -141,12 +141,15 @@ def _reasons_against_tables(connection: SqlConnection, tables: tuple[str, ...]) 
         if table.lower().startswith(OWN_PREFIX):
             yield f'"{table}" belongs to spgrepl: its own tables are never published'
             continue
+        if table.lower().startswith("sqlite_"):
+            yield f'"{table}" belongs to SQLite: its own tables are never published'
+            continue
         found = connection.execute(
             "SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')", (table,)
         ).fetchone()
         if found is None and "." in table:
             yield f'there is no table "{table}": SQLite knows no schemas, all tables are in public'
-        elif found is None or table.lower().startswith("sqlite_"):
+        elif found is None:
             yield f'there is no table "{table}": create it first'
         elif found[0] == "view":
             yield f'"{table}" is a view, which holds no rows of its own: publish its tables'

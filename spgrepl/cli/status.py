@@ -20,6 +20,10 @@ _TIMEOUT = 3.0
 _CONTROL = "*.wal.control"
 
 
+_HEARS = frozenset({"streaming", "delayed", "bootstrapping", "copying"})
+"""States in which the master is heard."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
@@ -123,7 +127,10 @@ def _lines(answer: Answer) -> Iterator[str]:
             upstream = (role.get("upstream") or {}).get("address") or "its master"
             lag = role["lag"]
             seconds = "unknown" if lag["seconds"] is None else f"{lag['seconds']:.1f} s"
-            yield f"  behind {upstream}: {_number(lag['bytes'])} bytes, {seconds}"
+            heard = role.get("heard_seconds")
+            # Without a connection all of this is what was heard last.
+            as_of = "" if heard is None or role["state"] in _HEARS else f"; heard {heard:.1f} s ago"
+            yield f"  behind {upstream}: {_number(lag['bytes'])} bytes, {seconds}{as_of}"
         bootstrap = role.get("bootstrap") or role.get("copy")
         if bootstrap:
             received, length = bootstrap["received"], bootstrap["length"]

@@ -20,6 +20,10 @@ WATCH_INTERVAL = 0.5
 """Seconds between two looks."""
 
 
+GOES_ON = "a server goes on then by itself, a program that writes opens its database again"
+"""What happens when a file that was lost is back."""
+
+
 class FileWatch:
     """Knows which files are in use, by device and inode. Its methods may be called from any thread.
 
@@ -63,7 +67,7 @@ class FileWatch:
                 what = "was moved away or deleted" if found is None else "was replaced by another file"
                 raise FileLost(
                     f"{path} {what} while it was in use; nothing more is written there. Put the file back as it "
-                    f"was, with what lies beside it, and start again"
+                    f"was, with what lies beside it: {GOES_ON}"
                 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spgrepl.base.measures import SECONDS, Histogram
 from spgrepl.disk.file_lock import lock_open_file
+from spgrepl.disk.file_watch import GOES_ON
 from spgrepl.disk.files import create_private, keep_mode, own_name, sync_folder
 from spgrepl.errors import FileLost, LocalFilesDamaged
 
@@ -94,9 +95,7 @@ class LogWriter:
             )
 
     def _lost(self, what: str) -> FileLost:
-        return FileLost(
-            f"the log {self.path} {what}; nothing more is written. Put it back as it was, and start again"
-        )
+        return FileLost(f"the log {self.path} {what}; nothing more is written. Put it back as it was: {GOES_ON}")
 
     def append(self, data: bytes) -> None:
         """Write bytes at the end of the log; they are durable only after `sync`.

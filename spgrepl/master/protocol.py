@@ -144,14 +144,16 @@ class MasterProtocol(Protocol):
         hello, self._waiting = self._waiting, None
         self._moved = self._context.clock.seconds()
         self._stream = self._open_stream(hello)
-        self._context.lines.info(
-            "{peer} asks for {version} from position {position}",
-            peer=self._told_as,
-            version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
-            position=hello.start,
-        )
         self._stream.peer = self._told_as
         self._stream.begin()
+        if self._ending is None:
+            # Who is turned away at once, and comes again, has one line for all of it.
+            self._context.lines.info(
+                "{peer} asks for {version} from position {position}",
+                peer=self._told_as,
+                version=self._stream.version if self._stream.logical else f"V{self._stream.version}",
+                position=hello.start,
+            )
 
     def _open_stream(self, hello: FollowerHello | SubscriberHello) -> Stream:
         if isinstance(hello, SubscriberHello):
@@ -164,8 +166,8 @@ class MasterProtocol(Protocol):
         tls = describe_tls_failure(reason)
         if self._ending is None and tls is not None and self.state is ConnectionState.HELLO:
             self._context.causes.count(Cause.TLS_FAILED)
-            self._context.lines.warn(
-                "no connection by TLS with {peer}: {reason}",
+            self._context.lines.repeated(
+                "no connection by TLS with {peer}: {reason}{again}",
                 peer=self._told_as,
                 reason=self._untrusted or tls,
             )
@@ -242,8 +244,8 @@ class MasterProtocol(Protocol):
         if self._stream is not None:
             self._stream.end()
         self._context.admission.greeted(self)
-        self._context.lines.warn(
-            "closing the connection of {peer}{place} ({kind}): {reason}",
+        self._context.lines.repeated(
+            "closing the connection of {peer}{place} ({kind}): {reason}{again}",
             peer=self._told_as,
             position=self._position,
             place=self._place(),
@@ -343,8 +345,8 @@ class MasterFactory(Factory):
         if refused is not None:
             cause, error = refused
             self._context.causes.count(cause)
-            self._context.lines.warn(
-                "refusing a connection of {peer} ({kind}): {reason}",
+            self._context.lines.repeated(
+                "refusing a connection of {peer} ({kind}): {reason}{again}",
                 peer=address,
                 kind=cause.value,
                 reason=str(error),

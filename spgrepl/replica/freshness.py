@@ -167,6 +167,9 @@ class Freshness:
         applied = self._applied
         waiting = max(0, source.length - applied) if source and applied is not None else None
         lag, opened = self.lag(connected), self._since(self._open)
+        if lag is None and not waiting:
+            # Nothing waits of what was heard, and what was not heard nobody knows.
+            waiting = None
         return Fresh(
             Lag(waiting, None if lag is None else round(lag, 3)),
             self._since(self._heard),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from spgrepl.access.endpoint_words import local_by_default
+from spgrepl.access.endpoint_words import is_unix, local_by_default
 from spgrepl.access.endpoints import server_endpoint
 from spgrepl.access.options import read_token
 from spgrepl.errors import UsageError
@@ -63,9 +63,7 @@ def read_watch(given: Mapping[str, Any]) -> WatchSettings:
     Raises:
         UsageError: An option is wrong.
     """
-    for name, found in (("http-name", given["http-names"]), ("http-token-file", given["http-token-file"])):
-        if found and given["http"] is None:
-            raise UsageError(f"--{name} is for the site of --http: say where that is, or leave --{name} out")
+    _refuse_without_site(given)
     usual = WatchSettings()
     return WatchSettings(
         name=getattr(given, "label", ""),
@@ -77,6 +75,26 @@ def read_watch(given: Mapping[str, Any]) -> WatchSettings:
             connections=_value(given, "max-http-connections", parse_count, usual.guard.connections),
         ),
     )
+
+
+def _refuse_without_site(given: Mapping[str, Any]) -> None:
+    """Refuse what would do nothing: a name and a token are for a site that other programs reach over TCP."""
+    where = given["http"]
+    for name in ("http-names", "http-token-file"):
+        if given[name] and (where is None or is_unix(where)):
+            option = "http-name" if name == "http-names" else name
+            if where is None:
+                raise UsageError(
+                    f"--{option} is for the site of --http: say where that is, or leave --{option} out"
+                )
+            raise UsageError(
+                f"--{option} is for a site over TCP: --http is a UNIX socket, whose mode says who may ask"
+            )
+    # A master and a follower have a site beside the log in any case.
+    if where is None and "same-history" in given:
+        for name in ("max-http-connections", "ready-lag"):
+            if given[name] is not None:
+                raise UsageError(f"--{name} is for the site of --http: say where that is, or leave --{name} out")
 
 
 def _value(given: Mapping[str, Any], name: str, parse: Callable[[str], _T], default: Any) -> Any:

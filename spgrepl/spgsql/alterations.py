@@ -15,7 +15,8 @@ from spgrepl.spgsql.language.types import INTEGER_RANGES, Family, family_of
 from spgrepl.spgsql.tables import column_ddl
 from spgrepl.spgsql.typed.defaults import CONSTANT, RUNTIME
 from spgrepl.spgsql.typed.schema import ColumnInfo, TableInfo
-from spgrepl.text.sqltext import fold_ascii, quote_name
+from spgrepl.sqlite.own_names import kept_for_others
+from spgrepl.text.sqltext import quote_name
 
 ZONE = "timezone"
 """The name under which a time zone that a session has set is noted."""
@@ -89,8 +90,9 @@ class AlterationReader(TableReader):
                 return
 
     def _rename(self, table: TableInfo, new: str) -> None:
-        if fold_ascii(new).startswith(("spgrepl_", "sqlite_")):
-            raise StatementStopped("names that begin with spgrepl_ are spgrepl's own")
+        kept = kept_for_others(new)
+        if kept is not None:
+            raise StatementStopped(kept)
         self._execute(f"ALTER TABLE {quote_name(table.name)} RENAME TO {quote_name(new)}")
         self.schema.rename_table(table.name, new)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spgrepl.errors import SnapshotError
-from spgrepl.spg.ddl import OWN_PREFIX, literal, quoted
+from spgrepl.spg.ddl import literal, quoted
 from spgrepl.spgsql.language.stops import StatementStopped
 from spgrepl.spgsql.typed.defaults import CONSTANT, stored_default
 from spgrepl.spgsql.typed.schema import ColumnInfo, Schema
-from spgrepl.text.sqltext import fold_ascii
+from spgrepl.sqlite.own_names import kept_for_others
 
 
 def make(schema: Schema, name: str, columns: Sequence[ColumnInfo], constraints: Sequence[str]) -> None:
@@ -24,8 +24,9 @@ def make(schema: Schema, name: str, columns: Sequence[ColumnInfo], constraints: 
     Raises:
         StatementStopped: The name is kept for others.
     """
-    if fold_ascii(name).startswith((OWN_PREFIX, "sqlite_")):
-        raise StatementStopped(f"names that begin with {OWN_PREFIX} are spgrepl's own")
+    kept = kept_for_others(name)
+    if kept is not None:
+        raise StatementStopped(kept)
     try:
         parts = [column_ddl(column) for column in columns]
         text = f"CREATE TABLE {quoted(name)} ({', '.join([*parts, *constraints])})"

@@ -7,7 +7,7 @@ begins with ``spgrepl_`` is spgrepl's own.
 from __future__ import annotations
 
 from spgrepl.sqlite.state import OWN_PREFIX
-from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
+from spgrepl.text.sqltext import Token, TokenKind, fold_ascii, significant_tokens
 
 _MARKS = (OWN_PREFIX, "pragma")
 _MARKS_IN_UTF8 = tuple(mark.encode() for mark in _MARKS)
@@ -16,6 +16,14 @@ _MARKS_IN_UTF8 = tuple(mark.encode() for mark in _MARKS)
 _BEFORE_NAMES = frozenset(
     {"INTO", "UPDATE", "FROM", "JOIN", "TABLE", "INDEX", "VIEW", "TRIGGER", "EXISTS", "ON", "."}
 )
+
+
+def kept_for_others(name: str) -> str | None:
+    """Why a table of a log may not have a name; None where it may."""
+    for prefix, owner in ((OWN_PREFIX, "spgrepl"), ("sqlite_", "SQLite")):
+        if fold_ascii(name).startswith(prefix):
+            return f"{name} belongs to {owner}: names that begin with {prefix} are its own"
+    return None
 
 
 class ForbiddenStatement(Exception):

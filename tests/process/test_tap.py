@@ -352,6 +352,12 @@ def test_tls_by_options(folder: Path) -> None:
         (f"{FOLLOWER} --tls-ca ours/none.pem", "none.pem cannot be read"),
         (f"{FOLLOWER} --tls-server-name a", "--tls-server-name is for connecting by TLS"),
         (f"{SUBSCRIBER.replace('localhost:7433', 'unix:a')} --tls", "--tls: --master is a UNIX socket"),
+        (
+            "master --listen unix:a --db a.db --tls-cert ours/localhost.pem",
+            "--tls-cert: --listen is a UNIX socket",
+        ),
+        ("master --listen unix:a --db a.db --tls-ca ours/ca.pem", "--tls-ca: --listen is a UNIX socket"),
+        (f"{FOLLOWER} --listen unix:a --tls-cert ours/localhost.pem", "--tls-cert: --listen is a UNIX socket"),
         (f"{SUBSCRIBER.replace('localhost:7433', 'tls:localhost:1')} --tls", "says TLS by itself"),
     ],
 )
@@ -360,6 +366,45 @@ def test_options_of_tls_that_cannot_be(folder: Path, line: str, words: str) -> N
     with pytest.raises(UsageError, match=words) as refused:
         role(line)
     assert "\n" not in str(refused.value)
+
+
+def test_a_certificate_may_be_for_the_connection_alone(folder: Path) -> None:
+    """Which goes by TLS while followers come over a socket."""
+    Authority(folder / "ours").issue("localhost")
+    files = "--tls-cert ours/localhost.pem --tls-key ours/localhost.key --tls-ca ours/ca.pem"
+    made = role(f"{FOLLOWER} --listen unix:a {files}")
+    assert isinstance(made, FollowerRole)
+    assert isinstance(made._settings.master, TlsClientEndpoint)
+    assert made.status()["tls"] is None
+
+
+# -- what would do nothing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"{MASTER} --http-name a.example", "--http-name is for the site of --http"),
+        (
+            f"{MASTER} --http-token-file token",
+            "--http-token-file is for the site of --http",
+        ),
+        (
+            f"{FOLLOWER} --http unix:a --http-token-file token",
+            "--http is a UNIX socket",
+        ),
+        (
+            f"{FOLLOWER} --http unix:a --http-name a.example",
+            "--http is a UNIX socket",
+        ),
+        (f"{SUBSCRIBER} --ready-lag 3", "--ready-lag is for the site of --http"),
+        (f"{SUBSCRIBER} --max-http-connections 3", "--max-http-connections is for the site of --http"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(folder: Path, line: str, words: str) -> None:
+    (folder / "token").write_text("x" * 20)
+    with pytest.raises(UsageError, match=words):
+        role(line)
 
 
 # -- transactions that the log cannot tell -----------------------------------------------------------------------

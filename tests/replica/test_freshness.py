@@ -104,6 +104,7 @@ def test_a_master_that_stands_still_is_silent_and_the_lag_unknown(clock: Clock, 
     clock.advance(9)
     assert fresh.silent
     assert fresh.lag(True) is None
+    assert to_json(fresh.describe(status(100), True))["lag"] == {"bytes": None, "seconds": None}
     assert fresh.heard_seconds == 9.0
     complaint = fresh.complaint(True)
     assert complaint is not None
@@ -126,8 +127,11 @@ def test_what_waits_when_the_connection_is_lost_goes_on_to_age(clock: Clock, fre
     fresh.heard(200, status=True)
     clock.advance(60)
     assert fresh.lag(False) == 61.0
+    assert to_json(fresh.describe(status(300), False))["lag"] == {"bytes": 200, "seconds": 61.0}
     fresh.applied(200)
     assert fresh.lag(False) is None
+    # Nothing waits of what was heard; of the rest nobody knows.
+    assert to_json(fresh.describe(status(200), False))["lag"] == {"bytes": None, "seconds": None}
 
 
 def test_a_log_that_is_shorter_now_is_taken_as_it_is(clock: Clock, fresh: Freshness) -> None:

@@ -133,7 +133,7 @@ STOPS = {
     "INSERT INTO t (id) SELECT id FROM u UNION SELECT 5": "UNION is not translated",
     "INSERT INTO t (id) SELECT id FROM generate_series(10, 12)": r"generate_series\(\)",
     "UPDATE spgrepl_spg_columns SET tag = 1": "belongs to spgrepl",
-    "DELETE FROM sqlite_master": "belongs to spgrepl",
+    "DELETE FROM sqlite_master": "sqlite_master belongs to SQLite: names that begin with sqlite_ are its own",
     "UPDATE t SET x = (SELECT name FROM spgrepl_spg_columns)": "belongs to spgrepl",
     "INSERT INTO t (id, x) VALUES (9, 'a' 'b')": "side by side",
     "SELECT id FROM t": "a SELECT in the log",

@@ -84,7 +84,7 @@ def test_what_changes_no_rows_of_a_table(copy: Copy) -> None:
         ("CREATE TABLE x (m mystery)", "the type mystery is not known"),
         ("CREATE TABLE x (m app.kind)", r"the type app\.kind"),
         ('CREATE TABLE x (m TEXT COLLATE "de_DE")', "collation de_DE"),
-        ("CREATE TABLE spgrepl_x (id INT)", "spgrepl's own"),
+        ("CREATE TABLE spgrepl_x (id INT)", "spgrepl_x belongs to spgrepl"),
         ("CREATE TABLE x (a INT UNIQUE NULLS NOT DISTINCT)", "NULLS NOT DISTINCT"),
         ("CREATE TABLE x (a INT REFERENCES t (x) ON DELETE CASCADE)", "no unique key"),
         ("ALTER TABLE t ALTER COLUMN x TYPE INT USING x::int", "become others"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 
@@ -13,6 +15,13 @@ BURST = 100
 
 PER_SECOND = 5.0
 """So many more are written in a second."""
+
+
+REPEAT_SECONDS = 600.0
+"""A line that is like one before it is a repetition for so long."""
+
+_MOST_REMEMBERED = 200
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 
 
 class LogRate:
@@ -33,6 +42,29 @@ class LogRate:
         self._looked = self._clock.seconds()
         self._untold = 0
         self.left_out = 0
+        self._told: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def repeated(self, text: str, **values: object) -> None:
+        """Write a line of the level ``warn`` that the same peer may cause again and again.
+
+        One like it within `REPEAT_SECONDS` is only counted; after 10, 100, 1,000 of them a line says how many.
+
+        Args:
+            text: The line; it takes ``again``.
+            values: What it says; ``reason`` and ``peer`` make it like another one, whatever numbers are in them.
+        """
+        now = self._clock.seconds()
+        key = (text, *(_NUMBERS.sub("#", str(values.get(name))) for name in ("peer", "reason")))
+        last, times = self._told.pop(key, (now, 0))
+        times = times + 1 if now - last <= REPEAT_SECONDS else 1
+        self._told[key] = (now, times)
+        if len(self._told) > _MOST_REMEMBERED:
+            del self._told[next(iter(self._told))]
+        if times == 1 or str(times).strip("0") == "1":
+            again = f" ({times} times)" if times > 1 else ""
+            self._write(LogLevel.warn, text, {**values, "times": times, "again": again})
+        else:
+            self.left_out += 1
 
     def info(self, text: str, **values: object) -> None:
         """Write a line of the level ``info``, if there is room."""

@@ -146,8 +146,10 @@ class SubscriberStream(Stream):
                 ConnectionRefused(f"unknown publications: {names}; make them with CREATE PUBLICATION"),
             )
             return True
-        self._context.lines.warn(
-            "{peer} asks for unknown publications, which add nothing: {names}", peer=self.peer, names=names
+        self._context.lines.repeated(
+            "{peer} asks for unknown publications, which add nothing: {reason}{again}",
+            peer=self.peer,
+            reason=names,
         )
         return False
 

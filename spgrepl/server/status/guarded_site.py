@@ -28,6 +28,8 @@ LONGEST_BODY = 65536
 REQUEST_SECONDS = 60.0
 """How long a connection may be without a whole request, since it was made or since the last answer."""
 
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
 _NAMED = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 
 
@@ -99,6 +101,14 @@ class GuardedRequest(Request):
         self.received += len(data)
         if self.received <= LONGEST_BODY:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Take a request; where it names the whole address, as for a proxy, that says for whom it is."""
+        found = _ABSOLUTE.fullmatch(path)
+        if found is not None:
+            self.requestHeaders.setRawHeaders(b"host", [found[1]])
+            path = found[2] if found[2].startswith(b"/") else b"/" + found[2]
+        super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
     def process(self) -> None:
         """Answer, where the request is for this server by name."""

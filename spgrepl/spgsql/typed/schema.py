@@ -17,6 +17,7 @@ from spgrepl.spg.values.types import SpgType
 from spgrepl.spgsql.language.stops import StatementStopped, TypeUnknown
 from spgrepl.spgsql.language.types import declared_type
 from spgrepl.sqlite.any_connection import SqlConnection
+from spgrepl.sqlite.own_names import kept_for_others
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _NARROW, _BIGINT = (1, 7), 2
@@ -142,8 +143,9 @@ class Schema:
         return self.connection.execute(query, (name,)).fetchone() is not None
 
     def _read(self, name: str, folded: str) -> TableInfo:
-        if folded.startswith((_OWN_PREFIX, "sqlite_")):
-            raise StatementStopped(f"{name} belongs to spgrepl: names that begin with {_OWN_PREFIX} are its own")
+        kept = kept_for_others(name)
+        if kept is not None:
+            raise StatementStopped(kept)
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
         row = self.connection.execute(query, (name,)).fetchone()
         if row is None:

@@ -126,12 +126,11 @@ def test_the_log_is_not_filled_by_those_who_are_refused(master: Master, caplog: 
     try:
         for _ in range(10 * BURST):
             Peer(master).say(b"GET / HTTP/1.1").leave()
-        assert len(lines) <= 2 * BURST
-        before = len(lines)
-        assert to_json(master.hub.describe())["log_lines_left_out"] >= 8 * BURST
-        master.clock.advance(60)
+        assert ["times" in line and line["times"] for line in lines] == [1, 10, 100, 1000]
+        assert to_json(master.hub.describe())["log_lines_left_out"] == 10 * BURST - 4
+        master.clock.advance(3600)
         Peer(master).say(b"GET /").leave()
-        assert "lines about connections were left out before this one" in str(lines[before])
+        assert len(lines) == 5
     finally:
         globalLogPublisher.removeObserver(lines.append)
     assert to_json(master.hub.describe())["refused"] == {"bad_hello": 10 * BURST + 1}

@@ -96,6 +96,25 @@ def test_what_was_given_this_address_by_somebody_else(host: str | bytes) -> None
     assert site.ask(host, UNIXAddress(b"/run/a")) == b"200", "no browser comes over a UNIX socket"
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "code"),
+    [
+        ("http://127.0.0.1:8433/status", "127.0.0.1:8433", b"200"),
+        ("HTTP://localhost/status?a=b", "localhost", b"200"),
+        ("https://localhost/nothing", "localhost", b"404"),
+        ("http://localhost", "localhost", b"404"),
+        ("http://localhost?a", "localhost", b"404"),
+        ("http://evil.example/status", "localhost", b"421"),
+        ("http://localhost/status", "evil.example", b"200"),
+    ],
+)
+def test_a_request_may_name_the_whole_address(target: str, host: str, code: bytes) -> None:
+    """As RFC 9112 has it: then the address says for whom it is, and not the header Host."""
+    protocol, transport = Site().connect()
+    protocol.dataReceived(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert transport.value().split(b" ", 2)[1] == code
+
+
 def test_a_request_has_to_come_in_time() -> None:
     """However it dribbles: what counts is when it is whole."""
     site = Site()
