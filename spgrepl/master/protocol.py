@@ -19,7 +19,7 @@ from spgrepl.master.judged.publisher import level_is_replica
 from spgrepl.master.shared.admission import judge_hello, origin_of
 from spgrepl.master.shared.connections import IConnection
 from spgrepl.master.shared.end_reasons import Cause
-from spgrepl.master.shared.socket_out import Outlet, outlet_for, prepare_socket
+from spgrepl.master.shared.socket_out import IOutlet, outlet_for, prepare_socket
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.base import Stream
 from spgrepl.master.streams.context import MasterContext
@@ -43,7 +43,7 @@ class MasterProtocol(Protocol):
         origin: What it has in common with others from the same place; see `Admission`.
     """
 
-    _outlet: Outlet
+    _outlet: IOutlet
 
     def __init__(self, context: MasterContext, address: str, origin: str | None = None) -> None:
         self.address = address

@@ -16,7 +16,6 @@ import json
 import os
 import secrets
 from pathlib import Path
-from zlib import crc32
 
 import attrs
 
@@ -29,6 +28,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.reader import iterate_records
 from spgrepl.log.writer import LogWriter
 from spgrepl.pairs import texts
+from spgrepl.pairs.fence import crc_of_range
 from spgrepl.text.role_log import RoleLogger
 
 _BLOCK = 1024 * 1024
@@ -214,7 +214,7 @@ class LogBond:
             fits = self._ends_at(held)
         else:
             with open(wal, "rb") as file:
-                fits = _crc_of(file.fileno(), fence.start - state.base, held) == fence.crc
+                fits = crc_of_range(file.fileno(), fence.start - state.base, held) == fence.crc
         if not fits:
             kind = what_it_looks_like(wal)
             raise LocalFilesDamaged(self._texts.unlike_log(state, kind, length))
@@ -314,7 +314,7 @@ class LogBond:
         assert self._pair is not None
         with open(path, "rb") as file:
             length = os.fstat(file.fileno()).st_size
-            kept = KeptTail(path.name, length, _crc_of(file.fileno(), 0, length))
+            kept = KeptTail(path.name, length, crc_of_range(file.fileno(), 0, length))
         self._set_kept((*self._pair.kept, kept))
 
     def forget_tails(self) -> None:
@@ -343,7 +343,7 @@ def _is_kept(path: Path, kept: KeptTail) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_size != kept.length:
         return False
     with open(path, "rb") as file:
-        return _crc_of(file.fileno(), 0, kept.length) == kept.crc
+        return crc_of_range(file.fileno(), 0, kept.length) == kept.crc
 
 
 def _length_of(path: Path) -> int | None:
@@ -351,14 +351,3 @@ def _length_of(path: Path) -> int | None:
         return os.stat(path).st_size
     except FileNotFoundError:
         return None
-
-
-def _crc_of(handle: int, start: int, stop: int) -> int:
-    crc = 0
-    while start < stop:
-        piece = os.pread(handle, min(_BLOCK, stop - start), start)
-        if not piece:
-            break
-        crc = crc32(piece, crc)
-        start += len(piece)
-    return crc

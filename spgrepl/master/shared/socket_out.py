@@ -10,11 +10,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IPullProducer, IPushProducer, IReactorTime
-from zope.interface import implementer
+from zope.interface import Attribute, Interface, implementer
 
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.master.shared.limits import MasterLimits
@@ -25,39 +25,29 @@ _MAX_WRAPPERS = 4
 _MOST_AT_ONCE = 1024
 
 
-class Outlet(Protocol):
-    """A way out for bytes, with back-pressure.
+class IOutlet(Interface):
+    """A way out for bytes, with back-pressure."""
 
-    Attributes:
-        ready: Whether a piece may be sent now.
-        progress: A number that changes as the peer takes bytes.
-    """
+    ready: bool = Attribute("Whether a piece may be sent now.")
+    progress: int = Attribute("A number that changes as the peer takes bytes.")
 
-    @property
-    def ready(self) -> bool:
-        """Whether a piece may be sent now."""
-
-    @property
-    def progress(self) -> int:
-        """A number that changes as the peer takes bytes."""
-
-    def send(self, piece: bytes | memoryview) -> None:
+    def send(piece: bytes | memoryview) -> None:
         """Send a piece, or keep it and be not ready until it has left. Only while ready."""
 
-    def send_all(self, pieces: Sequence[bytes | memoryview]) -> None:
+    def send_all(pieces: Sequence[bytes | memoryview]) -> None:
         """Send pieces one after the other, without joining them where that can be. Only while ready."""
 
-    def rest(self) -> None:
+    def rest() -> None:
         """Be not ready until the reactor has served the others."""
 
-    def finish(self) -> None:
+    def finish() -> None:
         """Let what waits leave, then close the connection."""
 
-    def abort(self) -> None:
+    def abort() -> None:
         """Close the connection at once; what waits is lost."""
 
 
-def outlet_for(transport: Any, reactor: IReactorTime, resume: Callable[[], None]) -> Outlet:
+def outlet_for(transport: Any, reactor: IReactorTime, resume: Callable[[], None]) -> IOutlet:
     """Choose the way out of a transport.
 
     Args:
@@ -70,7 +60,7 @@ def outlet_for(transport: Any, reactor: IReactorTime, resume: Callable[[], None]
     return BufferedOutlet(transport, reactor, resume)
 
 
-@implementer(IPullProducer)
+@implementer(IOutlet, IPullProducer)
 class SocketOutlet:
     """The way out of a plain TCP or UNIX socket.
 
@@ -100,7 +90,7 @@ class SocketOutlet:
         return self._taken + acknowledged_bytes(self._transport)
 
     def send(self, piece: bytes | memoryview) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         try:
             taken = self._socket.send(piece)
         except BlockingIOError:
@@ -113,7 +103,7 @@ class SocketOutlet:
             self._keep([memoryview(piece)[taken:]])
 
     def send_all(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         try:
             taken = self._socket.sendmsg(pieces[:_MOST_AT_ONCE])
         except BlockingIOError:
@@ -131,11 +121,11 @@ class SocketOutlet:
             self._keep(rest)
 
     def rest(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._keep([])
 
     def finish(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._finishing = True
         self.ready = False
         self._transport.unregisterProducer()
@@ -145,7 +135,7 @@ class SocketOutlet:
         self._transport.loseConnection()
 
     def abort(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._finishing = True
         self.ready = False
         self._kept = None
@@ -180,7 +170,7 @@ class SocketOutlet:
         self._kept = None
 
 
-@implementer(IPushProducer)
+@implementer(IOutlet, IPushProducer)
 class BufferedOutlet:
     """The way out of any other transport, TLS among them: what it buffers is bounded by its own pausing.
 
@@ -202,7 +192,7 @@ class BufferedOutlet:
 
     @property
     def ready(self) -> bool:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         return not (self._paused or self._resting or self._closed)
 
     @property
@@ -211,15 +201,15 @@ class BufferedOutlet:
         return acknowledged_bytes(self._transport) + self._resumed
 
     def send(self, piece: bytes | memoryview) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._transport.write(bytes(piece))
 
     def send_all(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._transport.writeSequence([bytes(piece) for piece in pieces])
 
     def rest(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._resting = True
         self._clock.callLater(0, self._rested)
 
@@ -229,14 +219,14 @@ class BufferedOutlet:
             self._resume()
 
     def finish(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         if not self._closed:
             self._closed = True
             self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     def abort(self) -> None:
-        """See `Outlet`."""
+        """See `IOutlet`."""
         self._closed = True
         self._transport.abortConnection()
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from spgrepl.base.reading import PIECE
 from spgrepl.errors import SpgReplError
 from spgrepl.master.shared.end_reasons import Cause
-from spgrepl.master.shared.socket_out import Outlet
+from spgrepl.master.shared.socket_out import IOutlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.text.role_log import RoleLogger, Speaker
@@ -57,7 +57,7 @@ class Stream(ABC):
     peer: str = ""
     _log = RoleLogger()
 
-    def __init__(self, context: MasterContext, outlet: Outlet, close: Close) -> None:
+    def __init__(self, context: MasterContext, outlet: IOutlet, close: Close) -> None:
         self._context = context
         self._outlet = outlet
         self._close = close

@@ -25,7 +25,7 @@ from spgrepl.master.judged.pieces import KnownUnit, Piece, Reason, Sifted
 from spgrepl.master.judged.publisher import Catalogue, level_is_replica
 from spgrepl.master.judged.selection import Selection
 from spgrepl.master.shared.end_reasons import Cause
-from spgrepl.master.shared.socket_out import Outlet
+from spgrepl.master.shared.socket_out import IOutlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.base import Close, Found, Stream
 from spgrepl.master.streams.context import MasterContext
@@ -62,7 +62,7 @@ class SubscriberStream(Stream):
     logical = True
     _log = RoleLogger()
 
-    def __init__(self, context: MasterContext, outlet: Outlet, close: Close, hello: SubscriberHello) -> None:
+    def __init__(self, context: MasterContext, outlet: IOutlet, close: Close, hello: SubscriberHello) -> None:
         super().__init__(context, outlet, close)
         self.start = hello.start
         self.state = ConnectionState.CATALOGUE

@@ -11,7 +11,7 @@ from spgrepl.base.reading import PIECE
 from spgrepl.errors import LogTruncated, SpgReplError
 from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.feed import Chunk
-from spgrepl.master.shared.socket_out import Outlet
+from spgrepl.master.shared.socket_out import IOutlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.snapshots.snapshot import OpenSnapshot, SnapshotTicket
 from spgrepl.master.streams.base import Close, Stream
@@ -40,7 +40,7 @@ class FollowerStream(Stream):
     logical = False
 
     def __init__(
-        self, context: MasterContext, outlet: Outlet, close: Close, hello: FollowerHello, framed: bool
+        self, context: MasterContext, outlet: IOutlet, close: Close, hello: FollowerHello, framed: bool
     ) -> None:
         super().__init__(context, outlet, close)
         self.version: int | str = hello.version.value

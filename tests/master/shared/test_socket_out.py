@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.socket_out import (
     BufferedOutlet,
+    IOutlet,
     SocketOutlet,
     acknowledged_bytes,
     outlet_for,
@@ -114,6 +115,7 @@ class SocketOutletTests(SocketCase):
     def test_chosen_for_plain_sockets(self) -> None:
         assert isinstance(self.sender.outlet, SocketOutlet)
         assert verifyObject(IPullProducer, self.sender.outlet)
+        assert verifyObject(IOutlet, self.sender.outlet)
 
     @defer.inlineCallbacks
     def test_sends_at_once(self) -> Any:
@@ -289,6 +291,7 @@ class BufferedOutletTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         assert verifyObject(IPushProducer, self.outlet)
+        assert verifyObject(IOutlet, self.outlet)
         assert self.transport.streaming is True
 
     def test_pause_and_resume(self) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from spgrepl.errors import EngineFailed, SpgReplError
 from spgrepl.master.shared.end_reasons import Cause
+from spgrepl.master.shared.socket_out import IOutlet
 from spgrepl.master.shared.states import ConnectionState
 from spgrepl.master.streams.base import Found, Stream
 from tests.conftest import LoggedFailures
 from tests.master.kit import Master
 
 
+@implementer(IOutlet)
 class Way:
     """A way out that takes so many pieces."""
 
