@@ -13,14 +13,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from spgrepl.base.results import QueryResult
 from spgrepl.catalogue.statements import ShowWalLevel, WaitForPosition
 from spgrepl.cli import exec as command
 from spgrepl.cli import main
 from spgrepl.cli.exec import Step, plan
 from spgrepl.cli.parts import exec_plan, stored_position
 from spgrepl.cli.parts.progress import Progress
-from spgrepl.cli.parts.rows import print_table
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.log.reader import Damage, iterate_records, scan_log
 from spgrepl.primary.parts.requests import Request
@@ -459,30 +457,6 @@ def test_a_dump_of_the_sqlite3_program(shell: Shell) -> None:
 
 
 # -- tables ---------------------------------------------------------------------------------------------------
-
-
-def test_a_table_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns are aligned by what a terminal shows; numbers stand to the right."""
-    rows: list[tuple[int | float | str | bytes | None, ...]] = [
-        (1, None, "naïve", b"\x00\xff"),
-        (-200, 2.5, "日本", b""),
-        (3, 0.1, "two\nlines\x1b", b"x" * 100),
-    ]
-    print_table(QueryResult(("id", "number", "te\txt", "blob"), rows))
-    assert capsys.readouterr().out.splitlines() == [
-        "  id  number  te\\txt            blob",
-        "----  ------  ----------------  ------------------------------------------------------------",
-        "   1    NULL  naïve             x'00ff'",
-        " 200     2.5  日本              x''".replace(" 200", "-200"),
-        "   3     0.1  two\\nlines\\u{1b}  x'" + "78" * 28 + "7…",
-        "(3 rows)",
-    ]
-
-
-def test_a_table_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    """The columns are shown all the same."""
-    print_table(QueryResult(("a", "b"), []))
-    assert capsys.readouterr().out.splitlines() == ["a  b", "-  -", "(0 rows)"]
 
 
 def test_returning_prints_rows(shell: Shell) -> None:

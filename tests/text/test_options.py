@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ServerEndpoint,
-    TCP6ServerEndpoint,
-    UNIXClientEndpoint,
-    UNIXServerEndpoint,
-)
-from twisted.internet.testing import MemoryReactorClock
 
-from spgrepl.access import endpoints
 from spgrepl.errors import UsageError
 from spgrepl.text import options
 from spgrepl.wire.segment_chunks import MAX_CHUNK
-
-
-@pytest.fixture
-def reactor() -> MemoryReactorClock:
-    return MemoryReactorClock()
 
 
 @pytest.mark.parametrize(
@@ -80,98 +66,3 @@ def test_checksums(text: str) -> None:
 def test_what_is_no_checksum(text: str) -> None:
     with pytest.raises(UsageError, match="is not a CRC-32"):
         options.parse_crc(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "where"),
-    [
-        ("127.0.0.1:7433", TCP4ServerEndpoint, ("127.0.0.1", 7433)),
-        ("tcp:7433:interface=127.0.0.1", TCP4ServerEndpoint, ("127.0.0.1", 7433)),
-        ("tcp:7433", TCP4ServerEndpoint, ("", 7433)),
-        ("[::1]:7433", TCP6ServerEndpoint, ("::1", 7433)),
-    ],
-)
-def test_endpoints_to_listen_on(
-    reactor: MemoryReactorClock, text: str, kind: type, where: tuple[str, int]
-) -> None:
-    endpoint = endpoints.server_endpoint(reactor, text)
-    assert isinstance(endpoint, kind)
-    assert (endpoint._interface, endpoint._port) == where  # type: ignore[attr-defined]
-
-
-def test_a_socket_file_to_listen_on(reactor: MemoryReactorClock) -> None:
-    assert isinstance(endpoints.server_endpoint(reactor, "unix:/run/spgrepl"), UNIXServerEndpoint)
-
-
-@pytest.mark.parametrize(
-    ("text", "backlog"),
-    [
-        ("127.0.0.1:7433", 1024),
-        ("[::1]:7433", 1024),
-        ("tcp:7433", 1024),
-        ("tcp:7433:backlog=7", 7),
-        ("unix:/run/spgrepl:mode=660", 1024),
-        ("unix:/run/spgrepl:backlog=7", 7),
-    ],
-)
-def test_many_may_wait_to_be_accepted(reactor: MemoryReactorClock, text: str, backlog: int) -> None:
-    """With Twisted's own 50, a flood of strangers keeps those away who belong there."""
-    endpoint = endpoints.server_endpoint(reactor, text)
-    assert endpoint._backlog == backlog  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("text", ["", "7433x", "localhost", "tcp", "tcp:many", "unix", "localhost:70000"])
-def test_what_is_no_endpoint_to_listen_on(reactor: MemoryReactorClock, text: str) -> None:
-    with pytest.raises(UsageError, match=r"endpoint to listen on|names port 70000"):
-        endpoints.server_endpoint(reactor, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("db.example.org:7433", ("db.example.org", 7433)),
-        ("127.0.0.1:7433", ("127.0.0.1", 7433)),
-        ("[2001:db8::1]:7433", ("2001:db8::1", 7433)),
-        ("tcp:db.example.org:7433", ("db.example.org", 7433)),
-    ],
-)
-def test_endpoints_to_connect_to(reactor: MemoryReactorClock, text: str, where: tuple[str, int]) -> None:
-    endpoint = endpoints.client_endpoint(reactor, text)
-    assert (
-        (endpoint._hostText, endpoint._port) == where
-        if isinstance(endpoint, HostnameEndpoint)
-        else (
-            endpoint._host,  # type: ignore[attr-defined]
-            endpoint._port,  # type: ignore[attr-defined]
-        )
-        == where
-    )
-
-
-def test_a_socket_file_to_connect_to(reactor: MemoryReactorClock) -> None:
-    assert isinstance(endpoints.client_endpoint(reactor, "unix:/run/spgrepl"), UNIXClientEndpoint)
-
-
-@pytest.mark.parametrize("text", ["", "7433", "localhost", "tcp", "tcp:7433", "unix", "localhost:70000"])
-def test_what_is_no_endpoint_to_connect_to(reactor: MemoryReactorClock, text: str) -> None:
-    with pytest.raises(UsageError, match=r"endpoint to connect to|names port 70000"):
-        endpoints.client_endpoint(reactor, text)
-
-
-@pytest.mark.parametrize("text", ["ssl:0:privateKey=/no/key.pem", "ssl:0"])
-def test_a_tls_endpoint_that_cannot_be_is_named(reactor: MemoryReactorClock, text: str) -> None:
-    with pytest.raises(UsageError, match=r"^'ssl:0[^']*' cannot be used: \S+.pem cannot be read: No such file"):
-        endpoints.server_endpoint(reactor, text)
-
-
-def test_a_plugin_for_endpoints_may_raise_anything(
-    reactor: MemoryReactorClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError("no luck")
-
-    monkeypatch.setattr(endpoints, "serverFromString", broken)
-    with pytest.raises(
-        UsageError, match=r"'odd:1:2' is not an endpoint to listen on \(no luck\); write HOST:PORT"
-    ):
-        endpoints.server_endpoint(reactor, "odd:1:2")
