@@ -17,7 +17,7 @@ import pytest_twisted
 from hypothesis import settings
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -67,6 +67,20 @@ def logged_failures(request: pytest.FixtureRequest) -> Iterator[LoggedFailures]:
     if left:
         shown = "\n".join(failure.getTraceback() for failure in left)
         pytest.fail(f"{len(left)} failures were logged that the test did not expect:\n{shown}", pytrace=False)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The texts of all that is logged as a warning or worse."""
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn:
+            found.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.fixture(autouse=True)

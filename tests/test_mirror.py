@@ -183,7 +183,6 @@ NOT_YET = {
     "process.words",
     "replica.following.cold_gate",
     "replica.following.told",
-    "replica.remote_watch",
     "replica.service",
     "segments.store",
     "server.comparing.remote_end",

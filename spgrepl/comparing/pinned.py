@@ -12,12 +12,11 @@ from typing import Any
 import apsw
 import attrs
 
-from spgrepl.base.results import Position
 from spgrepl.comparing.differences import RowDifference
 from spgrepl.comparing.ends import ComparedEnd, SqliteEnd
 from spgrepl.comparing.key_ranges import TableEnds
 from spgrepl.comparing.matching import Matched, match
-from spgrepl.comparing.pinning import pin
+from spgrepl.comparing.pinning import Pinned, pin
 from spgrepl.errors import EngineFailed, LocalFilesDamaged
 from spgrepl.sqlite.compared_rows import Told, tell_nobody
 from spgrepl.sqlite.comparison import Comparison
@@ -30,20 +29,16 @@ MOST_SHOWN = 5
 
 
 @attrs.frozen
-class PinnedComparison:
-    """What a comparison at one position found.
+class PinnedComparison(Pinned):
+    """What a comparison at one position found; and where that was, see `Pinned`.
 
     Attributes:
-        position: Where both stood.
-        held: For how many seconds one of them could not be written.
         tables: How many tables were compared.
         rows: How many rows were found equal.
         differences: How many rows differ.
         unlike: The tables that are not in both, or do not look the same, with what is unlike.
     """
 
-    position: Position
-    held: float
     tables: int
     rows: int
     differences: int

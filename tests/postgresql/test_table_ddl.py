@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from twisted.logger import LogEvent, globalLogPublisher
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
 from spgrepl.interfaces.engine import ReplayState
@@ -25,19 +24,6 @@ def engine(database: Database) -> Iterator[PostgresqlEngine]:
     made.open()
     yield made
     made.close()
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The texts of what is logged."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        found.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 def install(engine: PostgresqlEngine, path: Path, *statements: str) -> None:

@@ -11,6 +11,7 @@ from twisted.internet import defer, endpoints
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.replica.following import cold_gate
 from spgrepl.replica.following.service import FollowerService
+from spgrepl.replica.following.states import FollowerState
 from tests import sql
 from tests.replica.following.test_service import FollowerCase
 from tests.spg_master.database import SpgDatabase
@@ -67,3 +68,59 @@ class SpgCase(FollowerCase):
         """The copy has the server's rows, all of them and no others."""
         for table in self.database.tables:
             assert self.pairs(table, paths) == self.database.rows(table), table
+
+
+class OwnRowsCases(SpgCase):
+    """What holds of a copy that begins with a snapshot that is younger than its position."""
+
+    @defer.inlineCallbacks
+    def test_a_snapshot_that_holds_what_comes_after_its_position(self) -> Any:
+        """The position was read before the snapshot: rows that meet themselves are counted, and no fault."""
+        self.server.snapshot_position = self.database.position
+        self.database.create("late")
+        client = self.database.client()
+        client.insert("a", 1)
+        client.begin()
+        client.insert("a", 2)
+        client.insert("b", 2)
+        client.commit()
+        self.database.execute("UPDATE a SET name = 'changed' WHERE id = 2")
+        client.insert("b", 3)
+        client.execute("DELETE FROM b WHERE id = 3")
+        service = yield self.begin()
+        self.assert_equal()
+        # CREATE TABLE late, and three rows; row 3 of b came and went again.
+        assert service.status()["transactions"]["in_snapshot"] == 4
+        client.insert("late", 1)
+        yield service.when_applied(self.database.position, 30)
+        self.assert_equal()
+
+
+class InterruptionCases(SpgCase):
+    """What holds of a follower whose connection, or that itself, is interrupted."""
+
+    @defer.inlineCallbacks
+    def test_a_netsplit_heals(self) -> Any:
+        """10 rows, split, 15 more: exactly 25, without another snapshot."""
+        service = yield self.begin()
+        self.database.client().insert("a", *range(10))
+        yield service.when_applied(self.database.position, 30)
+        self.server.split()
+        self.database.client().insert("a", *range(100, 115))
+        yield self.until(lambda: service.state is not FollowerState.STREAMING)
+        self.server.heal()
+        yield service.when_applied(self.database.position, 30)
+        assert len(self.pairs("a")) == 25
+        self.assert_equal()
+        assert self.server.starts.count(0) == 1
+
+    @defer.inlineCallbacks
+    def test_a_restart(self) -> Any:
+        self.database.client().insert("a", 1)
+        service = yield self.begin()
+        yield service.stopService()
+        self.database.client().insert("a", 2, 3)
+        service.startService()
+        yield service.when_applied(self.database.position, 30)
+        self.assert_equal()
+        assert self.server.starts.count(0) == 1

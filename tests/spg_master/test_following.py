@@ -8,12 +8,12 @@ from twisted.internet import defer
 
 from spgrepl.errors import HistoryDiverged
 from spgrepl.replica.following.states import FollowerState, OnDivergence
-from tests.spg_master.kit import SpgCase
+from tests.spg_master import kit
 
 RESNAPSHOT = {"on_divergence": OnDivergence.RESNAPSHOT}
 
 
-class FollowingTest(SpgCase):
+class FollowingTest(kit.InterruptionCases):
     def insert(self, *keys: int) -> None:
         self.database.client().insert("a", *keys)
 
@@ -31,21 +31,6 @@ class FollowingTest(SpgCase):
         assert self.rows("SELECT name FROM spgrepl_publications") == ["p"]
 
     @defer.inlineCallbacks
-    def test_a_netsplit_heals(self) -> Any:
-        """10 rows, split, 15 more: exactly 25, without another snapshot."""
-        service = yield self.begin()
-        self.insert(*range(10))
-        yield service.when_applied(self.database.position, 30)
-        self.server.split()
-        self.insert(*range(100, 115))
-        yield self.until(lambda: service.state is not FollowerState.STREAMING)
-        self.server.heal()
-        yield service.when_applied(self.database.position, 30)
-        assert len(self.pairs("a")) == 25
-        self.assert_equal()
-        assert self.server.starts.count(0) == 1
-
-    @defer.inlineCallbacks
     def test_splits_in_mid_record(self) -> Any:
         """The connection is cut a hundred times while the log comes in small pieces."""
         self.server.slice = 7
@@ -58,17 +43,6 @@ class FollowingTest(SpgCase):
         yield service.when_applied(self.database.position, 60)
         assert len(self.pairs("a")) == 100
         self.assert_equal()
-
-    @defer.inlineCallbacks
-    def test_a_restart(self) -> Any:
-        self.insert(1)
-        service = yield self.begin()
-        yield service.stopService()
-        self.insert(2, 3)
-        service.startService()
-        yield service.when_applied(self.database.position, 30)
-        self.assert_equal()
-        assert self.server.starts.count(0) == 1
 
     @defer.inlineCallbacks
     def test_segments(self) -> Any:
@@ -172,7 +146,7 @@ class FollowingTest(SpgCase):
         self.assert_equal()
 
 
-class OldServerTest(SpgCase):
+class OldServerTest(kit.SpgCase):
     """A server that writes v1 records, as all did once."""
 
     def make_database(self, **more: Any) -> Any:

@@ -54,9 +54,6 @@ FORMS: dict[str, Callable[[int, int], bytes]] = {
 class Limits:
     """What both kinds of copies have to do."""
 
-    def follow_here(self: Any, endpoint: Any, **more: Any) -> FollowerService:
-        return self.follow(endpoint, **more)  # type: ignore[no-any-return]
-
     def keys(self: Any) -> list[int]:
         """The keys of the copy's table ``a``."""
         return [key for key, _ in self.pairs("a")]
@@ -72,7 +69,7 @@ class Limits:
     @defer.inlineCallbacks
     def test_records_as_long_as_they_may_be(self: Any) -> Any:
         endpoint = yield self.serve()
-        service = self.follow_here(endpoint, max_record=RECORD)
+        service = self.follow(endpoint, max_record=RECORD)
         yield self.caught_up(service)
         for number, make in enumerate(FORMS.values()):
             self.database.append(make(RECORD - 1, 2 * number) + make(RECORD, 2 * number + 1))
@@ -84,7 +81,7 @@ class Limits:
     def test_records_that_are_longer_by_one(self: Any) -> Any:
         endpoint = yield self.serve()
         for number, (name, make) in enumerate(FORMS.items()):
-            service = self.follow_here(endpoint, max_record=RECORD)
+            service = self.follow(endpoint, max_record=RECORD)
             yield self.caught_up(service)
             good = self.database.position
             self.database.append(make(RECORD + 1, number))
@@ -93,7 +90,7 @@ class Limits:
             assert self.keys() == list(range(number)), name
             yield service.stopService()
             # Who raises the limit, as he is told to, has it.
-            again = self.follow_here(endpoint, max_record=RECORD + 1)
+            again = self.follow(endpoint, max_record=RECORD + 1)
             yield self.caught_up(again)
             assert self.keys() == list(range(number + 1)), name
             yield again.stopService()
@@ -106,7 +103,7 @@ class Limits:
 
     @defer.inlineCallbacks
     def test_savepoints_by_the_thousand(self: Any) -> Any:
-        service = self.follow_here((yield self.serve()))
+        service = self.follow((yield self.serve()))
         yield self.caught_up(service)
         expected = self.thousands_of_savepoints()
         yield self.caught_up(service)
@@ -115,7 +112,7 @@ class Limits:
     @defer.inlineCallbacks
     def test_savepoints_of_one_name_by_the_thousand(self: Any) -> Any:
         """As drivers set them: one before each statement, and some of those statements fail."""
-        service = self.follow_here((yield self.serve()))
+        service = self.follow((yield self.serve()))
         yield self.caught_up(service)
         statements = []
         for number in range(10_001):
@@ -167,7 +164,7 @@ class Limits:
             self.patch(module, name, most)
             for beside in BESIDE:
                 key = 10 * at + beside + 1
-                service = self.follow_here(endpoint)
+                service = self.follow(endpoint)
                 yield self.caught_up(service)
                 good = self.database.position
                 self.transaction(
@@ -192,11 +189,11 @@ class Limits:
         self.database.client().insert("a", *range(20))
         length = len(self.database.snapshot())
         endpoint = yield self.serve()
-        refused = self.follow_here(endpoint, limits=ReplicaLimits(snapshot_bytes=length - 1))
+        refused = self.follow(endpoint, limits=ReplicaLimits(snapshot_bytes=length - 1))
         yield self.stops(refused, f"a snapshot of {length} bytes, and {length - 1} are accepted")
         yield refused.stopService()
         for beside in (0, 1):
-            service = self.follow_here(endpoint, limits=ReplicaLimits(snapshot_bytes=length + beside))
+            service = self.follow(endpoint, limits=ReplicaLimits(snapshot_bytes=length + beside))
             yield self.caught_up(service)
             assert self.keys() == list(range(20))
             yield service.stopService()
@@ -209,7 +206,7 @@ class Limits:
         endpoint = yield self.serve()
         for chunk in (longest, longest - 1, longest - 2, 1):
             self.server.chunk = chunk
-            service = self.follow_here(endpoint)
+            service = self.follow(endpoint)
             if chunk == longest:
                 yield self.counts(service, "chunk_too_long")
             else:
@@ -223,7 +220,7 @@ class Limits:
         self.server.chunk = longest // 3
         endpoint = yield self.serve()
         for beside in BESIDE:
-            service = self.follow_here(endpoint, limits=ReplicaLimits(open_segment_bytes=longest + beside))
+            service = self.follow(endpoint, limits=ReplicaLimits(open_segment_bytes=longest + beside))
             if beside < 0:
                 yield self.counts(service, "limit_reached")
             else:
@@ -264,9 +261,6 @@ class SqliteTest(Limits, SpgCase):
 
 
 class PostgresqlTest(Limits, PostgresqlCase):
-    def follow_here(self, endpoint: Any, **more: Any) -> FollowerService:
-        return PostgresqlCase.follow_here(self, endpoint, **more)
-
     def begin_again(self) -> None:
         """Go on with other files and an empty database, as a copy that is new."""
         self.paths = DatabasePaths.of(self.folder / f"copy-{len(list(self.folder.iterdir()))}.db")

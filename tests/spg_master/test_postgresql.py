@@ -20,12 +20,12 @@ from spgrepl.replica.subscribing.service import Subscription
 from spgrepl.server.subscriber_role import SubscriberRole, SubscriberSettings
 from spgrepl.spgsql.replay import Nondeterministic
 from tests.postgresql.server import PostgresServer, find_programs
-from tests.spg_master.kit import SpgCase
+from tests.spg_master import kit
 
 pytest.importorskip("psycopg")
 
 
-class PostgresqlCase(SpgCase):
+class PostgresqlCase(kit.SpgCase):
     """A server for the tests of a class, and an empty database for each."""
 
     postgres: ClassVar[PostgresServer]
@@ -49,59 +49,17 @@ class PostgresqlCase(SpgCase):
             atexit.register(self.tearDownClass)
         self.url = self.postgres.new_database("copy")
 
-    def follow_here(self, endpoint: Any, **more: Any) -> FollowerService:
+    def follow(self, endpoint: Any, kind: type | None = None, **more: Any) -> FollowerService:
         def engine(_: Path) -> PostgresqlEngine:
             return PostgresqlEngine(ServerAddress.parse(self.url))
 
-        return self.follow(endpoint, engine, **more)  # type: ignore[arg-type]
+        return super().follow(endpoint, engine, **more)  # type: ignore[arg-type]
 
     def pairs(self, table: str, paths: DatabasePaths | None = None) -> list[Any]:
         return self.postgres.query("copy", f"SELECT id, name FROM {table} ORDER BY id")
 
 
-class FollowerTest(PostgresqlCase):
-    @defer.inlineCallbacks
-    def test_a_snapshot_that_holds_what_comes_after_its_position(self) -> Any:
-        """The position was read before the snapshot: rows that meet themselves are counted, and no fault."""
-        self.server.snapshot_position = self.database.position
-        self.database.create("late")
-        client = self.database.client()
-        client.insert("a", 1)
-        client.begin()
-        client.insert("a", 2)
-        client.insert("b", 2)
-        client.commit()
-        self.database.execute("UPDATE a SET name = 'changed' WHERE id = 2")
-        client.insert("b", 3)
-        client.execute("DELETE FROM b WHERE id = 3")
-        service = self.follow_here((yield self.serve()))
-        yield self.caught_up(service)
-        self.assert_equal()
-        # CREATE TABLE late, and three rows; row 3 of b came and went again.
-        assert service.status()["transactions"]["in_snapshot"] == 4
-        client.insert("late", 1)
-        yield service.when_applied(self.database.position, 30)
-        self.assert_equal()
-
-    @defer.inlineCallbacks
-    def test_a_restart_and_a_netsplit(self) -> Any:
-        """Ten rows, a split, fifteen more: exactly 25."""
-        endpoint = yield self.serve()
-        service = self.follow_here(endpoint)
-        self.database.client().insert("a", *range(10))
-        yield self.caught_up(service)
-        self.server.split()
-        self.database.client().insert("a", *range(10, 25))
-        self.server.heal()
-        yield self.caught_up(service)
-        assert self.database.ids("a") == list(range(25))
-        self.assert_equal()
-        yield service.stopService()
-        self.database.execute("DELETE FROM a WHERE id < 20")
-        again = self.follow_here(endpoint)
-        yield self.caught_up(again)
-        self.assert_equal()
-
+class FollowerTest(kit.OwnRowsCases, kit.InterruptionCases, PostgresqlCase):
     @defer.inlineCallbacks
     def test_rows_in_cold_segments(self) -> Any:
         """They are put in before the log goes on, which changes some of them; then a restart asks for none."""
@@ -112,7 +70,7 @@ class FollowerTest(PostgresqlCase):
         self.database.freeze("a", range(10, 15), 7, compressed=False)
         self.database.freeze("b", [1], 9)
         endpoint = yield self.serve()
-        service = self.follow_here(endpoint)
+        service = self.follow(endpoint)
         yield self.until(lambda: self.server.starts)
         client.execute("UPDATE a SET name = 'changed' WHERE id = 3")
         client.execute("DELETE FROM b WHERE id = 1")
@@ -121,7 +79,7 @@ class FollowerTest(PostgresqlCase):
         assert self.postgres.query("copy", "SELECT to_regclass('spgrepl.cold')") == [(None,)]
         yield service.stopService()
         client.insert("a", 30)
-        yield self.caught_up(self.follow_here(endpoint))
+        yield self.caught_up(self.follow(endpoint))
         self.assert_equal()
 
     @defer.inlineCallbacks
@@ -133,7 +91,7 @@ class FollowerTest(PostgresqlCase):
         self.database.freeze("a", [3], 4)
         del self.database.segments[4]
         endpoint = yield self.serve()
-        service = self.follow_here(endpoint)
+        service = self.follow(endpoint)
         yield self.until(lambda: self.server.starts)
         self.database.client().insert("a", 6)
         named = "1 rows of a: key 3 (segment 4)"
@@ -141,7 +99,7 @@ class FollowerTest(PostgresqlCase):
         yield self.until(lambda: len(self.server.starts) > 3 and len(self.pairs("a")) == 4)
         yield service.stopService()
         assert [key for key, _ in self.pairs("a")] == [0, 1, 2, 4]
-        again = self.follow_here(endpoint, without_cold_rows=True)
+        again = self.follow(endpoint, without_cold_rows=True)
         yield self.caught_up(again)
         assert [key for key, _ in self.pairs("a")] == [0, 1, 2, 4, 6]
 
@@ -149,7 +107,7 @@ class FollowerTest(PostgresqlCase):
     def test_a_checkpoint(self) -> Any:
         """The log begins again: a fresh snapshot replaces the copy, and tables that the log has made."""
         endpoint = yield self.serve()
-        service = self.follow_here(endpoint, on_divergence=OnDivergence.RESNAPSHOT)
+        service = self.follow(endpoint, on_divergence=OnDivergence.RESNAPSHOT)
         yield self.caught_up(service)
         self.database.create("late")
         self.database.client().insert("late", *range(50))

@@ -12,7 +12,7 @@ from spgrepl.log.format.records import encode_checkpoint
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.replica.following import executing
 from spgrepl.replica.following.states import FollowerState
-from tests.spg_master.kit import SpgCase
+from tests.spg_master import kit
 
 MARKER_SECONDS = int(os.environ.get("SPGREPL_MARKERS", "2"))
 """For how many seconds 5,000 markers a second are written."""
@@ -20,8 +20,8 @@ MARKER_SECONDS = int(os.environ.get("SPGREPL_MARKERS", "2"))
 COPIED = 10_000 if "SPGREPL_MARKERS" in os.environ else 2_000
 
 
-class TransactionsTest(SpgCase):
-    timeout = SpgCase.timeout + 3 * MARKER_SECONDS
+class TransactionsTest(kit.OwnRowsCases):
+    timeout = kit.SpgCase.timeout + 3 * MARKER_SECONDS
 
     @defer.inlineCallbacks
     def interleaved(self, first: str, second: str, **more: Any) -> Any:
@@ -207,27 +207,6 @@ class TransactionsTest(SpgCase):
         yield self.until(lambda: self.server.starts.count(0) == 2 and again.state is FollowerState.STREAMING)
         self.assert_equal()
         assert again.status()["transactions"]["commits_without_begin"] == 0
-
-    @defer.inlineCallbacks
-    def test_a_snapshot_that_holds_what_comes_after_its_position(self) -> Any:
-        """The position was read before the snapshot: rows that meet themselves are counted, and no fault."""
-        self.server.snapshot_position = self.database.position
-        self.database.create("late")
-        client = self.database.client()
-        client.insert("a", 1)
-        client.begin()
-        client.insert("a", 2)
-        client.insert("b", 2)
-        client.commit()
-        self.database.execute("UPDATE a SET name = 'changed' WHERE id = 2")
-        client.insert("b", 3)
-        client.execute("DELETE FROM b WHERE id = 3")
-        service = yield self.begin()
-        self.assert_equal()
-        assert service.status()["transactions"]["in_snapshot"] == 4
-        client.insert("late", 1)
-        yield service.when_applied(self.database.position, 30)
-        self.assert_equal()
 
     @defer.inlineCallbacks
     def test_further_on_a_row_that_is_there_is_a_fault(self) -> Any:

@@ -7,14 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
 
 from spgrepl.engines.targets import sqlite_target
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
@@ -37,19 +35,6 @@ def database(tmp_path: Path) -> Path:
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Path:
     return tmp_path / "a snapshot?.db"
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The texts of what is logged."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        found.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 def copy(database: Path, snapshot: Path, *publications: str) -> SubscriptionState:

@@ -7,7 +7,6 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from twisted.logger import LogEvent, globalLogPublisher
 
 from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.errors import (
@@ -46,20 +45,6 @@ def database(tmp_path: Path) -> Path:
     path = tmp_path / "target.db"
     run_sql(path, "CREATE TABLE t (a INTEGER PRIMARY KEY)")
     return path
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The texts of all that is logged as a warning or an error."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event["log_level"].name in ("warn", "error"):
-            found.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 class Rig:

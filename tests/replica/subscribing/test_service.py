@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet import defer, endpoints, task
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from spgrepl.base.histories import History
@@ -52,20 +51,6 @@ from tests.replica.subscribing.streams import insert, inside, length_of
 from tests.replica.subscribing.targets import make_snapshot, objects, run_sql
 
 BAD = encode_statement(b"INSERT INTO t VALUES (1, 2)")
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The texts of all that is logged as a warning or worse."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event["log_level"].name in ("warn", "error", "critical"):
-            found.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 def result(waiting: Deferred[Any]) -> Any:
