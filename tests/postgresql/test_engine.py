@@ -188,6 +188,40 @@ def test_rows_that_go_out_binary_are_what_they_were(database: Database, tmp_path
         assert one.query("SELECT * FROM t ORDER BY id") == rows
 
 
+SERVERS = [
+    ("CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15)", False, "CockroachDB", "24.1.0", False),
+    ("PostgreSQL 11.2-YB-2.20.1.3-b0 on x86_64-pc-linux-gnu", False, "YugabyteDB", "2.20.1.3", True),
+    ("PostgreSQL 15.6 on x86_64-pc-linux-gnu", True, "Citus", "15.6", True),
+    ("Something 7.1 that speaks the protocol", False, "Something", "", True),
+]
+
+
+@pytest.mark.parametrize(("version", "citus", "name", "number", "locks"), SERVERS)
+def test_a_server_that_says_it_is_another_one_gets_what_it_can_do(
+    version: str, citus: bool, name: str, number: str, locks: bool, database: Database, tmp_path: Path
+) -> None:
+    """PostgreSQL itself, in which other words of its catalogue stand before its own."""
+    database.query("DROP SCHEMA IF EXISTS words CASCADE")
+    database.query("CREATE SCHEMA words")
+    database.query(f"CREATE FUNCTION words.version() RETURNS text LANGUAGE sql AS $$ SELECT '{version}' $$")
+    if citus:
+        database.query("CREATE TABLE words.pg_extension AS SELECT 'citus' AS extname")
+    url = f"{database.url}&options=-c%20search_path%3Dwords,pg_catalog,public"
+    database.query("CREATE TABLE t (id bigint PRIMARY KEY, n bigint, x text)")
+    with closing(PostgresqlTarget(ServerAddress.parse(url), "s")) as target:
+        target.open()
+        target.copy_snapshot(made(tmp_path / "received", *COPIED), (), 0)
+        target.begin()
+        target.execute([b"INSERT INTO t(id,n,x)VALUES(3,3,'c')"], {}, rows=True)
+        target.commit(SubscriptionState((), 0, 100))
+        server: Any = target.statistics()["server"]
+        assert (server["name"], server["version"]) == (name, number)
+        assert any("advisory" in one for one in server["absent"]) is not locks
+        assert database.query("SELECT count(*) FROM spgrepl.leases") == [(0 if locks else 1,)]
+    assert database.query("SELECT * FROM t ORDER BY id") == [(1, 1, "a"), (2, 2, "b"), (3, 3, "c")]
+    database.query("DROP SCHEMA words CASCADE")
+
+
 @pytest.mark.parametrize(
     ("statements", "said"),
     [

@@ -142,6 +142,54 @@ def test_the_sql_of_its_log_runs_as_it_stands(
     assert database.query("SELECT id, t FROM orders WHERE id > 1 ORDER BY id") == [(3, "back\\slash"), (4, "a;b")]
 
 
+def test_mysqls_words_that_mean_the_same_are_put_into_postgresqls(
+    engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, SPG_LOG)
+    statements = [
+        'INSERT INTO `orders` SET `id` = 5, t = "it\'s\\n"',
+        "INSERT INTO orders (id, t) VALUES (6, 'a'), (7, NULL), (8, 'b')",
+        "UPDATE orders SET n = id * 2 + 1, t = IFNULL(t, 'none') WHERE id IN (6, 7) AND NOT (t <=> 'b')",
+        "UPDATE orders SET t = IF(n > 13, 'more', t) WHERE n IS NOT NULL AND id BETWEEN 6 AND 7",
+        "DELETE FROM orders WHERE t LIKE 'b%' OR id < 5",
+    ]
+    run(engine, statements, 300, dict.fromkeys(range(len(statements)), RecordType.MYSQL))
+    assert database.query("SELECT id, t, n::int FROM orders ORDER BY id") == [
+        (5, "it's\n", None),
+        (6, "a", 13),
+        (7, "more", 15),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE orders SET t = x'6162' WHERE id = 1", "x'6162' may mean something else"),
+        ("UPDATE orders SET t = 'a' || 'b' WHERE id = 1", "|| may join texts, or be OR"),
+        ("UPDATE orders SET n = id / 2", "id / 2 may mean something else"),
+        ("UPDATE orders SET n = LENGTH(t)", "LENGTH(t) may mean something else"),
+        ("INSERT INTO orders (id) VALUES (1) ON DUPLICATE KEY UPDATE n = 2", "ON DUPLICATE KEY UPDATE n = 2 may"),
+        ("DELETE FROM orders LIMIT 1", "LIMIT 1 may mean something else"),
+        ("REPLACE INTO orders (id) VALUES (1)", "not understood"),
+        ("INSERT IGNORE INTO orders (id) VALUES (1)", "syntax error"),
+        ("UPDATE orders SET at = NOW()", "NOW() has another value here"),
+        ("UPDATE orders SET n = RAND()", "has another value here"),
+    ],
+)
+def test_mysqls_words_that_may_mean_something_else_stop_by_name(
+    statement: str, said: str, engine: PostgresqlEngine, database: Database, tmp_path: Path
+) -> None:
+    install(engine, tmp_path / "received")
+    run(engine, SPG_LOG)
+    before = database.query("SELECT * FROM orders ORDER BY id")
+    with pytest.raises(StatementRefused) as caught:
+        run(engine, [statement], 300, {0: RecordType.MYSQL})
+    assert said in caught.value.reason
+    engine.rollback()
+    assert database.query("SELECT * FROM orders ORDER BY id") == before
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import sqlglot
 from sqlglot import exp
@@ -11,6 +12,21 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 SQLITE = "sqlite"
 MYSQL = "mysql"
+
+_ROWS = (exp.Insert, exp.Update, exp.Delete)
+_KNOWN = (
+    *(*_ROWS, exp.Where, exp.Values, exp.Tuple, exp.Schema, exp.Table, exp.Column, exp.Identifier),
+    *(exp.Select, exp.From, exp.Star, exp.Subquery, exp.Paren),
+    *(exp.Literal, exp.Null, exp.Boolean, exp.Neg, exp.Add, exp.Sub, exp.Mul),
+    *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Is, exp.In, exp.Between, exp.Like),
+    *(exp.And, exp.Or, exp.Not, exp.Coalesce, exp.Case, exp.If),
+    # Whoever runs them decides about values that differ from machine to machine.
+    *(exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand, exp.Uuid),
+)
+"""What may stand in MySQL's statements for rows. Of other parts it is not known that they mean the same: whole
+numbers are divided in another way, a hexadecimal literal is bits in PostgreSQL, functions of one name differ."""
+
+_SHOWN = 60
 
 
 class NotTranslated(Exception):
@@ -34,6 +50,8 @@ def to_postgresql(sql: str, dialect: str = SQLITE) -> list[str]:
         parsed = [one for one in sqlglot.parse(sql, read=dialect) if one is not None]
         if any(isinstance(one, exp.Command) for one in parsed):
             raise NotTranslated("the statement is not understood")
+        if dialect == MYSQL:
+            _refuse_other_meanings(sql, parsed)
         return [
             one.sql(dialect="postgres", unsupported_level=sqlglot.ErrorLevel.RAISE, identify=dialect == SQLITE)
             for one in parsed
@@ -43,3 +61,23 @@ def to_postgresql(sql: str, dialect: str = SQLITE) -> list[str]:
     except Exception as error:
         said = str(error).splitlines()
         raise NotTranslated(said[0] if said else type(error).__name__) from error
+
+
+def _refuse_other_meanings(sql: str, statements: Iterable[exp.Expr]) -> None:
+    """Look for what may mean something else in PostgreSQL, where the server may take it in silence.
+
+    Raises:
+        NotTranslated: There is something.
+    """
+    for statement in statements:
+        if not isinstance(statement, _ROWS):
+            continue
+        if any(token.token_type is sqlglot.TokenType.DPIPE for token in sqlglot.tokenize(sql, read=MYSQL)):
+            raise NotTranslated("|| may join texts, or be OR")
+        other = next((part for part in statement.walk() if not _is_known(part)), None)
+        if other is not None:
+            raise NotTranslated(f"MySQL's {other.sql(MYSQL)[:_SHOWN]} may mean something else in PostgreSQL")
+
+
+def _is_known(part: exp.Expr) -> bool:
+    return isinstance(part, _KNOWN) or (isinstance(part, exp.Anonymous) and part.name.upper() == "NOW")
