@@ -56,7 +56,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hold",
         type=argument(parse_seconds),
-        default=HOLD_SECONDS,
         metavar="S",
         help="with --pinned: keep writers waiting for so many seconds at most, until both stand at one position "
         "(default: 10)",
@@ -89,9 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
         for given, option, reason in (
             (arguments.repair, "--repair", "what is written between two looks would be undone"),
             (arguments.subscription, "--subscription", "else no position counts"),
+            (arguments.hold, "--hold", "else nobody waits"),
         ):
             if given is not None:
                 raise UsageError(f"{option} needs --pinned: {reason}")
+    if arguments.hold is None:
+        arguments.hold = HOLD_SECONDS
     ends = _Ends.of((arguments.first, arguments.second), arguments.http_token_file)
     reading = RowsLine(ends.size)
     try:

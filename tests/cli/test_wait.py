@@ -106,7 +106,10 @@ def test_a_server_that_cannot_say_is_69(
 
 def test_nobody_there_is_69(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wait", "--http", f"unix:{tmp_path}/none", "622"]) == 69
-    assert "does not answer" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"spgrepl: unix:{tmp_path}/none does not answer: No such file or directory. Start its server, or name "
+        "where another has its --http\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ def test_repairing_needs_pinning(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--repair", "x", "a", "b"]) == 64
     assert main(["compare", "--subscription", "x", "a", "b"]) == 64
     assert "--subscription needs --pinned" in capsys.readouterr().err
+    assert main(["compare", "--hold", "3", "a", "b"]) == 64
+    assert "--hold needs --pinned" in capsys.readouterr().err
 
 
 def test_a_repair_that_was_not_finished_leaves_no_file(tmp_path: Path) -> None:
