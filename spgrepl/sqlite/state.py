@@ -141,10 +141,8 @@ def decode_marks(text: str | None) -> tuple[Mark, ...]:
 
 
 def encode_notes(notes: TransactionNotes) -> str:
-    """What there is to know of transactions as JSON: an object, without what is 0 or None."""
-    content = {name: value for name, value in attrs.asdict(notes).items() if value}
-    if notes.opened_by == 0:
-        content["opened_by"] = 0
+    """What there is to know of transactions as JSON: an object of what differs from `NO_NOTES`."""
+    content = {name: value for name, value in attrs.asdict(notes).items() if value != getattr(NO_NOTES, name)}
     return json.dumps(content, separators=(",", ":"))
 
 
@@ -157,6 +155,6 @@ def decode_notes(text: str | None) -> TransactionNotes:
     if text is None:
         return NO_NOTES
     content = json.loads(text)
-    if not all(isinstance(value, int) for value in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(value, int) for value in content.values()):
         raise ValueError(f"transactions {text!r}")
     return TransactionNotes(**content)
