@@ -25,6 +25,19 @@ PRIVATE_FOLDER = 0o700
 """The mode of every folder that is made for such files."""
 
 _SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
+_SIDECARS = (
+    ".applied_pos",
+    ".cluster_id",
+    ".lock",
+    ".subscriptions",
+    ".control",
+    ".pair",
+    ".durable",
+    ".left",
+    ".level",
+    ".learned",
+)
+"""What the names of the files beside a log end with; each is a property of `DatabasePaths`."""
 
 
 @attrs.frozen
@@ -66,49 +79,47 @@ class DatabasePaths:
             UsageError: Two are, or one is a device or a pipe.
             LocalFilesDamaged: One is a folder.
         """
-        names: dict[str, Path] = {}
-        inodes: dict[tuple[int, int], Path] = {}
-        for path in self.all_files():
-            name = os.path.abspath(path)
+        names: set[str] = set()
+        inodes: dict[tuple[int, int], str] = {}
+        # Each is made absolute once: this is asked often.
+        absolute = {path: os.path.abspath(path) for path in (self.database, self.wal, self.folder)}
+        for of, suffix in self._all_names():
+            path, name = str(of) + suffix, absolute[of] + suffix
             if name in names:
                 raise UsageError(
                     f"the database {self.database} and its log {self.wal} would share the file {path}: name "
                     f"another log with --wal"
                 )
-            names[name] = path
-            with contextlib.suppress(OSError):
+            names.add(name)
+            try:
                 found = os.stat(path)
-                kind = stat.S_IFMT(found.st_mode)
-                if path in (self.database, self.wal) and kind == stat.S_IFDIR:
-                    what = "SQLite database" if path == self.database else "log"
-                    raise LocalFilesDamaged(f"{path} is not a {what}: it is a folder; name another file")
-                if path in (self.database, self.wal) and kind != stat.S_IFREG:
-                    raise UsageError(f"{path} is a device or a pipe: name a file for a database and for its log")
-                other = inodes.setdefault((found.st_dev, found.st_ino), path)
-                if other is not path:
-                    raise UsageError(
-                        f"{other} and {path} are one and the same file (by a link, or a mount): name another "
-                        f"database with --db, or another log with --wal"
-                    )
+            except OSError:
+                continue
+            kind = stat.S_IFMT(found.st_mode)
+            is_file = not suffix and of != self.folder
+            if is_file and kind == stat.S_IFDIR:
+                what = "SQLite database" if of == self.database else "log"
+                raise LocalFilesDamaged(f"{path} is not a {what}: it is a folder; name another file")
+            if is_file and kind != stat.S_IFREG:
+                raise UsageError(f"{path} is a device or a pipe: name a file for a database and for its log")
+            other = inodes.setdefault((found.st_dev, found.st_ino), path)
+            if other != path:
+                raise UsageError(
+                    f"{other} and {path} are one and the same file (by a link, or a mount): name another "
+                    f"database with --db, or another log with --wal"
+                )
+
+    def _all_names(self) -> Iterator[tuple[Path, str]]:
+        """The names of all files, and of the folder, as one of three and what comes after it."""
+        for suffix in ("", *_SQLITE_SUFFIXES, ".replay.json", ".replay.json.next"):
+            yield self.database, suffix
+        for suffix in ("", *_SIDECARS):
+            yield self.wal, suffix
+        yield self.folder, ""
 
     def all_files(self) -> Iterator[Path]:
         """The names of all files, and of the folder, that belong to the database, be they there or not."""
-        database = self.database
-        yield database
-        for suffix in (*_SQLITE_SUFFIXES, ".replay.json", ".replay.json.next"):
-            yield database.with_name(database.name + suffix)
-        yield self.wal
-        yield self.applied_position
-        yield self.cluster_id
-        yield self.writer_lock
-        yield self.subscription_marks
-        yield self.control_socket
-        yield self.pair
-        yield self.durable
-        yield self.left
-        yield self.wal_level
-        yield self.learned
-        yield self.folder
+        return (of.with_name(of.name + suffix) for of, suffix in self._all_names())
 
     @property
     def applied_position(self) -> Path:

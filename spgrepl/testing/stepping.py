@@ -115,13 +115,13 @@ class StepReactor(Clock):
     real machine can be tried.
 
     Args:
-        choose: Given how many sources are ready, names the one whose turn it is.
+        choose: Given how many sources are ready, names the one whose turn it is; None for the first, always.
 
     Attributes:
         steps: How many pieces of work were done.
     """
 
-    def __init__(self, choose: Callable[[int], int] = lambda _count: 0) -> None:
+    def __init__(self, choose: Callable[[int], int] | None = None) -> None:
         super().__init__()
         self._choose = choose
         self._own = _Lane()
@@ -196,10 +196,15 @@ class StepReactor(Clock):
 
     def step(self) -> bool:
         """Do one piece of work; returns whether there was any."""
-        ready = [source for source in self._sources.values() if source.ready()]
-        if not ready:
+        if self._choose is None:
+            chosen = next((source for source in self._sources.values() if source.ready()), None)
+        else:
+            ready = [source for source in self._sources.values() if source.ready()]
+            place = self._choose(len(ready)) if len(ready) > 1 else 0
+            chosen = ready[place] if ready else None
+        if chosen is None:
             return False
-        ready[self._choose(len(ready)) if len(ready) > 1 else 0].step()
+        chosen.step()
         self.steps += 1
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -113,13 +114,19 @@ class SiteWatch:
         return {"now": self._wall_clock(), "every": EVERY, "series": self._history.as_values()}
 
 
+@functools.cache
+def _content(name: str) -> bytes:
+    """A file of the page, read once for all roles of the process."""
+    return files("spgrepl.watch").joinpath("page", name).read_bytes()
+
+
 class _Part(Leaf):
     """A file of the page."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._kind = _PARTS[name]
-        self._content = files("spgrepl.watch").joinpath("page", name).read_bytes()
+        self._content = _content(name)
 
     def body(self, request: Request) -> bytes:
         """See `Leaf`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import closing
@@ -235,6 +236,17 @@ def test_the_order_may_be_chosen(tmp_path: Path) -> None:
 
 def test_the_fixture_of_pytest(spgrepl_cluster: Cluster) -> None:
     assert spgrepl_cluster.primary().query("SELECT 1") == [(1,)]
+    assert spgrepl_cluster.paths("primary").database.exists()
+
+
+def test_without_a_folder_the_files_are_in_memory_and_gone_in_the_end() -> None:
+    with Cluster() as cluster:
+        cluster.primary()
+        folder = cluster.folder
+        assert (folder / "primary.db").exists()
+        if os.access("/dev/shm", os.W_OK):
+            assert folder.parent == Path("/dev/shm")
+    assert not folder.exists()
 
 
 def test_a_wait_that_is_too_long(cluster: Cluster) -> None:
