@@ -53,7 +53,7 @@ ON_DIVERGENCE = [
     "on-divergence",
     None,
     "stop",
-    "When the master's history is another one: stop (exit 76) or resnapshot.",
+    "When the master has a different history: stop (exit 76) or resnapshot.",
 ]
 NONDETERMINISTIC = [
     "nondeterministic",

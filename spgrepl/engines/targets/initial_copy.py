@@ -243,8 +243,7 @@ def _refuse_other_table(target: apsw.Connection, database: Path, wanted: TableSh
     difference = wanted.difference(present)
     if difference is not None:
         raise TableMismatch(
-            f"the published table {wanted.name} is in {database} already, and is another one: {difference}; "
-            f"{_WAY_OUT}"
+            f"the published table {wanted.name} is in {database} already, and differs: {difference}; {_WAY_OUT}"
         )
     if target.execute(f"SELECT 1 FROM main.{quote_name(present.name)} LIMIT 1").fetchone() is not None:
         raise TableMismatch(

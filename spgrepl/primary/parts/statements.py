@@ -46,7 +46,7 @@ class Effect(enum.Enum):
     """It is DROP TABLE, which may change rows of other tables. The log gets those, and its text."""
 
     LOGGED = "logged"
-    """It changes what is no row: ANALYZE, REINDEX, a PRAGMA that is stored. The log gets its text."""
+    """It changes what is not a row: ANALYZE, REINDEX, a PRAGMA that is stored. The log gets its text."""
 
     SETTING = "setting"
     """It changes a setting of this primary alone: PRAGMA foreign_keys, PRAGMA recursive_triggers."""
