@@ -18,7 +18,12 @@ TESTS = ROOT / "tests"
 NAMES = sorted(name for name in MODULES if name not in PACKAGES)
 
 ONLY_VALUES = {
+    "access.interfaces": "two interfaces",
     "comparing.table_reader": "an interface and its values",
+    "engines.targets.options": "options of targets, as a value",
+    "errors.formats": "errors, which only carry what they are told",
+    "errors.peers": "errors, which only carry what they are told",
+    "interfaces.store": "an interface",
     "log.source": "two interfaces",
     "master.shared.limits": "numbers",
     "master.shared.states": "names of states",
@@ -26,6 +31,9 @@ ONLY_VALUES = {
     "replica.following.states": "choices and names of states",
     "replica.phases": "names of phases",
     "rows.changes": "a change of a row, as a value",
+    "spgsql.language.nodes": "the parts of a statement, as values",
+    "spgsql.typed.compiling": "a type of what compiles",
+    "sqlite.any_connection": "types of connections of several libraries",
 }
 """Modules without a test of their own, and why."""
 
