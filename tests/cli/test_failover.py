@@ -135,6 +135,9 @@ def answering(path: Path, *answers: dict[str, object], code: int = 200) -> Itera
                 with listening.accept()[0] as connection:
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.0 %d -\r\n\r\n" % code + json.dumps(answer).encode())
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # what of the request has come late
+                        pass
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -106,9 +106,13 @@ def test_a_server_that_cannot_say_is_69(
 
 def test_nobody_there_is_69(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wait", "--http", f"unix:{tmp_path}/none", "622"]) == 69
+    assert "does not answer: No such file or directory" in capsys.readouterr().err
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as gone:
+        port = gone.server_address[1]
+    assert main(["wait", "--http", f"127.0.0.1:{port}", "622"]) == 69
     assert capsys.readouterr().err == (
-        f"spgrepl: unix:{tmp_path}/none does not answer: No such file or directory. Start its server, or name "
-        "where another has its --http\n"
+        f"spgrepl: http://127.0.0.1:{port} does not answer: Connection refused. Start its server, or name where "
+        f"another has its --http\n"
     )
 
 

@@ -47,8 +47,8 @@ def execute_at_server(sql: str, address: StatusAddress | None, paths: DatabasePa
                 f"asked, or not. `spgrepl snapshot show {paths.database}` says what the database is now"
             ) from error
         raise ServerUnreachable(
-            f"no server of {paths.database} is running ({server} does not answer): start it with `twistd spgrepl "
-            f"master`, or follower, or name another database, or another server"
+            f"no server of {paths.database} is running ({error}): start it with `twistd spgrepl master`, or "
+            f"follower, or name another database, or another server"
         ) from error
     said = str(answer.get("error", f"HTTP status {code}"))
     if code == _STATEMENT_REFUSED:

@@ -102,9 +102,8 @@ def ask(
         response = connection.getresponse()
         content = json.loads(response.read())
     except (ConnectionRefusedError, FileNotFoundError) as error:
-        raise ServerUnreachable(
-            f"{address} does not answer: {error.strerror}. Start its server, or name where another has its --http"
-        ) from error
+        what = "" if address.path else ". Start its server, or name where another has its --http"
+        raise ServerUnreachable(f"{address} does not answer: {error.strerror}{what}") from error
     except (OSError, http.client.HTTPException) as error:
         raise ServerUnreachable(f"{address} does not answer: {str(error) or type(error).__name__}") from error
     except ValueError as error:
