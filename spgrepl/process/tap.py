@@ -15,7 +15,7 @@ from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 from spgrepl.errors import EXIT_USAGE, SpgReplError, unusable_file
-from spgrepl.process.heap import keep_heap_small
+from spgrepl.process.heap import HeapKeeper
 from spgrepl.process.notify import SystemdNotifier, notifier_for
 from spgrepl.process.run_options import RunOptions
 from spgrepl.process.service import ProcessService
@@ -64,7 +64,7 @@ def makeService(options: Options) -> IService:
     """Make the service that twistd runs."""
     from twisted.internet import reactor  # the process's reactor: it is twistd's, and there is no other way to it
 
-    keep_heap_small()
+    heap = HeapKeeper(reactor)  # type: ignore[arg-type]  # before there are threads
     chosen = options.subOptions
     try:
         role: Role | ProcessService = chosen.role(reactor)
@@ -77,11 +77,13 @@ def makeService(options: Options) -> IService:
         raise SystemExit(unusable.exit_code) from error
     exit_code = ExitCode()
     role.finished.addErrback(end_process, exit_code, reactor)
-    return _with_company(role, reactor, exit_code)
+    return _with_company(role, heap, reactor, exit_code)
 
 
-def _with_company(role: Role | ProcessService, reactor: Any, exit_code: ExitCode) -> IService:
-    """A role, with what listens for signals and tells systemd where that is asked for."""
+def _with_company(
+    role: Role | ProcessService, heap: HeapKeeper, reactor: Any, exit_code: ExitCode
+) -> IService:
+    """A role, with what gives memory back, and what listens for signals and tells systemd where that is asked for."""
     process = role if isinstance(role, ProcessService) else None
     present: list[Role] = [role] if isinstance(role, Role) else []
     if isinstance(role, FollowerRole):
@@ -89,9 +91,8 @@ def _with_company(role: Role | ProcessService, reactor: Any, exit_code: ExitCode
     statuses = role.statuses if isinstance(role, ProcessService) else lambda: [one.status() for one in present]
     notifier = notifier_for(reactor, statuses)
     service: IService = role
-    if process is None and notifier is None:
-        return service
     everything = MultiService()
+    heap.setServiceParent(everything)  # type: ignore[no-untyped-call]
     if notifier is not None:
         notifier.setServiceParent(everything)  # type: ignore[no-untyped-call]
     service.setServiceParent(everything)

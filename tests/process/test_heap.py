@@ -10,8 +10,9 @@ import sys
 import pytest
 
 COURSE = """
-import ctypes, sys
-from spgrepl.process.heap import keep_heap_small
+import ctypes, sys, time
+from twisted.internet.task import Clock
+from spgrepl.process.heap import GIVE_BACK_SECONDS, HeapKeeper
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -20,14 +21,25 @@ def resident():
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
-told = keep_heap_small() if sys.argv[1] == "told" else None
+clock = Clock()
+keeper = HeapKeeper(clock) if sys.argv[1] == "told" else None
+if keeper is not None:
+    keeper.startService()
 
 def block(size):
     found = libc.malloc(size)
     ctypes.memset(found, 1, size)
     return found
 
+def faults():
+    return int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[7])
+
 libc.free(block(20_000_000))  # from this the allocator learns to take large blocks from the heap
+libc.free(block(2_000_000))
+faulted = faults()
+for _ in range(100):
+    libc.free(block(2_000_000))
+faulted = faults() - faulted
 large = []
 for _ in range(100):
     large.append(block(500_000))
@@ -35,12 +47,17 @@ for _ in range(100):
 before = resident()
 for one in large:
     libc.free(one)
-print(told, before - resident())
+clock.advance(GIVE_BACK_SECONDS)
+after = resident()
+if keeper is not None:
+    keeper.stopService()
+    assert not clock.getDelayedCalls()
+print(keeper and keeper.told, before - after, faulted)
 """
 
 
-def run(word: str, **variables: str) -> tuple[str, int]:
-    """Whether the allocator was told, and how many kB a process gave back."""
+def run(word: str, **variables: str) -> tuple[str, int, int]:
+    """Whether the allocator was told, how many kB a process gave back, and how often it met a new page."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment.pop("GLIBC_TUNABLES", None)
     done = subprocess.run(
@@ -50,17 +67,23 @@ def run(word: str, **variables: str) -> tuple[str, int]:
         text=True,
         check=True,
     )
-    told, given_back = done.stdout.split()
-    return told, int(given_back)
+    told, given_back, faults = done.stdout.split()
+    return told, int(given_back), int(faults)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")
 def test_what_is_freed_is_given_back() -> None:
     """Half a MiB at a time, with small blocks in between that live on."""
     assert run("as it is")[1] < 10_000
-    told, given_back = run("told")
+    told, given_back, _ = run("told")
     assert told == "True"
     assert given_back > 45_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")
+def test_a_large_block_that_is_freed_is_used_again() -> None:
+    """Two MB, a hundred times: not 500 new pages each."""
+    assert run("told")[2] < 1000
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from spgrepl import DatabasePaths, MasterRole, MasterSettings, Primary
 from spgrepl.errors import LoggedNotApplied, OutcomeUnknown, SpgReplError, StatementFailed
 from spgrepl.log.wal_level import Level, WalLevel
-from spgrepl.process.heap import keep_heap_small
+from spgrepl.process.heap import HeapKeeper
 
 WRITERS = 4
 _SCHEMA = [
@@ -126,7 +126,7 @@ def main(*words: str) -> None:
     """
     from twisted.internet import reactor
 
-    keep_heap_small()
     running: Any = reactor
+    HeapKeeper(running).startService()  # before there are threads
     running.callWhenRunning(lambda: ensureDeferred(_run(reactor, *words)).addErrback(_end))
     running.run()
