@@ -22,6 +22,9 @@ from spgrepl.wire.frames import Status
 
 _State = TypeVar("_State", bound=enum.Enum)
 
+SLICE = 32 * 1024
+"""So many bytes are taken between two looks at the clock, where each few of them may be a frame."""
+
 
 @attrs.frozen
 class Entered(Generic[_State]):
@@ -89,6 +92,16 @@ class Connection(ABC, Generic[_State]):
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self.state is self._closed
+
+    @property
+    def at_once(self) -> int:
+        """How many of the bytes that come next may be taken between two looks at the clock."""
+        return SLICE
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is more in what was taken: it is read when no bytes are taken, before any others."""
+        return False
 
     # -- what each kind does in its own way -----------------------------------------------------------------------
 

@@ -22,9 +22,6 @@ from spgrepl.text.role_log import RoleLogger
 TURN_SECONDS = 0.005
 """For so long bytes are taken before the reactor serves others."""
 
-SLICE = 32 * 1024
-"""So many bytes are taken between two looks at the clock."""
-
 _Connection = TypeVar("_Connection", bound=Connection[Any])
 
 
@@ -106,7 +103,7 @@ class MasterLink(Protocol, Generic[_Connection]):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the master. A fault of this side ends the connection, and is told as what it is."""
-        if self._rest or self._asked:
+        if self._rest or self._asked or self.connection.unread:
             self._rest += data
         else:
             self._take(data, TURN_SECONDS)
@@ -116,17 +113,20 @@ class MasterLink(Protocol, Generic[_Connection]):
 
         A master may cut its log into frames of one byte. Of those, one read holds work for a tenth of a second.
         """
-        at, until = 0, self._clock.seconds() + seconds
-        while at < len(data) and not self.connection.closed:
-            if self._asked or (at and self._clock.seconds() >= until):
+        connection = self.connection
+        at, taken, until = 0, 0, self._clock.seconds() + seconds
+        while (at < len(data) or connection.unread) and not connection.closed:
+            if self._asked or (taken and self._clock.seconds() >= until):
                 self._rest = data[at:]
                 if not self._asked:
                     self._rest_later()
                 return
-            piece = data if len(data) <= SLICE else data[at : at + SLICE]
+            most = 0 if connection.unread else connection.at_once
+            piece = data if at == 0 and len(data) <= most else data[at : at + most]
             at += len(piece)
+            taken += 1
             try:
-                self._hand_on(self.connection.receive_bytes(piece, self._clock.seconds()))
+                self._hand_on(connection.receive_bytes(piece, self._clock.seconds()))
             except Exception:  # noqa: BLE001 - told by its name, not as something that the master did
                 self._failed(Failure())
 
@@ -137,12 +137,12 @@ class MasterLink(Protocol, Generic[_Connection]):
     def _take_rest(self) -> None:
         rest, self._rest = self._rest, b""
         self._take(rest, TURN_SECONDS)
-        if not self._rest or self._asked:
+        if self._asked or not (self._rest or self.connection.unread):
             self.gate.release(self._turn)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner why it ended."""
-        if self._rest and not self._asked:
+        if (self._rest or self.connection.unread) and not self._asked:
             # What the master said last came before its end.
             rest, self._rest = self._rest, b""
             self._take(rest, float("inf"))

@@ -254,6 +254,11 @@ class FrameParser:
         self._chunk_length = -1
         self.passed_over = 0
 
+    @property
+    def left(self) -> int:
+        """How many bytes of the frame are still to come whose header has come; 0 between two frames."""
+        return self._left
+
     def feed(self, data: bytes) -> list[FrameEvent]:
         """Take bytes as they come.
 

@@ -167,6 +167,7 @@ class RecordFrameParser:
         at_once: How much is read in a call of `feed`: a record that is longer is read elsewhere, see `long`. None
             where that does not matter; for whoever made the parser to say.
         long: The record that comes next, where it is a long one: nothing more is returned before it was called.
+        unread: Whether there is more in what was fed, than is read at once: feed no bytes, and it goes on.
         passed_over: How many frames of unknown types were skipped.
     """
 
@@ -182,6 +183,7 @@ class RecordFrameParser:
         self.at_once: AtOnce | None = None
         self._compressed_left = 0
         self.long: LongRecord | None = None
+        self.unread = False
         self._position = position
         self._max_frame = max_frame
         self._max_record = max_record
@@ -214,6 +216,7 @@ class RecordFrameParser:
             one after it.
         """
         self._check()
+        self.unread = False
         if self._to_pass:
             passed = min(self._to_pass, len(data))
             self._to_pass -= passed
@@ -251,8 +254,10 @@ class RecordFrameParser:
         at, size = 0, len(data)
         found.begin_run(0, self._position)
         self._compressed_left = 0 if self.at_once is None else self.at_once.compressed
+        rare = -1 if self.at_once is None else self.at_once.rare
         try:
-            while True:
+            while rare:
+                rare -= 1
                 before, count = at, len(found.ends)
                 at = self._cut_common(data, at, found)
                 # The headers of the frames are not part of the log.
@@ -264,6 +269,8 @@ class RecordFrameParser:
                 at = after
                 if len(found.ends) == count:
                     found.begin_run(at, found.end)
+            else:
+                self.unread = True
         except PeerError as error:
             self._error = error
         return found, min(at, size)

@@ -10,10 +10,17 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from spgrepl.compiled.core import CORE
+from spgrepl.interfaces.target import SubscriptionState
+from spgrepl.log.format.records import IN_REACTOR
+from spgrepl.replica.connection import SLICE
 from spgrepl.replica.following.connection import FollowerConnection
-from spgrepl.replica.link import SLICE, TURN_SECONDS, MasterLink
-from spgrepl.wire.frames import Status, WalBytes, encode_status, encode_wal_header
+from spgrepl.replica.link import TURN_SECONDS, MasterLink
+from spgrepl.replica.subscribing.connection import READ_SIZE, Received, SubscriberConnection
+from spgrepl.wire.frames import Status, WalBytes, encode_skip, encode_status, encode_wal_header
 from spgrepl.wire.handshake import StreamVersion
+from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
+from tests.replica.subscribing.streams import insert
 
 
 class SlowClock(Clock):
@@ -97,3 +104,76 @@ def test_what_a_master_says_last_is_heard() -> None:
     rig.clock.step = 0
     rig.clock.advance(1)
     assert not rig.clock.getDelayedCalls()
+
+
+def test_what_is_left_of_a_frame_is_taken_at_once() -> None:
+    rig = Rig()
+    rig.clock.step = TURN_SECONDS / 4
+    rig.link.dataReceived(encode_wal_header(400_000) + b"a" * 400_000)
+    assert rig.owner.log == b"a" * 400_000
+
+
+class SubscriberOwner:
+    """Counts what has come."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.end = 0
+
+    def prepare(self) -> Deferred[Any]:
+        return succeed(SubscriberHello(9, ("p",), 5))
+
+    def happened(self, event: Any) -> Deferred[Any] | None:
+        if isinstance(event, SubscriberReply):
+            return succeed(SubscriptionState(("p",), 9, 9))
+        if isinstance(event, Received):
+            self.records += len(event.frames) - event.first
+            self.end = event.frames.end
+        return None
+
+    def link_closed(self, link: object, reason: object) -> None:
+        self.end = -1
+
+
+class SubscriberRig:
+    """A subscriber's link that streams."""
+
+    def __init__(self) -> None:
+        self.clock, self.owner = SlowClock(), SubscriberOwner()
+        self.link = MasterLink(self.clock, self.owner, SubscriberConnection())
+        self.transport = StringTransport()
+        self.link.makeConnection(self.transport)
+        self.link.dataReceived(SubscriberReply(9, 7).encode())
+
+
+def test_frames_that_are_not_of_records_are_taken_in_turns() -> None:
+    """However many bytes of records are taken at once."""
+    rig = SubscriberRig()
+    rig.clock.step = TURN_SECONDS / 4
+    rig.link.dataReceived(encode_skip(1) * 10_000)
+    assert 0 < rig.owner.end - 9 <= 5 * max(IN_REACTOR.rare, SLICE // 13)
+    assert rig.transport.producerState == "paused"
+    rig.link.dataReceived(encode_skip(1))
+    while rig.owner.end < 9 + 10_001:
+        rig.clock.advance(0)
+    assert rig.transport.producerState == "producing"
+    assert not rig.link.connection.unread
+
+
+def test_the_end_of_a_connection_comes_after_what_was_not_read_yet() -> None:
+    rig = SubscriberRig()
+    rig.clock.step = TURN_SECONDS
+    rig.link.dataReceived(encode_skip(1) * 1000 + encode_wal_header(len(insert(1))) + insert(1))
+    assert rig.owner.records == 0
+    rig.owner.link_closed = lambda link, reason: None  # type: ignore[method-assign]
+    rig.link.connectionLost(Failure(ConnectionDone()))
+    assert (rig.owner.records, rig.owner.end) == (1, 9 + 1000 + len(insert(1)))
+
+
+def test_records_are_taken_together_as_far_as_the_core_is_quick() -> None:
+    rig = SubscriberRig()
+    record = insert(1)
+    data = (encode_wal_header(len(record)) + record) * 2000
+    rig.link.dataReceived(data)
+    assert rig.owner.records == 2000
+    assert rig.link.connection.at_once == (SLICE if CORE is None else READ_SIZE)

@@ -82,10 +82,12 @@ class AtOnce:
         record: The longest record, in bytes.
         compressed: How many bytes of compressed records. They expand to nine times as many at most, and the time
             that it takes goes by what is read.
+        rare: How many frames that are not of records in the common forms.
     """
 
     record: int
     compressed: int
+    rare: int = 256
 
 
 IN_REACTOR = AtOnce(256 * 1024, 512 * 1024 if CORE else 8 * 1024)

@@ -9,7 +9,7 @@ import attrs
 from spgrepl.errors import PeerError
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.pairs.fence import FenceCheck
-from spgrepl.replica.connection import Connection, UnknownFrames
+from spgrepl.replica.connection import SLICE, Connection, UnknownFrames
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, FrameParser, Status, SuspectFrame, WalBytes
 from spgrepl.wire.handshake import (
     FollowerHello,
@@ -129,6 +129,13 @@ class FollowerConnection(Connection[LinkState]):
         """Whether the log comes, or comes next: there is no snapshot before it."""
         begun = self.state is not LinkState.PREPARING and not self._bootstrapping
         return begun or self.state in _STREAM_STATES
+
+    @property
+    def at_once(self) -> int:
+        """See `Connection`. What is left of a frame is passed on as it is, however much of it there is."""
+        if self.state not in _STREAM_STATES:
+            return SLICE
+        return READ_SIZE if self._version is StreamVersion.V1 else max(SLICE, self._frames.left)
 
     # -- opening ----------------------------------------------------------------------------------------------
 

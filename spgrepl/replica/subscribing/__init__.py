@@ -10,6 +10,6 @@ What comes in: records of published tables (`connection`), a snapshot to begin w
 - `fence`, `marks` and `history`: whether the master's history is the one that was followed. `origins`: which
   rows are taken; `unknown_publications`: which bring nothing.
 
-Imports: `base`, `disk`, `engines`, `engines.targets`, `errors`, `interfaces`, `log.format`,
+Imports: `base`, `compiled`, `disk`, `engines`, `engines.targets`, `errors`, `interfaces`, `log.format`,
 `log.transactions`, `replica`, `replica.following`, `rows`, `segments`, `text`, `watch`, `wire`.
 """
