@@ -10,7 +10,7 @@ setup(
             ["core/_core.pyx"],
             depends=[
                 f"core/{name}.pxi"
-                for name in ("lzss", "records", "owners", "frames", "rows", "changes", "copying")
+                for name in ("lzss", "records", "statements", "owners", "frames", "rows", "changes", "copying")
             ],
             extra_compile_args=["-O3"],
             optional=True,

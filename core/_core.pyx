@@ -33,6 +33,7 @@ cdef enum:
 
 include "lzss.pxi"
 include "records.pxi"
+include "statements.pxi"
 include "owners.pxi"
 include "frames.pxi"
 include "rows.pxi"

@@ -26,8 +26,28 @@ cdef Py_ssize_t framed_end(const uint8_t *data, Py_ssize_t at, Py_ssize_t size, 
     return 0
 
 
+cdef Found take_frames(
+    const uint8_t *data, Py_ssize_t at, Py_ssize_t size, uint32_t longest, uint32_t most, int64_t *ends, int64_t *begins
+) noexcept nogil:
+    """Take frames of records that are not compressed, as many as there is room for."""
+    cdef Found found
+    cdef Py_ssize_t end, begin
+    found.at, found.count, found.specials = at, 0, 0
+    while found.count < AT_ONCE:
+        end = framed_end(data, found.at, size, longest, most)
+        if end <= 0:
+            break
+        begin = found.at + FRAME_HEAD
+        begins[found.count] = begin + (HEAD_V3 if data[begin + 3] >> 5 == FORM_V3 else HEAD_V2)
+        ends[found.count] = end
+        found.count += 1
+        found.at = end
+    return found
+
+
 def cut_frames(
-    bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t most, list ends not None, list sql not None
+    bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t most, array.array ends not None,
+    array.array begins not None, dict others not None,
 ):
     """Take frames that hold a record of a common form.
 
@@ -37,7 +57,8 @@ def cut_frames(
         limit: The most bytes of SQL or payload that a record may have.
         most: The most bytes that a frame may hold.
         ends: Gets where each frame ends.
-        sql: Gets the records' texts.
+        begins: Gets where each record's text begins, -1 for one that is compressed.
+        others: Gets the texts that are compressed, by their records' indices.
 
     Returns:
         Where the first frame begins that is something else, or not whole.
@@ -45,27 +66,42 @@ def cut_frames(
     cdef const uint8_t *source = <const uint8_t *>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data), end, begin
     cdef uint32_t longest = <uint32_t>max(0, min(limit, 0x1FFFFFFF)), frame = <uint32_t>max(0, min(most, 0x7FFFFFFF))
+    cdef int64_t *room
+    cdef Found found
+    if ends.ob_descr.typecode != c"q" or begins.ob_descr.typecode != c"q":
+        raise ValueError("a column of another type")
     if at < 0 or at > size:
+        # Behind what is skipped of a long frame.
         return at
-    while True:
-        end = framed_end(source, at, size, longest, frame)
-        if end == 0:
-            return at
-        begin = at + FRAME_HEAD
-        if end > 0:
-            begin += HEAD_V3 if source[begin + 3] >> 5 == FORM_V3 else HEAD_V2
-            text = PyBytes_FromStringAndSize(<const char *>source + begin, end - begin)
-        else:
-            end = -end
-            begin += HEAD_V3
-            if end == begin or source[begin] != ALGO_LZSS:
+    room = <int64_t *>malloc(2 * AT_ONCE * sizeof(int64_t))
+    if room == NULL:
+        raise MemoryError
+    try:
+        while True:
+            if size - at < LONG:
+                found = take_frames(source, at, size, longest, frame, room, room + AT_ONCE)
+            else:
+                with nogil:
+                    found = take_frames(source, at, size, longest, frame, room, room + AT_ONCE)
+            if found.count:
+                array.extend_buffer(ends, <char *>room, found.count)
+                array.extend_buffer(begins, <char *>(room + AT_ONCE), found.count)
+                at = found.at
+            if found.count == AT_ONCE:
+                continue
+            end = -framed_end(source, at, size, longest, frame)
+            begin = at + FRAME_HEAD + HEAD_V3
+            if end <= begin or source[begin] != ALGO_LZSS:
                 return at
             text = expanded(source + begin + 1, end - begin - 1, limit)
             if text is None:
                 return at
-        sql.append(text)
-        ends.append(end)
-        at = end
+            others[len(ends)] = text
+            begins.append(ELSEWHERE)
+            ends.append(end)
+            at = end
+    finally:
+        free(room)
 
 
 cdef bytes framed(const uint8_t *data, int64_t before, const int64_t *ends, Py_ssize_t first, Py_ssize_t stop):
@@ -94,18 +130,26 @@ cdef uint32_t add_statement(const uint8_t *text, Py_ssize_t size, uint32_t crc) 
     return crc32(text, size, crc32(length, 4, crc))
 
 
+cdef Py_ssize_t add_statements(
+    const uint8_t *data, const int64_t *begins, const int64_t *ends, Py_ssize_t index, Py_ssize_t stop, uint32_t *crc
+) noexcept nogil:
+    """Take texts that are a part of the data; returns the index of the first that is not."""
+    cdef int64_t begin
+    while index < stop:
+        begin = begins[index]
+        if begin < 0:
+            break
+        crc[0] = add_statement(data + begin, ends[index] - begin, crc[0])
+        index += 1
+    return index
+
+
 def digest_of(statements not None, uint32_t crc):
     """The CRC-32 of statements, each after its length, going on from that of others."""
-    cdef Py_ssize_t index
-    cdef Span span
     cdef Statements held
     if isinstance(statements, Statements):
         held = statements
-        for index in range(held.held):
-            if not held.span(index, &span):
-                raise TypeError("a record without a statement")
-            crc = add_statement(span.text, span.size, crc)
-        return crc
+        return held.digest(crc)
     for statement in statements:
         if type(statement) is not bytes:
             raise TypeError("a statement that is not bytes")

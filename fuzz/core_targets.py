@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import apsw
+import attrs
 
 from fuzz.log_targets import repair_log
 from fuzz.promises import equal, ways_to_cut
@@ -126,7 +127,14 @@ def _frames(pieces: Iterable[bytes], core: Core | None) -> list[object]:
         for piece in pieces:
             frames = parser.feed(piece)
             if frames is not None:
-                found.append((frames, parser.position, parser.passed_over))
+                taken = {index: kind for index, kind in frames.types.items() if index % 2}
+                digest = python_digest if core is None else core.digest_of
+                for index in taken:
+                    frames.sql[index] = b""
+                part = part_of(frames.sql, len(frames) // 3, len(frames))
+                made = digest(frames.sql, 1), digest(part, 1), list(part)  # type: ignore[arg-type]
+                plain = attrs.evolve(frames, ends=list(frames.ends), sql=list(frames.sql))
+                found.append((plain, made, parser.position, parser.passed_over))
     except PeerError as error:
         found.append((type(error), str(error)))
     return found

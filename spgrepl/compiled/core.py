@@ -25,6 +25,10 @@ class CompiledTexts(Sequence[bytes | None]):
     """The texts of the records of a batch, each made when it is asked for; not a base of the class of the core."""
 
     @abstractmethod
+    def __setitem__(self, index: int, text: bytes, /) -> None:
+        """Put another text in the place of one."""
+
+    @abstractmethod
     def part(self, first: int, stop: int, /) -> CompiledTexts:
         """The texts from one to before another."""
 
@@ -98,15 +102,28 @@ class Core(Protocol):
         """Cut records of the common forms; returns where the first one begins that is something else."""
 
     @property
-    def Statements(self) -> Callable[[bytes, array[int], Mapping[int, bytes | None]], CompiledTexts]:
-        """The type of the texts of a batch: of its data, its ends, and texts that are not part of the data."""
+    def Statements(self) -> Callable[..., CompiledTexts]:
+        """The type of the texts of a batch: of its data, its ends, and texts that are not part of the data.
+
+        Where the records do not stand back to back, it is told where each text begins, too.
+        """
 
     def known_owners(
         self, sql: CompiledTexts, first: int, stop: int, known: Mapping[bytes, Any], found: list[Any], /
     ) -> int:
         """Look up owners by first bytes; returns the index of the first record that is not settled so."""
 
-    def cut_frames(self, data: bytes, at: int, limit: int, most: int, ends: list[int], sql: list[bytes], /) -> int:
+    def cut_frames(
+        self,
+        data: bytes,
+        at: int,
+        limit: int,
+        most: int,
+        ends: array[int],
+        begins: array[int],
+        others: dict[int, bytes],
+        /,
+    ) -> int:
         """Take frames of records of the common forms; returns where the first begins that is something else."""
 
     def digest_of(self, statements: Sequence[bytes], crc: int, /) -> int:

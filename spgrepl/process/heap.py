@@ -1,10 +1,10 @@
 """Keeps the heap of a process that lives for months from growing into holes, and large blocks cheap.
 
-A small block that lives on keeps all that was freed below it, so the memory of a process that sends pieces of half a
-MiB grows for hours, though what it holds stays the same. To have each large block from the kernel and give it back
-at once would help, and did cost more than all that was done with the bytes: every page of it is new each time. So
-large blocks come from the heap, and what lies free there, in holes too, is given back now and then. The settings
-are described in mallopt(3), the call in malloc_trim(3).
+A small block that lives on keeps all that was freed below it, so the memory of a process that sends pieces of
+half a MiB grows for hours, though what it holds stays the same. To have each large block from the kernel and give
+it back at once would help, but costs more than all that is done with the bytes: every page of it is new each time.
+So large blocks come from the heap, and what lies free there, in holes too, is given back now and then. The
+settings are described in mallopt(3), the call in malloc_trim(3).
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def makeService(options: Options) -> IService:
     """Make the service that twistd runs."""
     from twisted.internet import reactor  # the process's reactor: it is twistd's, and there is no other way to it
 
-    heap = HeapKeeper(reactor)  # type: ignore[arg-type]  # before there are threads
+    heap = HeapKeeper(reactor)  # before there are threads
     chosen = options.subOptions
     try:
         role: Role | ProcessService = chosen.role(reactor)
@@ -80,10 +80,8 @@ def makeService(options: Options) -> IService:
     return _with_company(role, heap, reactor, exit_code)
 
 
-def _with_company(
-    role: Role | ProcessService, heap: HeapKeeper, reactor: Any, exit_code: ExitCode
-) -> IService:
-    """A role, with what gives memory back, and what listens for signals and tells systemd where that is asked for."""
+def _with_company(role: Role | ProcessService, heap: HeapKeeper, reactor: Any, exit_code: ExitCode) -> IService:
+    """A role, with what gives memory back, listens for signals, and tells systemd where that is asked for."""
     process = role if isinstance(role, ProcessService) else None
     present: list[Role] = [role] if isinstance(role, Role) else []
     if isinstance(role, FollowerRole):

@@ -7,8 +7,11 @@ read at once, and what comes out is columns, not a value for each record.
 from __future__ import annotations
 
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import MutableSequence
 from operator import itemgetter
+from typing import cast
 from zlib import crc32
 
 import attrs
@@ -20,7 +23,6 @@ from spgrepl.log.format.records import (
     FLAG_V2,
     FLAG_V3,
     AtOnce,
-    Record,
     RecordType,
     decode_record,
     is_compressed,
@@ -34,6 +36,7 @@ from spgrepl.wire.frames import (
     Status,
     is_word,
 )
+from spgrepl.wire.long_record import LongRecord
 
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
@@ -75,8 +78,8 @@ class RecordFrames:
     data: bytes
     position: int
     end: int
-    ends: list[int] = attrs.Factory(list)
-    sql: list[bytes] = attrs.Factory(list)
+    ends: MutableSequence[int] = attrs.Factory(list)
+    sql: MutableSequence[bytes] = attrs.Factory(list)
     types: dict[int, RecordType] = attrs.Factory(dict)
     settled: tuple[int, int] | None = None
     status: Status | None = None
@@ -116,42 +119,6 @@ class RecordFrames:
         self.runs.append((len(self.ends), offset, position))
 
 
-class LongRecord:
-    """A whole record that takes long to read: it is called in a thread, and then the parser is fed again.
-
-    Args:
-        data: The record.
-        position: Where it stands in the master's log.
-        limit: The most bytes of SQL or payload that it may have.
-
-    Attributes:
-        read: Whether it was called.
-    """
-
-    def __init__(self, data: bytes, position: int, limit: int) -> None:
-        self._data, self._position, self._limit = data, position, limit
-        self._found: Record | RecordError | None = None
-        self.read = False
-
-    def __call__(self) -> None:
-        """Read the record. An error of it is raised by the parser, in its turn."""
-        try:
-            self._found = decode_record(self._data, 0, self._position, self._limit)
-        except RecordError as error:
-            self._found = error
-        self.read = True
-
-    def result(self) -> Record | None:
-        """What was read; None for a record that is not whole.
-
-        Raises:
-            RecordError: The record is broken.
-        """
-        if isinstance(self._found, RecordError):
-            raise self._found
-        return self._found
-
-
 class RecordFrameParser:
     """A push parser for the SUB stream after the reply.
 
@@ -180,6 +147,7 @@ class RecordFrameParser:
         core: Core | None = CORE,
     ) -> None:
         self._core = core
+        self._elsewhere: tuple[array[int], dict[int, bytes]] = array("q"), {}
         self.at_once: AtOnce | None = None
         self._compressed_left = 0
         self.long: LongRecord | None = None
@@ -232,7 +200,7 @@ class RecordFrameParser:
         found, rest = self._cut(whole)
         self._position = found.end
         self._first, self._more = whole[rest:], bytearray()
-        self._needed = self._wanted()
+        self._needed = 0 if self.unread else self._wanted()
         if not (found.ends or found.end > found.position or found.status is not None):
             self._check()
         return found
@@ -251,6 +219,9 @@ class RecordFrameParser:
 
     def _cut(self, data: bytes) -> tuple[RecordFrames, int]:
         found = RecordFrames(data, self._position, self._position, words=self._words)
+        if self._core is not None:
+            found.ends = array("q")
+            self._elsewhere = array("q"), {}
         at, size = 0, len(data)
         found.begin_run(0, self._position)
         self._compressed_left = 0 if self.at_once is None else self.at_once.compressed
@@ -273,13 +244,18 @@ class RecordFrameParser:
                 self.unread = True
         except PeerError as error:
             self._error = error
+        if self._core is not None:
+            begins, others = self._elsewhere
+            texts = self._core.Statements(data, found.ends, others, begins)
+            found.sql = cast("MutableSequence[bytes]", texts)
         return found, min(at, size)
 
     def _cut_common(self, data: bytes, at: int, found: RecordFrames) -> int:
         """Take frames of records in the common forms; returns the offset of the first that is not."""
         most = self._max_frame if self.at_once is None else min(self._max_frame, self.at_once.record)
         if self._core is not None:
-            return self._core.cut_frames(data, at, self._max_record, most, found.ends, found.sql)
+            ends = cast("array[int]", found.ends)
+            return self._core.cut_frames(data, at, self._max_record, most, ends, *self._elsewhere)
         add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
         longest = min(self._max_record, _LONGEST_COMMON, most - _V3_HEADER)
         size = len(data)
@@ -376,7 +352,13 @@ class RecordFrameParser:
             raise RecordError("a record that is not whole", found.end)
         if record.type not in _SINGLE:
             found.types[len(found.ends)] = record.type
-        found.sql.append(record.sql if record.sql is not None else b"")
+        sql = record.sql if record.sql is not None else b""
+        if self._core is None:
+            found.sql.append(sql)
+        else:
+            begins, others = self._elsewhere
+            others[len(found.ends)] = sql
+            begins.append(-1)
         found.ends.append(stop)
         found.end += record.length
         return stop

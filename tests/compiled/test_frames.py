@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +12,14 @@ from hypothesis import strategies as st
 from spgrepl.catalogue.definitions import TableFilter
 from spgrepl.catalogue.owners.owner import OwnerJudge
 from spgrepl.compiled.core import Core
+from spgrepl.compiled.texts import ending_with, part_of
 from spgrepl.engines.statement_digest import StatementDigest, python_digest
 from spgrepl.errors import PeerError
 from spgrepl.log.format import records
 from spgrepl.log.format.parser import cut_records
 from spgrepl.master.judged.pieces import Piece
 from spgrepl.wire.frames import RowsBegin, encode_rows_begin, encode_skip, encode_status, encode_wal_header
-from spgrepl.wire.record_frames import RecordFrameParser
+from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from tests.compiled.kit import core, needs_core
 from tests.compiled.test_records import mixtures, statements
 from tests.log.samples import ONE_OF_EACH, cut, places
@@ -50,6 +54,13 @@ streams = st.one_of(
 )
 
 
+def plain(frames: RecordFrames | None) -> RecordFrames | None:
+    """The same with columns that compare with those of the reference."""
+    if frames is None:
+        return None
+    return attrs.evolve(frames, ends=list(frames.ends), sql=list(frames.sql))
+
+
 def parsed(pieces: list[bytes], most: int, one: Core | None) -> list[object]:
     """All that comes out, with the fault that ends it."""
     parser = RecordFrameParser(9, most, 2000, core=one)
@@ -59,7 +70,7 @@ def parsed(pieces: list[bytes], most: int, one: Core | None) -> list[object]:
             frames = parser.feed(piece)
             if frames is not None:
                 records_of = [frames.record(index) for index in range(len(frames))]
-                found.append((frames, records_of, parser.position, parser.passed_over))
+                found.append((plain(frames), records_of, parser.position, parser.passed_over))
     except PeerError as error:
         found.append((type(error), str(error)))
     return found
@@ -78,10 +89,74 @@ def test_a_record_longer_than_the_short_form() -> None:
         outcomes = []
         for parser in found:
             try:
-                outcomes.append(repr(parser.feed(stream)))
+                outcomes.append(repr(plain(parser.feed(stream))))
             except PeerError as error:
                 outcomes.append(repr(error))
         assert outcomes[0] == outcomes[1]
+
+
+@given(st.lists(st.one_of(statements, st.just(b"")), max_size=30), st.data())
+def test_texts_of_frames_that_are_taken_away(sqls: list[bytes], data: st.DataObject) -> None:
+    """Of some the SQL is taken away; then they are looked at, parts of them, too, and a digest is made."""
+    stream = b"".join(
+        framed(records.encode_statement(sql)) + encode_skip(number) * (number % 3)
+        for number, sql in enumerate(sqls)
+    )
+    found = RecordFrameParser(0, core=core()).feed(stream)
+    expected = list(sqls)
+    texts = core().Statements(b"", array("q"), {}) if found is None else found.sql
+    for at in data.draw(st.lists(st.integers(0, max(0, len(sqls) - 1)), max_size=5)) if sqls else []:
+        texts[at] = expected[at] = b""
+    assert texts == expected
+    assert (b"" in texts) == (b"" in expected)
+    assert core().digest_of(texts, 7) == python_digest(expected, 7)  # type: ignore[arg-type]
+    first = data.draw(st.integers(0, len(sqls)))
+    stop = data.draw(st.integers(first, len(sqls)))
+    part = part_of(texts, first, stop)  # type: ignore[arg-type]
+    assert part == expected[first:stop]
+    assert ending_with(part, b"t") == ending_with(expected[first:stop], b"t")
+    assert core().digest_of(part, 7) == python_digest(expected[first:stop], 7)  # type: ignore[arg-type]
+
+
+def test_texts_that_would_lie_elsewhere_are_refused() -> None:
+    def texts(ends: list[int], begins: list[int], others: dict[int, bytes] | None = None) -> object:
+        return core().Statements(b"0123456789", array("q", ends), others or {}, array("q", begins))
+
+    assert texts([4, 10], [1, 4]) == [b"123", b"456789"]
+    assert texts([4, 10], [4, -1], {1: b"x"}) == [b"", b"x"]
+    for ends, begins in (
+        ([11], [0]),
+        ([4], [5]),
+        ([-1], [-1]),
+        ([4], [-2]),
+        ([2**62], [0]),
+        ([4], []),
+        ([4, 5], [1]),
+    ):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever it says
+            texts(ends, begins)
+    with pytest.raises(ValueError, match="back to back"):
+        texts([4], [1]).framed(0, 1)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="another type"):
+        core().Statements(b"0", array("q", [1]), {}, array("d", [0]))
+    held = texts([4], [1])
+    for at in (1, -1, 2**40):
+        with pytest.raises(IndexError):
+            held[at] = b"x"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        held[0] = None  # type: ignore[index]
+    with pytest.raises(TypeError):
+        core().digest_of(texts([4], [-1]), 0)  # type: ignore[arg-type]
+
+
+def test_a_long_run_gives_up_the_lock_and_is_the_same() -> None:
+    sqls = [b"INSERT INTO t VALUES (%d)" % number for number in range(9000)]
+    stream = b"".join(framed(records.encode_statement(sql)) for sql in sqls)
+    found = RecordFrameParser(0, core=core()).feed(stream)
+    assert found is not None
+    assert found.sql == sqls
+    found.sql[4500] = sqls[4500] = b""
+    assert core().digest_of(found.sql, 0) == python_digest(sqls, 0)  # type: ignore[arg-type]
 
 
 @given(mixtures, st.sampled_from([frozenset({"t"}), frozenset({"u"}), frozenset()]))
@@ -116,7 +191,7 @@ def test_a_frame_that_ends_within_the_head_of_its_record(length: int) -> None:
     for one in (core(), None):
         parser = RecordFrameParser(0, 1000, 1000, core=one)
         try:
-            found.append(repr(parser.feed(stream)))
+            found.append(repr(plain(parser.feed(stream))))
         except PeerError as error:
             found.append(repr(error))
     assert found[0] == found[1]

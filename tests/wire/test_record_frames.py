@@ -161,6 +161,30 @@ def test_long_records_are_read_when_they_are_called_and_come_in_their_turn(items
     assert set(long) - set(by_length) <= compressed
 
 
+@given(frames, st.integers(1, 5), st.sampled_from([CORE, None]))
+def test_rare_frames_are_counted_and_what_comes_after_them_is_read_by_the_next_call(items, rare, core):
+    data = b"".join(encode(*item) for item in items)
+    records, end, _, _ = expected(items, 7)
+    parser = RecordFrameParser(7, core=core)
+    parser.at_once = AtOnce(2**20, 2**20, rare)
+    found, one = [], parser.feed(data)
+    while one is not None:
+        found += summary(one)
+        one = parser.feed(b"") if parser.unread else None
+    assert found == records
+    assert parser.position == end
+    assert not parser.unread
+
+
+def test_no_more_rare_frames_are_read_at_once_than_may_be():
+    parser = RecordFrameParser(0)
+    parser.at_once = AtOnce(2**20, 2**20, 10)
+    assert parser.feed(encode_skip(1) * 25).end == 10
+    assert parser.unread
+    assert [parser.feed(b"").end for _ in range(2)] == [20, 25]
+    assert not parser.unread
+
+
 def test_a_long_record_that_is_broken_is_a_fault_in_its_turn():
     broken = encode_v3(RecordType.COMPRESSED, b"\x01" + struct.pack("<I", 500) + b"\xff" * 40)
     parser = RecordFrameParser(0)

@@ -261,6 +261,7 @@ class PostgresqlTarget:
         self, statements: Sequence[bytes], types: Mapping[int, RecordType] = _NOTHING, rows: bool = False
     ) -> None:
         """See `ITarget`. It goes out when `commit` is called, which raises what this one may raise."""
+        statements = list(statements)
         refuse_transaction_control(statements)
         self._given.append(_Given(statements, types, rows, self._told))
 

@@ -307,6 +307,7 @@ class SqliteTarget:
         self, statements: Sequence[bytes], types: Mapping[int, RecordType] = _NOTHING, rows: bool = False
     ) -> None:
         """See `ITarget`."""
+        statements = list(statements)
         refuse_transaction_control(statements)
         with self._storing():
             applier = self._connect()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import attrs
 
 from spgrepl.base.histories import History
 from spgrepl.base.measures import SECONDS, Histogram
+from spgrepl.compiled.texts import part_of
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.errors import EngineFailed, ReplayStopped, ServiceStopped, StatementRefused
 from spgrepl.errors.shown import shown_bytes, shown_sql
@@ -232,11 +234,11 @@ class Applier:
 
     def _execute_alike(self, frames: RecordFrames, first: int, stop: int, rows: bool) -> None:
         """Hand over records that are all rows, or all statements."""
-        statements = frames.sql[first:stop]
+        statements = cast("Sequence[bytes]", part_of(frames.sql, first, stop))
         if self._clocked is not None and not rows:
             self._clocked.tell_clock(lambda index: self._time_of(frames, first + index))
         types = {index - first: kind for index, kind in frames.types.items() if first <= index < stop}
-        if not all(statements):
+        if b"" in statements:
             # Checkpoints and the like, which no master forwards, say nothing to a target.
             numbers = [number for number, sql in enumerate(statements) if sql]
             for number in numbers:

@@ -13,7 +13,8 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD, IN_REACTOR
 from spgrepl.replica.connection import SLICE, Connection
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME
-from spgrepl.wire.record_frames import LongRecord, RecordFrameParser, RecordFrames
+from spgrepl.wire.long_record import LongRecord
+from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply, SubscriberReplyParser
 
 READ_SIZE = 256 * 1024

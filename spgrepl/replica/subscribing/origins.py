@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable
 from typing import Protocol
 
+from spgrepl.compiled.texts import part_of
 from spgrepl.errors import ReplicationLoop
 from spgrepl.rows.origins import origins_in
 from spgrepl.wire.record_frames import RecordFrames
@@ -89,7 +90,7 @@ class OriginFilter:
         for portion in portions:
             # Only rows state an origin: a client of an SPG server may end its statements with any comment.
             first = portion.frames.first_row(portion.first, portion.stop)
-            found = origins_in(portion.frames.sql[first : portion.stop])
+            found = origins_in(part_of(portion.frames.sql, first, portion.stop))
             for index, origin in found.items():
                 if origin == self.own or (self._wanted is Origin.NONE and origin != self.master):
                     portion.frames.sql[first + index] = b""

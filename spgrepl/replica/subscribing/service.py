@@ -46,7 +46,7 @@ from spgrepl.replica.subscribing.unknown_publications import UnknownPublications
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.status import Applied, Positions, SubscriberStatus
 from spgrepl.wire.frames import Status
-from spgrepl.wire.record_frames import LongRecord
+from spgrepl.wire.long_record import LongRecord
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply
 
 __all__ = ["SubscriberService", "SubscriberSide", "SubscriberState", "Subscription"]

@@ -39,7 +39,8 @@ from spgrepl.replica.subscribing.connection import Received, SubscriberConnectio
 from spgrepl.replica.subscribing.fence import FenceComparison, fence_after
 from spgrepl.replica.subscribing.settings import Subscription
 from spgrepl.wire.frames import Status, encode_status, encode_wal_header
-from spgrepl.wire.record_frames import LongRecord, RecordFrames
+from spgrepl.wire.long_record import LongRecord
+from spgrepl.wire.record_frames import RecordFrames
 from spgrepl.wire.subscription import MAX_HELLO, SubscriberHello, SubscriberReply
 from tests.conftest import LoggedFailures
 from tests.log.samples import MIXED_LOG, VECTORS
