@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -30,10 +31,10 @@ class RunInThread(Protocol):
 
 
 def thread_runner(reactor: IReactorThreads) -> RunInThread:
-    """Run calls in a reactor's own thread pool."""
+    """Run calls in a reactor's own thread pool, which know what their caller does: whose lines they log."""
 
     def run(call: Callable[[], _T]) -> Deferred[_T]:
-        return deferToThreadPool(reactor, reactor.getThreadPool(), call)
+        return deferToThreadPool(reactor, reactor.getThreadPool(), copy_context().run, call)
 
     return run
 

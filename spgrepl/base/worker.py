@@ -14,6 +14,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import Interface
 
 from spgrepl.errors import ServiceStopped
+from spgrepl.text.role_log import Speaker, speaking
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -71,6 +72,9 @@ class EngineWorker:
         name: The thread's name, for those who look at the process.
     """
 
+    _speaker: Speaker | None = None
+    """Whose calls they are; see `spgrepl.text.role_log.speak_for`."""
+
     def __init__(self, reactor: IReactorThreads, name: str) -> None:
         self._reactor = reactor
         self._name = name
@@ -108,11 +112,17 @@ class EngineWorker:
         def run() -> _R:
             self._since = monotonic()
             try:
-                return function(*args, **kwargs)
+                with speaking(self._speaker):
+                    return function(*args, **kwargs)
             finally:
                 self._since = None
 
         return deferToThreadPool(self._reactor, self._pool, run)
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """The role whose calls it runs; None where nobody said."""
+        return self._speaker
 
     def end(self, function: Callable[[], object], interrupt: Callable[[], object]) -> Deferred[object]:
         """Run the last call, and do not wait for what runs before it longer than `GRACE_SECONDS`.

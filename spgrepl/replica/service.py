@@ -97,7 +97,7 @@ class ReplicaService(Troubled, LivingService):
     @_speaker.setter
     def _speaker(self, speaker: Speaker | None) -> None:
         self._told_as = speaker
-        speak_for(speaker, *self._speaking())
+        speak_for(speaker, self._worker, *self._speaking())
 
     # -- what each kind does in its own way -----------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class ReplicaService(Troubled, LivingService):
     def _open(self) -> Any:
         if self._used:
             self._make_parts()
-            speak_for(self._told_as, *self._speaking())
+            speak_for(self._told_as, self._worker, *self._speaking())
         self._used = True
         self._phase = Phase.CONNECTING
         self._waiters.start()

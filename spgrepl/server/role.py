@@ -26,7 +26,7 @@ from spgrepl.server.comparing.sessions import Comparisons
 from spgrepl.server.status.guarded_site import GuardedSite
 from spgrepl.server.status.resource import SqlSource, build_site
 from spgrepl.text.log_words import SqlInLogs
-from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for
+from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for, speaking
 from spgrepl.watch.metrics import Watched
 from spgrepl.watch.problems import with_problems
 from spgrepl.watch.settings import WatchSettings
@@ -263,11 +263,14 @@ class Role(LivingService, MultiService):
     def startService(self) -> None:
         """Open everything; see `LivingService`."""
         began(self, self._speaker)
-        LivingService.startService(self)
+        with speaking(self._speaker):
+            LivingService.startService(self)
 
     def stopService(self) -> Deferred[None]:
         """Stop everything, the last started first."""
-        return LivingService.stopService(self).addCallback(self._close_site).addCallback(self._silent)
+        with speaking(self._speaker):
+            stopping = LivingService.stopService(self)
+        return stopping.addCallback(self._close_site).addCallback(self._silent)
 
     def _silent(self, result: Any) -> Any:
         if not self.running:

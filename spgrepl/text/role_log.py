@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -21,6 +24,7 @@ class Speaker:
     name: str
 
 
+_speaking: ContextVar[Speaker | None] = ContextVar("spgrepl_speaking", default=None)
 _running: WeakKeyDictionary[object, Speaker] = WeakKeyDictionary()
 
 
@@ -41,17 +45,27 @@ def speak_for(speaker: Speaker | None, *parts: object) -> None:
             part._speaker = speaker  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+@contextlib.contextmanager
+def speaking(speaker: Speaker | None) -> Iterator[None]:
+    """Have what is called inside a block, such as functions, say whose it is where it does not know itself."""
+    token = _speaking.set(speaker or _speaking.get())
+    try:
+        yield
+    finally:
+        _speaking.reset(token)
+
+
 class RoleLogger(Logger):
     """A logger whose lines begin with the role that they are about, which JSON has as ``role`` and ``name``.
 
-    The role is the attribute ``_speaker`` of the object that logs, where it has one; else the one role of the
-    process. An event that names its role itself is left as it is.
+    The role is the attribute ``_speaker`` of the object that logs, where it has one; else that of `speaking`; else
+    the one role of the process. An event that names its role itself is left as it is.
     """
 
     def emit(self, level: LogLevel, format: str | None = None, **kwargs: object) -> None:  # noqa: A002
         """See `twisted.logger.Logger`."""
         if "role" not in kwargs:
-            speaker: Speaker | None = getattr(self.source, "_speaker", None) or _only()
+            speaker: Speaker | None = getattr(self.source, "_speaker", None) or _speaking.get() or _only()
             if speaker is not None and format is not None:
                 kwargs = {"name": speaker.name, **kwargs, "role": speaker.role, "role_name": speaker.name}
                 format = "{role} {role_name}: " + format  # noqa: A001

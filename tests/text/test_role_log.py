@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for
+from spgrepl.text.role_log import RoleLogger, Speaker, began, ended, speak_for, speaking
 
 
 class Part:
@@ -61,3 +61,17 @@ def test_an_event_that_names_its_role_stays_as_it_is(events: list[LogEvent]) -> 
     speak_for(Speaker("master", "m"), part)
     part.say("{role} {name}: x", role="follower", name="f")
     assert formatEvent(events[-1]) == "follower f: x"
+
+
+def test_what_is_called_for_a_role_says_so(events: list[LogEvent]) -> None:
+    """Functions have no attributes, and a worker's calls are made in its thread."""
+    with speaking(Speaker("follower", "copy")):
+        RoleLogger("functions").info("here")
+        with speaking(None):
+            RoleLogger("functions").info("inside")
+    RoleLogger("functions").info("after")
+    assert [formatEvent(event) for event in events[-3:]] == [
+        "follower copy: here",
+        "follower copy: inside",
+        "after",
+    ]

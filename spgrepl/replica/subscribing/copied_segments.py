@@ -22,7 +22,7 @@ from spgrepl.replica.link import MasterLink
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.segments.store import SegmentStore
 from spgrepl.segments.transfer import ChunkStream
-from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.wire.segment_chunks import ChunkHeader
 
 
@@ -66,6 +66,10 @@ class CopiedSegments:
         self._timer = LoopingCall(self.look)
         self._timer.clock = self._clock
         self._touched = self._clock.seconds()
+
+    @property
+    def _speaker(self) -> Speaker | None:
+        return self._worker.speaker
 
     def start(self) -> Deferred[None]:
         """Begin, with an empty folder.

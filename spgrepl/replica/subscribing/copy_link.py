@@ -28,7 +28,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
 from spgrepl.replica.subscribing.settings import not_given
-from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.wire.frames import ChunkBytes, Status
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
 from spgrepl.wire.segment_chunks import ChunkHeader
@@ -96,6 +96,10 @@ class CopyLink:
         self._arrived = False
         self._link: MasterLink[FollowerConnection] | None = None
         self._done: OneShot[None] = OneShot()
+
+    @property
+    def _speaker(self) -> Speaker | None:
+        return self._worker.speaker
 
     def attach(self, link: MasterLink[FollowerConnection]) -> MasterLink[FollowerConnection]:
         """Take the connection whose owner this is."""
