@@ -32,6 +32,9 @@ LOW_WATER = 12 * 1024 * 1024
 FINISH_COST = 256 * 1024
 """What a segment counts among the bytes that wait, until it is registered: many small ones must not pile up."""
 
+ENDED_AT_STOP = 16
+"""So many segments that are whole are put in place before a stop; each takes some flushes of the disk."""
+
 FAILURE_SECONDS = 60.0
 """For how long a segment that failed counts as failing: longer than it takes until it is tried again."""
 
@@ -109,8 +112,13 @@ class SegmentAssembler:
 
     @inlineCallbacks
     def stop(self) -> Any:
-        """Give up what is not whole, end what is, and end the thread; a Deferred that fires after that."""
+        """Give up what is not whole, end what is, and end the thread; a Deferred that fires after that.
+
+        Thousands of small segments may have come in one piece: most of them come again with the next connection.
+        """
         self.abandon()
+        for transfer in list(self._latest.values())[ENDED_AT_STOP:]:
+            self._give_up(transfer)
         yield self.settled()
         if self._started:
             self._started = False
@@ -285,15 +293,17 @@ class SegmentAssembler:
 
     @inlineCallbacks
     def _finish(self, _: object, transfer: SegmentTransfer) -> Any:
-        if transfer.given_up:
+        stored: StoredSegment | None = yield self._worker.call(transfer.finish)
+        if stored is None:
+            yield self._discard(None, transfer)
             return
-        assert transfer.incoming is not None
-        stored: StoredSegment = yield self._worker.call(transfer.incoming.finish)
         known = yield self._worker.call(self._store.is_registered, stored.id, stored.summary.crc)
-        if stored.written or not known:
+        if not transfer.given_up and (stored.written or not known):
             yield self._engine_worker.call(self._engine.attach_segment, stored.id, stored.path)
-            yield self._worker.call(self._store.register, stored)
-        self._stored(transfer, stored)
+            if not transfer.given_up:
+                yield self._worker.call(self._store.register, stored)
+        if not transfer.given_up:  # else it stands in place without being registered, and is received again
+            self._stored(transfer, stored)
 
     def _stored(self, transfer: SegmentTransfer, stored: StoredSegment) -> None:
         self._damaged.pop(stored.id, None)

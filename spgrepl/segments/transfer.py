@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from spgrepl.errors import SpgReplError
-from spgrepl.segments.store import IncomingSegment
+from spgrepl.segments.store import IncomingSegment, StoredSegment
 from spgrepl.text.shown import shown_left
 
 TELL_FROM = 64 * 1024 * 1024
@@ -72,6 +72,13 @@ class SegmentTransfer:
         except BaseException:
             self.failed = True
             raise
+
+    def finish(self) -> StoredSegment | None:
+        """Check what has come and put it in place, in the thread; nothing where it was given up."""
+        if self.given_up:
+            return None
+        assert self.incoming is not None
+        return self.incoming.finish()
 
     def rate(self, now: float) -> float:
         """Bytes a second since it began."""

@@ -26,6 +26,7 @@ class StreamVersion(enum.Enum):
 
 _MAGICS = {MAGIC_V1: StreamVersion.V1, MAGIC_V2: StreamVersion.V2}
 _OPENINGS = (*_MAGICS, MAGIC_SUBSCRIBER)
+_TLS = b"\x16\x03"
 _BY_VERSION = {version: magic for magic, version in _MAGICS.items()}
 
 
@@ -68,8 +69,10 @@ class HelloParser:
         self._held += data
         magic = self._held[:MAGIC_SIZE]
         if not any(known.startswith(magic) for known in _OPENINGS):
+            hint = ": that is TLS, which this port does not speak" if magic.startswith(_TLS) else ""
             raise HandshakeError(
-                f"the connection opens with {magic!r}, expected {MAGIC_V1!r}, {MAGIC_V2!r} or {MAGIC_SUBSCRIBER!r}"
+                f"the connection opens with {magic!r}{hint}, expected {MAGIC_V1!r}, {MAGIC_V2!r} or "
+                f"{MAGIC_SUBSCRIBER!r}"
             )
         if magic == MAGIC_SUBSCRIBER:
             held, self._held = self._held, b""

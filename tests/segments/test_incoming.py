@@ -260,6 +260,21 @@ class ReceivingTests(AssemblerCase):
 
 class FailureTests(AssemblerCase):
     @defer.inlineCallbacks
+    def test_a_stop_does_not_wait_for_thousands_of_small_segments(self) -> Any:
+        """Some are put in place, the others come again; none is left half."""
+        contents = {number: v1(b"%d" % number) for number in range(1000)}
+        for number, content in contents.items():
+            self.feed(*chunked(number, content))
+        yield self.restart()
+        assert len(self.listed()) <= 2 * segments.ENDED_AT_STOP
+        assert set(self.files()) >= {Path(path).name for _, path, _ in self.listed()}
+        assert all(name.startswith("seg_") and name.endswith(".spg") for name in self.files())
+        for number, content in list(contents.items())[:40]:
+            yield self.send(number, content)
+        assert {number for number, _, _ in self.listed()} >= set(range(40))
+        assert self.failures == []
+
+    @defer.inlineCallbacks
     def test_damage_is_never_put_in_place(self) -> Any:
         good = v1(b"content" * 500)
         yield self.send(1, good)

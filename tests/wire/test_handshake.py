@@ -63,6 +63,11 @@ def test_recorded_hellos(name: str, version: StreamVersion, start: int) -> None:
     assert HelloParser().feed(raw) == (hello, b"")
 
 
+def test_a_hello_of_tls_is_named() -> None:
+    with pytest.raises(HandshakeError, match="that is TLS, which this port does not speak, expected b'SPGREPL"):
+        HelloParser().feed(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+
+
 def test_recorded_bad_magic_is_refused() -> None:
     with pytest.raises(HandshakeError, match="opens with b'NOTMAGIC', expected b'SPGREPL"):
         HelloParser().feed(bytes.fromhex(vector("bad_magic")["hello"]))
