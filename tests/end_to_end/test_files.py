@@ -126,7 +126,7 @@ def test_a_database_that_is_taken_away_is_named_by_all_roles(make: Start) -> Non
 
 
 def test_whatever_the_umask_what_is_made_is_its_owners_only(tmp_path: Path, make: Start) -> None:
-    """Of all roles and engines."""
+    """Of all roles and engines, and of a copy that becomes a primary."""
     before = os.umask(0)
     try:
         master = make("master", "master", "--listen", LOCAL, "--wal-level", "logical").start()
@@ -139,11 +139,15 @@ def test_whatever_the_umask_what_is_made_is_its_owners_only(tmp_path: Path, make
         ]
         words = ("--master", f"127.0.0.1:{master.port()}", "--name", "s", "--all-tables")
         subscriber = make("subscriber", "subscriber", *words).start()
+        for copy in copies:
+            copy.wait(position)
+        until(
+            lambda: subscriber.database.exists() and subscriber.status()["state"] == "streaming", subscriber.output
+        )
+        run_command("promote", "--db", copies[0].database)
+        copies[0].execute("INSERT INTO t VALUES (2)")
     finally:
         os.umask(before)
-    for copy in copies:
-        copy.wait(position)
-    until(lambda: subscriber.database.exists() and subscriber.status()["state"] == "streaming", subscriber.output)
     made = [
         (path.relative_to(tmp_path), oct(path.stat().st_mode & 0o777))
         for server in (master, subscriber, *copies)

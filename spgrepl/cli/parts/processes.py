@@ -14,6 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from spgrepl.base.steady_clock import steady_clock
+from spgrepl.disk.files import PRIVATE
 
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 _TAIL = 2000
@@ -43,7 +44,7 @@ class ServerProcess:
         command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "spgrepl", *self._words]
         watch = _Watch()
         self._ended = watch.ended
-        with open(self._output, "ab") as output, open(os.devnull, "rb") as nothing:
+        with open(self._output, "ab", opener=_private) as output, open(os.devnull, "rb") as nothing:
             files = {0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()}
             self._transport = self._reactor.spawnProcess(
                 watch, sys.executable, command, env=dict(os.environ), childFDs=files
@@ -94,6 +95,11 @@ class ServerProcess:
             return self._output.read_bytes()[-_TAIL:].decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read: a log tells positions."""
+    return os.open(path, flags, PRIVATE)
 
 
 class _Watch(ProcessProtocol):

@@ -214,10 +214,16 @@ class Site:
         return next(one for one in self.all if one.name == name)
 
     def start(self, faults: dict[str, Fault] | None = None) -> None:
-        """Start all at once."""
+        """Start all at once; where nothing was ever written, the copies after the first row.
+
+        A subscriber that copies before its tables are there never gets them.
+        """
+        begun = bool(self.notes().acknowledged)
         for one in self.all:
             more = (str(self.last_number() + 1), str(self._pause)) if one is self.primary else ()
             one.start(*more, fault=(faults or {}).get(one.name))
+            if one is self.primary and not begun:
+                until(lambda: self.notes().acknowledged, lambda: self.primary.output()[-2000:])
 
     def kill(self) -> None:
         """SIGKILL to all at once, those that stand still too."""
