@@ -7,7 +7,7 @@ import pytest
 from spgrepl.errors import AmbiguousTransactions, RecordError
 from spgrepl.log.format.records import RecordType
 from spgrepl.log.transactions.groups import Group
-from spgrepl.log.transactions.work import MixedTransaction, Settled, Tally, Work
+from spgrepl.log.transactions.work import NotFollowed, Settled, Tally, Work
 
 PUBLISH = b"CREATE PUBLICATION p FOR ALL TABLES"
 
@@ -72,7 +72,9 @@ def test_tallies_add_up() -> None:
     assert Tally(alone=1, commits=2) + Tally(commits=3, rollbacks=4, merged=5) == Tally(1, 5, 4, 5)
 
 
-def test_a_mixed_record_says_whether_it_is_ambiguous() -> None:
-    assert MixedTransaction(3, RecordError("mixed", 7)).ambiguous is None
+def test_what_cannot_be_followed_says_why_and_whether_it_is_ambiguous() -> None:
+    mixed = NotFollowed(3, RecordError("mixed", 7))
+    assert (mixed.index, mixed.ambiguous) == (3, None)
+    assert "mixed" in str(mixed)
     ambiguous = AmbiguousTransactions("who knows", 7, 5)
-    assert MixedTransaction(3, ambiguous).ambiguous is ambiguous
+    assert NotFollowed(3, ambiguous).ambiguous is ambiguous
