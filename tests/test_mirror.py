@@ -244,10 +244,13 @@ def is_test(node: ast.AST) -> bool:
 
 def names_in(node: ast.AST) -> set[str]:
     """The names that a piece of code uses, the fixtures that it asks for, and the modules named in its texts."""
-    found = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-    found |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+    found = set()
     for one in ast.walk(node):
-        if isinstance(one, ast.Constant) and isinstance(one.value, str):
+        if isinstance(one, ast.Name):
+            found.add(one.id)
+        elif isinstance(one, ast.arg):
+            found.add(one.arg)
+        elif isinstance(one, ast.Constant) and isinstance(one.value, str) and "spgrepl." in one.value:
             for name in re.findall(r"\bspgrepl(?:\.\w+)+", one.value):
                 found |= {name, name.rpartition(".")[0]}
     return found
@@ -257,21 +260,22 @@ class FileOfTests:
     """What a file of tests defines, and where it has its other names from."""
 
     def __init__(self, path: Path) -> None:
-        self.defined: dict[str, ast.AST] = {}
+        self.uses: dict[str, set[str]] = {}
         self.imported: dict[str, set[str]] = {}
+        self.tests: list[str] = []
         tree = ast.parse(path.read_text("utf-8"))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                self.defined[node.name] = node
+                self.uses[node.name] = names_in(node)
+                self.tests += [node.name] if is_test(node) else []
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
-                        self.defined[target.id] = node
+                        self.uses[target.id] = names_in(node)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     self.imported[alias.asname or alias.name] = meant(str(node.module), alias.name)
-        self.uses = {name: names_in(node) for name, node in self.defined.items()}
 
     def reached_from(self, name: str) -> set[str]:
         """What a name of the file reaches, itself and through what else is in the file: modules of the package."""
@@ -320,7 +324,7 @@ def read(path: Path) -> FileOfTests:
 def reached_by_tests(path: Path) -> dict[str, set[str]]:
     """What each test of a file reaches."""
     file = read(path)
-    return {name: file.reached_from(name) for name, node in file.defined.items() if is_test(node)}
+    return {name: file.reached_from(name) for name in file.tests}
 
 
 def users(path: Path, module: str) -> list[str]:
