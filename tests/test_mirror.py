@@ -168,7 +168,6 @@ NOT_YET = {
     "primary.running.together_runner",
     "primary.told",
     "process.words",
-    "replica.following.cold_gate",
     "replica.following.told",
     "server.comparing.remote_end",
     "server.comparing.values",
