@@ -7,21 +7,15 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
-from tests.postgresql.server import PostgresServer, find_programs
+from tests.postgresql.server import PostgresServer, made_server
 
 pytest.importorskip("psycopg")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        yield server.make().start()
-    finally:
-        server.remove()
+    with made_server() as server:
+        yield server.start()
 
 
 @attrs.frozen

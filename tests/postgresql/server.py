@@ -10,8 +10,10 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 PATIENCE = 60.0
 
@@ -22,6 +24,19 @@ def find_programs() -> Path | None:
     folders = [Path(found).resolve().parent, Path(found).parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
+
+
+@contextlib.contextmanager
+def made_server(**settings: str) -> Iterator[PostgresServer]:
+    """A cluster of one's own, not started yet; the test is skipped where there is no PostgreSQL."""
+    programs = find_programs()
+    if programs is None:
+        raise SkipTest("PostgreSQL is not installed: apt-get install postgresql")
+    server = PostgresServer(programs, **settings)
+    try:
+        yield server.make()
+    finally:
+        server.remove()
 
 
 def _unprivileged() -> dict[str, Any]:

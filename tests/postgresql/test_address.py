@@ -13,7 +13,7 @@ from spgrepl.errors import UsageError
 from spgrepl.postgresql.address import ServerAddress, names_server, shown_engine
 from spgrepl.postgresql.session import Session
 from tests.end_to_end.conftest import free_port
-from tests.postgresql.server import PostgresServer, find_programs
+from tests.postgresql.server import PostgresServer, made_server
 
 __all__ = ["free_port"]
 
@@ -71,14 +71,8 @@ def test_another_kind_of_server_is_named_without_the_rest() -> None:
 @pytest.fixture
 def server(free_port: int) -> Iterator[PostgresServer]:
     """One that is reached by a socket, and over TCP."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    made = PostgresServer(programs, listen_addresses="127.0.0.1", port=str(free_port))
-    try:
-        yield made.make().start()
-    finally:
-        made.remove()
+    with made_server(listen_addresses="127.0.0.1", port=str(free_port)) as made:
+        yield made.start()
 
 
 SERVICES = """

@@ -8,57 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Server, until
 from tests.postgresql.conftest import Database
-from tests.postgresql.test_subscriber import TABLES, loses_its_session, rows_of, rows_there, values
-
-
-class Copy:
-    """A master, and a follower that keeps its copy in a server."""
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        self.database = database
-        self.folder = folder
-        self.master = Server(folder, "master", "master", "--listen", "tcp:0:interface=127.0.0.1")
-        self.follower: Server | None = None
-
-    def start(self) -> Server:
-        self.master.start()
-        where = ("--master", f"127.0.0.1:{self.master.port()}", "--engine", self.database.url)
-        self.follower = Server(self.folder, "follower", "follower", *where)
-        return self.follower.start()
-
-    def settle(self, position: int) -> None:
-        follower = self.follower
-        assert follower is not None
-        until(
-            lambda: (follower.applied() or 0) >= position, lambda: (follower.status(), follower.output()[-3000:])
-        )
-
-    def same(self, *tables: str) -> None:
-        for table in tables:
-            assert rows_there(self.database, table) == rows_of(self.master.database, table), table
-
-    def stop(self) -> None:
-        for server in (self.master, self.follower):
-            if server is not None:
-                server.clean_up()
+from tests.postgresql.pair import Pair
+from tests.postgresql.test_subscriber import ALL, TABLES, loses_its_session, same, values
 
 
 @pytest.fixture
-def copy(tmp_path: Path, database: Database) -> Iterator[Copy]:
-    made = Copy(tmp_path, database)
+def copy(tmp_path: Path, database: Database) -> Iterator[Pair]:
+    made = Pair(tmp_path, database, "follower")
     yield made
     made.stop()
 
 
-def test_a_master_is_copied_and_followed(copy: Copy) -> None:
+def test_a_master_is_copied_and_followed(copy: Pair) -> None:
     chance = random.Random(2)
     write = copy.master.execute
     write(*TABLES, *(one for _ in range(100) for one in values(chance)))
     follower = copy.start()
     copy.settle(write(*(one for _ in range(200) for one in values(chance))))
-    copy.same("plain", "pairs", "keyless", "Odd Name")
+    same(copy, *ALL)
     position = write(
         "CREATE TABLE made (id INTEGER PRIMARY KEY, t TEXT DEFAULT 'x' UNIQUE, at DATETIME)",
         "CREATE INDEX made_at ON made (at, t)",
@@ -84,7 +52,7 @@ def test_a_master_is_copied_and_followed(copy: Copy) -> None:
         "ANALYZE",
     )
     copy.settle(position)
-    copy.same("plain", "keyless", "Odd Name", "counted")
+    same(copy, "plain", "keyless", "Odd Name", "counted")
     query = copy.database.query
     assert query("SELECT id, t, moment, more FROM renamed ORDER BY id") == [
         (1, "a1", "2024-01-01", 7),
@@ -119,10 +87,10 @@ def test_a_master_is_copied_and_followed(copy: Copy) -> None:
     assert query("SELECT position FROM spgrepl.copies") == [(position,)]
 
 
-def test_a_lost_session_is_noticed_without_a_row(copy: Copy) -> None:
+def test_a_lost_session_is_noticed_without_a_row(copy: Pair) -> None:
     position = copy.master.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     follower = copy.start()
     copy.settle(position)
     loses_its_session(copy.database, follower)
     copy.settle(copy.master.execute("INSERT INTO t VALUES (2)"))
-    copy.same("t")
+    same(copy, "t")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Server, until
+from tests.end_to_end.conftest import until
 from tests.postgresql.conftest import Database
+from tests.postgresql.pair import Pair
 from tests.postgresql.server import PostgresServer
 
 
@@ -52,24 +53,13 @@ def test_a_full_disk_stops_a_subscription_until_there_is_room(
     small: tuple[Database, Path], tmp_path: Path
 ) -> None:
     database, ballast = small
-    master = Server(tmp_path, "master", "master", "--listen", "tcp:0:interface=127.0.0.1")
-    master.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT)", "CREATE PUBLICATION p FOR TABLE t")
-    master.start("--wal-level", "logical")
-    words = (
-        "--master",
-        f"127.0.0.1:{master.port()}",
-        "--engine",
-        database.url,
-        "--name",
-        "s",
-        "--publication",
-        "p",
-    )
-    subscriber = Server(tmp_path, "subscriber", "subscriber", *words)
+    pair = Pair(tmp_path, database, "subscriber")
+    master = pair.master
     try:
-        subscriber.start()
+        master.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT)", "CREATE PUBLICATION p FOR TABLE t")
+        subscriber = pair.start()
         position = master.execute("INSERT INTO t VALUES (0, 'first')")
-        until(lambda: (subscriber.applied() or 0) >= position, subscriber.output)
+        pair.settle(position)
         with pytest.raises(OSError, match="No space"):
             fill(ballast)
         number = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000)"
@@ -77,9 +67,8 @@ def test_a_full_disk_stops_a_subscription_until_there_is_room(
         until(lambda: "No space left on device" in str(subscriber.status()["error"]), subscriber.status)
         assert database.query("SELECT count(*) FROM t") == [(1,)]
         ballast.unlink()
-        until(lambda: (subscriber.applied() or 0) >= position, subscriber.output)
+        pair.settle(position)
         assert database.query("SELECT count(*), sum(id) FROM t") == [(3001, 3000 * 3001 // 2)]
         assert subscriber.status()["error"] is None
     finally:
-        for one in (subscriber, master):
-            one.clean_up()
+        pair.stop()

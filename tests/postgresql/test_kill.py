@@ -27,7 +27,8 @@ from spgrepl.postgresql.address import ServerAddress
 from spgrepl.primary.writing.writer import DatabaseWriter, Written
 from tests.end_to_end.conftest import Server, until
 from tests.postgresql.conftest import Database
-from tests.postgresql.server import PostgresServer, find_programs
+from tests.postgresql.pair import copying
+from tests.postgresql.server import PostgresServer, made_server
 from tests.postgresql.test_subscriber import TABLES, values
 
 KILLS = int(os.environ.get("SPGREPL_KILLS", "20"))
@@ -101,9 +102,8 @@ class Campaign:
         self.writing.run(rows(ROWS))
         self.writing.run(["CREATE PUBLICATION p FOR ALL TABLES"])
         self.master.start("--wal-level", "logical")
-        words = ["--master", f"127.0.0.1:{self.master.port()}", "--engine", self.database.url]
-        words += ["--name", "s", "--publication", "p"] if role == "subscriber" else []
-        self.copy = Server(folder, role, role, *words)
+        words = copying(role, f"127.0.0.1:{self.master.port()}", self.database.url)
+        self.copy = Server(folder, role, *words)
         self.copy.start()
 
     def write(self, count: int) -> None:
@@ -159,18 +159,12 @@ class Campaign:
 
 @pytest.fixture(params=["subscriber", "follower"])
 def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Campaign]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    server = PostgresServer(programs)
-    made = None
-    try:
-        made = Campaign(tmp_path, request.param, server.make().start())
-        yield made
-    finally:
-        if made is not None:
+    with made_server() as server:
+        made = Campaign(tmp_path, request.param, server.start())
+        try:
+            yield made
+        finally:
             made.end()
-        server.remove()
 
 
 def test_whatever_is_killed_the_tables_are_equal(campaign: Campaign) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from spgrepl.server.status.client import StatusAddress
 from tests.end_to_end.conftest import TWISTD, Server, environment, until
-from tests.postgresql.server import PostgresServer, find_programs
+from tests.postgresql.pair import copying
+from tests.postgresql.server import PostgresServer, made_server
 
 SECRET, WRONG = "Geheim-4711", "Falsch-0815"
 PAGES = ("/", "/status", "/metrics", "/history", "/events")
@@ -22,19 +23,12 @@ ROLES = ("follower", "subscriber")
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[PostgresServer]:
     """A server that lets the role ``app`` in with its password only."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.make()
+    with made_server() as server:
         rules = server.data / "pg_hba.conf"
         rules.write_text("local all app scram-sha-256\nlocal all all trust\n")
         server.start()
         server.query("postgres", f"CREATE ROLE app LOGIN SUPERUSER PASSWORD '{SECRET}'")
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture
@@ -98,9 +92,7 @@ WAYS = (
 
 
 def make(folder: Path, role: str, master: Server, engine: str) -> Server:
-    words = ["--master", f"127.0.0.1:{master.port()}", "--engine", engine]
-    words += ["--name", "s", "--publication", "p"] if role == "subscriber" else []
-    return Server(folder, role, role, *words)
+    return Server(folder, role, *copying(role, f"127.0.0.1:{master.port()}", engine))
 
 
 def page(address: StatusAddress, path: str) -> str:
@@ -199,10 +191,9 @@ def test_a_password_on_the_command_line_is_refused_without_it(
     engine: str, said: str, role: str, tmp_path: Path
 ) -> None:
     """It ends at once, so that nobody sees it there for long."""
-    more = ["--name", "s", "--publication", "p"] if role == "subscriber" else []
-    words = ["-n", "--pidfile=", "spgrepl", role, "--master", "127.0.0.1:1", "--db", str(tmp_path / "a.db"), *more]
+    words = ["-n", "--pidfile=", "spgrepl", *copying(role, "127.0.0.1:1", engine), "--db", str(tmp_path / "a.db")]
     done = subprocess.run(
-        [sys.executable, "-c", TWISTD, *words, "--engine", engine],
+        [sys.executable, "-c", TWISTD, *words],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

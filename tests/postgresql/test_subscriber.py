@@ -13,6 +13,7 @@ import pytest
 
 from tests.end_to_end.conftest import Server, until
 from tests.postgresql.conftest import Database
+from tests.postgresql.pair import Pair
 
 TABLES = (
     "CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT, n INTEGER, r REAL, b BLOB)",
@@ -20,6 +21,7 @@ TABLES = (
     "CREATE TABLE keyless (x TEXT, y DECIMAL(10,2))",
     'CREATE TABLE "Odd Name" ("Some Key" INTEGER PRIMARY KEY, "select" BOOLEAN, "per%cent" TEXT)',
 )
+ALL = ("plain", "pairs", "keyless", "Odd Name")
 TEXTS = ("", "a", "tab\tnew\nline\\back", "it's", "ünïcode 🐘", "NULL", "\\N", '"quoted"', "{curly,}", "x" * 300)
 
 
@@ -76,38 +78,9 @@ def plain(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-class Pair:
-    """A master, and a subscriber that puts its tables into a server."""
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        self.database = database
-        self.master = Server(folder, "master", "master", "--listen", "tcp:0:interface=127.0.0.1")
-        self.master.execute(*TABLES, "CREATE TABLE other (n INTEGER)")
-        self.master.execute("CREATE PUBLICATION p FOR ALL TABLES EXCEPT other")
-        self.subscriber: Server | None = None
-
-    def start(self, folder: Path, *words: str) -> Server:
-        self.master.start("--wal-level", "logical")
-        where = ("--master", f"127.0.0.1:{self.master.port()}", "--engine", self.database.url)
-        self.subscriber = Server(folder, "subscriber", "subscriber", *where, "--name", "s", "--publication", "p")
-        return self.subscriber.start(*words)
-
-    def settle(self, position: int) -> None:
-        assert self.subscriber is not None
-        subscriber = self.subscriber
-        until(
-            lambda: (subscriber.applied() or 0) >= position,
-            lambda: (subscriber.status(), subscriber.output()[-3000:]),
-        )
-
-    def same(self) -> None:
-        for table in ("plain", "pairs", "keyless", "Odd Name"):
-            assert rows_there(self.database, table) == rows_of(self.master.database, table), table
-
-    def stop(self) -> None:
-        for server in (self.master, self.subscriber):
-            if server is not None:
-                server.clean_up()
+def same(pair: Pair, *tables: str) -> None:
+    for table in tables:
+        assert rows_there(pair.database, table) == rows_of(pair.master.database, table), table
 
 
 def loses_its_session(database: Database, server: Server) -> None:
@@ -138,24 +111,26 @@ def restart(database: Database) -> None:
 
 @pytest.fixture
 def pair(tmp_path: Path, database: Database) -> Iterator[Pair]:
-    made = Pair(tmp_path, database)
+    made = Pair(tmp_path, database, "subscriber")
+    made.master.execute(*TABLES, "CREATE TABLE other (n INTEGER)")
+    made.master.execute("CREATE PUBLICATION p FOR ALL TABLES EXCEPT other")
     yield made
     made.stop()
 
 
-def test_tables_are_copied_and_followed(pair: Pair, tmp_path: Path) -> None:
+def test_tables_are_copied_and_followed(pair: Pair) -> None:
     chance = random.Random(1)
     write = pair.master.execute
     write(*(one for _ in range(150) for one in values(chance)))
-    subscriber = pair.start(tmp_path)
+    subscriber = pair.start()
     pair.settle(write("INSERT INTO other VALUES (1)"))
-    pair.same()
+    same(pair, *ALL)
     status = subscriber.status()
     assert status["engine"] == "postgresql"
     assert status["copied"]["tables"] == 4
     for _ in range(3):
         pair.settle(write(*(one for _ in range(100) for one in values(chance))))
-        pair.same()
+        same(pair, *ALL)
     assert pair.database.query("SELECT to_regclass('other')") == [(None,)]
     position = pair.database.query("SELECT position FROM spgrepl.subscriptions WHERE name = 's'")
     assert position == [(subscriber.applied(),)]
@@ -164,13 +139,13 @@ def test_tables_are_copied_and_followed(pair: Pair, tmp_path: Path) -> None:
     assert subscriber.stop() in (0, -15)
 
 
-def test_a_lost_session_is_noticed_without_a_row(pair: Pair, tmp_path: Path) -> None:
+def test_a_lost_session_is_noticed_without_a_row(pair: Pair) -> None:
     position = pair.master.execute("INSERT INTO keyless VALUES ('one', 1)")
-    subscriber = pair.start(tmp_path)
+    subscriber = pair.start()
     pair.settle(position)
     loses_its_session(pair.database, subscriber)
     pair.settle(pair.master.execute("INSERT INTO keyless VALUES ('two', 2)"))
-    pair.same()
+    same(pair, *ALL)
 
 
 HELD = (
@@ -182,7 +157,7 @@ HELD = (
 )
 
 
-def test_a_copy_that_is_killed_half_way_is_made_again(pair: Pair, tmp_path: Path) -> None:
+def test_a_copy_that_is_killed_half_way_is_made_again(pair: Pair) -> None:
     number = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)"
     position = pair.master.execute(f"{number} INSERT INTO plain SELECT n, 'name', n, n / 3.0, x'00' FROM c")
     query = pair.database.query
@@ -190,7 +165,7 @@ def test_a_copy_that_is_killed_half_way_is_made_again(pair: Pair, tmp_path: Path
         query(statement)
     with pair.database.server.connect(pair.database.name) as holder:
         holder.execute("SELECT pg_advisory_lock(4711)")
-        subscriber = pair.start(tmp_path)
+        subscriber = pair.start()
         waits = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
         ((session,),) = until(lambda: query(waits), subscriber.output)
         progress = until(lambda: subscriber.status()["copied"], subscriber.status)
@@ -200,4 +175,4 @@ def test_a_copy_that_is_killed_half_way_is_made_again(pair: Pair, tmp_path: Path
     assert query("SELECT count(*) FROM plain") == [(0,)]
     subscriber.start()
     pair.settle(position)
-    pair.same()
+    same(pair, *ALL)

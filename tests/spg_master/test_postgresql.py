@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 import pytest
 from twisted.internet import defer
@@ -19,7 +19,7 @@ from spgrepl.replica.following.states import FollowerState, OnDivergence
 from spgrepl.replica.subscribing.service import Subscription
 from spgrepl.server.subscriber_role import SubscriberRole, SubscriberSettings
 from spgrepl.spgsql.replay import Nondeterministic
-from tests.postgresql.server import PostgresServer, find_programs
+from tests.postgresql.server import PostgresServer, made_server
 from tests.spg_master import kit
 
 pytest.importorskip("psycopg")
@@ -29,17 +29,16 @@ class PostgresqlCase(kit.SpgCase):
     """A server for the tests of a class, and an empty database for each."""
 
     postgres: ClassVar[PostgresServer]
+    _making: ClassVar[AbstractContextManager[PostgresServer]]
 
     @classmethod
     def setUpClass(cls) -> None:
-        programs = find_programs()
-        if programs is None:
-            raise SkipTest("PostgreSQL is not installed: apt-get install postgresql")
-        cls.postgres = PostgresServer(programs).make().start()
+        cls._making = made_server()
+        cls.postgres = cls._making.__enter__().start()
 
     @classmethod
     def tearDownClass(cls) -> None:
-        cls.postgres.remove()
+        cls._making.__exit__(None, None, None)
 
     def setUp(self) -> None:
         super().setUp()
