@@ -10,7 +10,15 @@ from spgrepl.errors import PeerError
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.pairs.fence import FenceCheck
 from spgrepl.replica.connection import SLICE, Connection, UnknownFrames
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME, ChunkBytes, FrameParser, Status, SuspectFrame, WalBytes
+from spgrepl.wire.frames import (
+    DEFAULT_MAX_FRAME,
+    ChunkBytes,
+    FrameParser,
+    FrameType,
+    Status,
+    SuspectFrame,
+    WalBytes,
+)
 from spgrepl.wire.handshake import (
     FollowerHello,
     ReplyParser,
@@ -285,7 +293,9 @@ class FollowerConnection(Connection[LinkState]):
         """Look whether the master's log is longer than what came by as much as the suspected frame holds."""
         if self._suspect is None:
             return
-        if status.length >= self._position + self._held_length + self._suspect.length:
+        # Of a STATUS it is the length that may be damaged: then it has taken in frames, of any length.
+        lost = 1 if self._suspect.type == FrameType.STATUS else self._suspect.length
+        if status.length >= self._position + self._held_length + lost:
             raise self._may_be_lost(self._suspect)
         held, self._held, self._held_length, self._suspect = self._held, [], 0, None
         for data in held:

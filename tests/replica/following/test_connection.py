@@ -430,6 +430,17 @@ def test_nothing_is_kept_of_what_follows_a_wal_frame_whose_type_was_damaged(bit:
     assert rig.log == LOG[1000:1010]
 
 
+def test_nothing_is_kept_of_what_follows_a_status_that_has_taken_in_frames() -> None:
+    """Its length was damaged: of what it takes in only a part is of the log."""
+    rig = streaming()
+    taken = encode_status(1000, 1)[5:] + frame(LOG[1000:1030]) + encode_status(1030, 1)
+    rig.send(encode_status(1000, 1)[:1] + len(taken).to_bytes(4, "little") + taken + frame(LOG[1030:1040]))
+    assert rig.log == b""
+    rig.send(encode_status(1040, 1))
+    assert rig.log == b""
+    assert "it may be a part of the log whose frame was damaged" in str(rig.closed[0][0])
+
+
 def test_a_frame_that_is_damaged_in_what_is_compared_is_not_a_different_history() -> None:
     rig = resumed()
     rig.send(frame(LOG[400:600]) + damaged(LOG[600:900], 3) + frame(LOG[900:1100]))
