@@ -27,9 +27,6 @@ DEFAULT_MAX_FRAME = DEFAULT_MAX_RECORD + _AROUND_SQL
 
 HEADER_SIZE = 5
 
-SHORTEST_SUSPECT = 8
-"""So many bytes of the log may be whole records."""
-
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
 _SKIP = struct.Struct("<Q")
@@ -101,7 +98,7 @@ class ChunkBytes:
 
 @attrs.frozen
 class SuspectFrame:
-    """A frame of a type that is not known, one bit away from a WAL frame's: it may be one that was damaged.
+    """A frame of a type that is not known, or a STATUS of another size: it may be one that was damaged.
 
     Attributes:
         type: The type.
@@ -240,7 +237,7 @@ class FrameParser:
 
     Args:
         max_frame: The longest payload that a header may state, in bytes.
-        suspects: Whether to tell of frames that may be WAL frames with a damaged type.
+        suspects: Whether to tell of frames that are skipped, which may be damaged ones.
     """
 
     def __init__(self, max_frame: int = DEFAULT_MAX_FRAME, suspects: bool = False) -> None:
@@ -275,7 +272,7 @@ class FrameParser:
         while at < size:
             if self._left == 0:
                 at = self._read_header(data, at)
-                if self._suspects and self._type < 0 and self._looks_damaged():
+                if self._suspects and self._type < 0 and not self._header:
                     _flush(run, events)
                     events.append(SuspectFrame(self._stated, self._left))
                 continue
@@ -300,10 +297,6 @@ class FrameParser:
                     self._gathered = b""
         _flush(run, events)
         return events
-
-    def _looks_damaged(self) -> bool:
-        # Less than this holds no whole statement: where it is lost, the next record does not decode.
-        return self._left >= SHORTEST_SUSPECT and self._stated.bit_count() == 1
 
     def _gather_chunk_header(self, piece: bytes, events: list[FrameEvent]) -> None:
         self._gathered += piece

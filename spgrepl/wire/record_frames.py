@@ -37,6 +37,7 @@ from spgrepl.wire.frames import (
     is_word,
 )
 from spgrepl.wire.long_record import LongRecord
+from spgrepl.wire.unknown_types import UnknownTypes
 
 _HEADER = struct.Struct("<BI")
 _STATUS = struct.Struct("<QQ")
@@ -126,8 +127,8 @@ class RecordFrameParser:
         position: The effective start.
         max_frame: The longest payload that a frame's header may state, in bytes.
         max_record: The most bytes of SQL or payload that a record may have.
-        tolerated: The types of unknown frames that are known to be sent on purpose; the first frame of any other
-            is a fault, and adds its type. None where all of them are skipped.
+        unknown: Says which unknown frames are sent on purpose; any other one is a fault. None where all of them
+            are skipped.
         core: The compiled core; None runs the reference.
 
     Attributes:
@@ -143,7 +144,7 @@ class RecordFrameParser:
         position: int,
         max_frame: int = DEFAULT_MAX_FRAME,
         max_record: int = DEFAULT_MAX_RECORD,
-        tolerated: set[int] | None = None,
+        unknown: UnknownTypes | None = None,
         core: Core | None = CORE,
     ) -> None:
         self._core = core
@@ -155,7 +156,7 @@ class RecordFrameParser:
         self._position = position
         self._max_frame = max_frame
         self._max_record = max_record
-        self._tolerated = tolerated
+        self._unknown = unknown
         self._first = b""
         self._more = bytearray()
         self._needed = 1
@@ -317,9 +318,8 @@ class RecordFrameParser:
                 return -1
             found.words = self._words = self._words.after(kind, data, start, length)
             return end
-        if self._tolerated is not None and kind not in self._tolerated:
-            # What comes after it would be counted from a wrong position. A master that sends it again means it.
-            self._tolerated.add(kind)
+        if self._unknown is not None and not self._unknown.on_purpose(kind, length):
+            # What comes after it would be counted from a wrong position.
             raise PeerError(
                 f"a frame of the unknown type 0x{kind:02x} with {length} bytes came after position {found.end}: "
                 f"it may be a record whose frame was damaged. The log is asked for again from there"

@@ -152,6 +152,23 @@ def test_of_a_stream(cluster: Cluster, damage: Damage, kind: str, frame: FrameTy
 
 
 @pytest.mark.parametrize("bit", BITS)
+@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("frame", [FrameType.STATUS, FrameType.WAL])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_length(cluster: Cluster, damage: Damage, kind: str, frame: FrameType, place: int, bit: int) -> None:
+    """A longer frame swallows those that follow it; the rest of a shorter one looks like frames."""
+    primary = begin(cluster)
+    copy = start(cluster, kind)
+    assert_applied(cluster.reactor, copy, primary.execute("INSERT INTO t VALUES (1, 'first')"))
+    cluster.pass_time(3)
+    damage.arm(frame, bit, place)
+    for number in range(2, 30):
+        primary.execute("INSERT INTO t VALUES (?, 'more')", (number,))
+    cluster.until(lambda: damage.done)
+    see_that_all_is_well(cluster, primary, copy, kind)
+
+
+@pytest.mark.parametrize("bit", BITS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_the_status_of_a_master_that_writes_nothing(
     cluster: Cluster, damage: Damage, kind: str, bit: int

@@ -27,6 +27,7 @@ from spgrepl.wire.handshake import (
     SnapshotStart,
     StreamVersion,
 )
+from spgrepl.wire.unknown_types import UnknownTypes
 
 READ_SIZE = 512 * 1024
 """The most bytes that are read from the socket at once."""
@@ -93,7 +94,7 @@ class FollowerConnection(Connection[LinkState]):
         version: The form of stream to ask for.
         timeouts: Deadlines.
         max_frame: The longest frame that is accepted, in bytes.
-        tolerated: The types of unknown frames that the master was found to send on purpose; more are added.
+        unknown: Which unknown frames the master sends on purpose.
     """
 
     read_size = READ_SIZE
@@ -106,7 +107,7 @@ class FollowerConnection(Connection[LinkState]):
         version: StreamVersion,
         timeouts: LinkTimeouts | None = None,
         max_frame: int = DEFAULT_MAX_FRAME,
-        tolerated: set[int] | None = None,
+        unknown: UnknownTypes | None = None,
     ) -> None:
         super().__init__(LinkState.PREPARING)
         self._version = version
@@ -117,8 +118,9 @@ class FollowerConnection(Connection[LinkState]):
         self._bootstrapping = False
         self._position = 0
         self._passed_over = 0
-        self._tolerated: set[int] = set() if tolerated is None else tolerated
+        self._unknown = unknown or UnknownTypes()
         self._suspect: SuspectFrame | None = None
+        self._suspected_since = 0.0
         self._held: list[bytes] = []
         self._held_length = 0
 
@@ -171,8 +173,9 @@ class FollowerConnection(Connection[LinkState]):
     # -- receiving --------------------------------------------------------------------------------------------
 
     def _take(self, data: bytes) -> None:
-        if self.state is LinkState.STREAMING and self.deadline is not None:
+        if self.state is LinkState.STREAMING and self.deadline is not None and self._suspect is None:
             # Whoever sends is not silent: a long frame, or one that is skipped, leaves no room for a STATUS.
+            # Behind a damaged frame what looks like a long one may swallow each STATUS.
             self._set_deadline(self._timeouts.silence)
         if self.state in _STREAM_STATES:
             self._receive_stream(data)
@@ -217,6 +220,7 @@ class FollowerConnection(Connection[LinkState]):
         self._stream(early)
 
     def _stream(self, data: bytes) -> None:
+        self._unknown.begin()
         if self._fence.passed:
             self._begin_streaming()
         else:
@@ -275,28 +279,32 @@ class FollowerConnection(Connection[LinkState]):
 
     def _suspected(self, frame: SuspectFrame) -> None:
         """What follows may belong elsewhere: it waits until a STATUS shows that nothing is lost."""
-        if self._suspect is None and frame.type not in self._tolerated:
-            # A master that sends it again on the next connection means it.
-            self._tolerated.add(frame.type)
-            if self.state is LinkState.FENCE:
-                # What is compared would look like a different history.
-                raise self._may_be_lost(frame)
-            self._suspect = frame
+        if self._unknown.on_purpose(frame.type, frame.length) or self._suspect is not None:
+            return
+        if self.state is LinkState.FENCE:
+            # What is compared would look like a different history.
+            raise self._may_be_lost(frame)
+        self._suspect, self._suspected_since = frame, self._now
 
     def _may_be_lost(self, frame: SuspectFrame) -> PeerError:
         return PeerError(
-            f"a frame of the unknown type 0x{frame.type:02x} with {frame.length} bytes came at position "
-            f"{self._position}: it may be a part of the log whose frame was damaged. The log is asked for again"
+            f"a frame of type 0x{frame.type:02x} with {frame.length} bytes, which is not known, came at position "
+            f"{self._position}: it may be a damaged one, and a part of the log in it. The log is asked for again"
         )
 
     def _judge_suspect(self, status: Status) -> None:
-        """Look whether the master's log is longer than what came by as much as the suspected frame holds."""
+        """Look whether all of the master's log has come: then the suspected frame held nothing of it."""
         if self._suspect is None:
             return
-        # Of a STATUS it is the length that may be damaged: then it has taken in frames, of any length.
-        lost = 1 if self._suspect.type == FrameType.STATUS else self._suspect.length
-        if status.length >= self._position + self._held_length + lost:
-            raise self._may_be_lost(self._suspect)
+        missing = status.length - self._position - self._held_length
+        if missing > 0:
+            # The rest may be on its way; it does not come where the frame held it. A STATUS may have taken in frames
+            # of any length.
+            held_it = self._suspect.type == FrameType.STATUS or missing >= self._suspect.length
+            if held_it or self._now - self._suspected_since >= self._timeouts.behind:
+                raise self._may_be_lost(self._suspect)
+            self._set_deadline(self._timeouts.silence)
+            return
         held, self._held, self._held_length, self._suspect = self._held, [], 0, None
         for data in held:
             self._wal(data)

@@ -147,7 +147,7 @@ class FollowerService(FollowerTold):
     def _new_link(self) -> MasterLink[FollowerConnection]:
         version = self._version
         connection = FollowerConnection(
-            version.next, self._following.timeouts, self._following.max_frame, version.tolerated
+            version.next, self._following.timeouts, self._following.max_frame, version.unknown
         )
         return MasterLink(self._reactor, self, connection)
 

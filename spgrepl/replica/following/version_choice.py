@@ -5,6 +5,7 @@ from __future__ import annotations
 from spgrepl.errors import PeerClosed, SpgReplError
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.handshake import StreamVersion
+from spgrepl.wire.unknown_types import UnknownTypes
 
 _OFTEN = 3
 """After so many silent ends in a row a master that has spoken V2 before may have been replaced by an older one."""
@@ -18,14 +19,14 @@ class VersionChoice:
 
     Attributes:
         next: What to ask for next.
-        tolerated: The types of unknown frames that the master was found to send on purpose.
+        unknown: Which unknown frames the master sends on purpose.
     """
 
     _log = RoleLogger()
 
     def __init__(self) -> None:
         self.next = StreamVersion.V2
-        self.tolerated: set[int] = set()
+        self.unknown = UnknownTypes()
         self._spoke = False
         self._silent = 0
 

@@ -16,6 +16,7 @@ from spgrepl.wire.frames import DEFAULT_MAX_FRAME
 from spgrepl.wire.long_record import LongRecord
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply, SubscriberReplyParser
+from spgrepl.wire.unknown_types import UnknownTypes
 
 READ_SIZE = 256 * 1024
 """The most bytes that are read from the socket, and cut, at once."""
@@ -83,7 +84,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         timeouts: Deadlines.
         max_frame: The longest frame that is accepted, in bytes.
         max_record: The most bytes of SQL or payload that a record may have.
-        tolerated: The types of unknown frames that the master was found to send on purpose; more are added.
+        unknown: Which unknown frames the master sends on purpose.
 
     Attributes:
         refused_start: The start that was asked for, where the master closed on it without a byte.
@@ -102,13 +103,13 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         timeouts: SubscriptionTimeouts | None = None,
         max_frame: int = DEFAULT_MAX_FRAME,
         max_record: int = DEFAULT_MAX_RECORD,
-        tolerated: set[int] | None = None,
+        unknown: UnknownTypes | None = None,
     ) -> None:
         super().__init__(SubscriptionLinkState.PREPARING)
         self._timeouts = timeouts or SubscriptionTimeouts()
         self._max_frame = max_frame
         self._max_record = max_record
-        self._tolerated: set[int] = set() if tolerated is None else tolerated
+        self._unknown = unknown or UnknownTypes()
         self._reply = SubscriberReplyParser()
         self._hello: SubscriberHello | None = None
         self._start = 0
@@ -174,7 +175,8 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
         if answer is None:
             self._receive_stream(b"")
             return
-        self._frames = RecordFrameParser(self._start, self._max_frame, self._max_record, self._tolerated)
+        self._unknown.begin()
+        self._frames = RecordFrameParser(self._start, self._max_frame, self._max_record, self._unknown)
         self._frames.at_once = IN_REACTOR
         assert self._hello is not None
         self._fence = FenceComparison(answer, self._hello.publications)

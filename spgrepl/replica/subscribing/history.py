@@ -17,6 +17,7 @@ from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.settings import FINAL, Subscription
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.subscription import SubscriberReply
+from spgrepl.wire.unknown_types import UnknownTypes
 
 _ROUNDS = 4
 """So often in a row a master must answer for its end, and close without an answer on a start."""
@@ -34,7 +35,7 @@ class MasterHistory:
 
     Attributes:
         asks_end: Whether the next hello is to ask for the master's end, because it did not answer the last one.
-        tolerated: The types of unknown frames that the master was found to send on purpose.
+        unknown: Which unknown frames the master sends on purpose.
         resnapshot: Whether the rows are to be copied again, because the master's history is another one.
     """
 
@@ -47,7 +48,7 @@ class MasterHistory:
         self._answers = False
         self._rounds = 0
         self.asks_end = False
-        self.tolerated: set[int] = set()
+        self.unknown = UnknownTypes()
         self.resnapshot = False
 
     def opened(self, trusted: bool) -> SubscriptionState | None:

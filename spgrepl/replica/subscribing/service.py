@@ -179,7 +179,7 @@ class SubscriberService(ReplicaService):
             self._phase = Phase.FILLING
             return self._copies.build_link()
         connection = SubscriberConnection(
-            self._own.timeouts, wanted.max_frame, wanted.max_record, self._history.tolerated
+            self._own.timeouts, wanted.max_frame, wanted.max_record, self._history.unknown
         )
         self._stream = MasterLink(self._reactor, self, connection)
         return self._stream

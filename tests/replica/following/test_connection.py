@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
@@ -36,6 +37,7 @@ from spgrepl.replica.link import ILinkOwner, MasterLink
 from spgrepl.wire.frames import ChunkBytes, Status, WalBytes, encode_chunk_start, encode_status, encode_wal_header
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart, StreamVersion
 from spgrepl.wire.segment_chunks import ChunkHeader
+from spgrepl.wire.unknown_types import UnknownTypes
 from tests.conftest import LoggedFailures
 from tests.log.samples import MIXED_LOG, VECTORS, cut
 
@@ -413,7 +415,8 @@ def test_a_frame_above_the_limit_is_refused_by_its_header() -> None:
 def test_unknown_frames_are_passed_over() -> None:
     rig = streaming()
     rig.send(b"\x77\3\0\0\0abc" + b"\1\4\0\0\0abcd" + b"\2\0\0\0\0" + frame(LOG[1000:1010]))
-    assert (rig.log, rig.statuses, rig.closed) == (LOG[1000:1010], [], [])
+    rig.send(encode_status(1010, 7))
+    assert (rig.log, rig.statuses, rig.closed) == (LOG[1000:1010], [Status(1010, 7)], [])
 
 
 def damaged(data: bytes, bit: int) -> bytes:
@@ -458,12 +461,62 @@ def test_a_frame_that_looks_damaged_and_holds_nothing_of_the_log_is_skipped() ->
     assert (rig.log, rig.closed) == (LOG[1000:1020], [])
 
 
+@pytest.mark.parametrize("length", [0, 8, 15, 17, 48])
+def test_a_status_of_another_size_is_skipped_where_all_has_come(length: int) -> None:
+    """Whoever sends it on purpose does so again and again: nothing waits longer than until the next STATUS."""
+    rig = streaming()
+    for _ in range(3):
+        rig.send(struct.pack("<BI", 1, length) + bytes(length) + frame(LOG[1000 + len(rig.log) :][:10]))
+        rig.send(encode_status(1010 + len(rig.log), 1))
+    assert (rig.log, rig.closed) == (LOG[1000:1030], [])
+
+
+def test_a_status_whose_length_grew_swallows_nothing_in_silence() -> None:
+    """What is missing is less than it holds, for there are headers in it, and what follows fits in form."""
+    swallowed = encode_status(1000, 1)[5:] + frame(LOG[1000:1040]) + encode_status(1040, 1) + frame(LOG[1040:1080])
+    rig = streaming()
+    rig.send(struct.pack("<BI", 1, len(swallowed)) + swallowed + frame(LOG[1080:1120]))
+    for _ in range(120):
+        if not rig.closed:
+            rig.send(encode_status(1120, 1))
+            rig.clock.advance(0.05)
+    assert rig.log == b""
+    assert isinstance(rig.reason, PeerError)
+    assert "type 0x01" in str(rig.reason)
+    assert "position 1000" in str(rig.reason)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [damaged(bytes(1_000_000), 6)[:100], struct.pack("<BI", 1, 18) + bytes(18) + frame(bytes(1_000_000))[:100]],
+)
+def test_a_damaged_frame_that_swallows_each_status_is_not_waited_for(start: bytes) -> None:
+    rig = streaming()
+    rig.send(start)
+    for _ in range(16):
+        if not rig.closed:
+            rig.send(encode_status(1120, 1))
+            rig.clock.advance(1)
+    assert isinstance(rig.reason, PeerTimeout)
+
+
+def test_a_long_frame_that_is_sent_on_purpose_is_waited_for() -> None:
+    unknown = UnknownTypes()
+    assert not unknown.on_purpose(0x40, 100)
+    rig = streaming(unknown=unknown)
+    rig.send(damaged(bytes(1_000_000), 6)[:100])
+    for _ in range(60):
+        rig.send(bytes(100))
+        rig.clock.advance(1)
+    assert rig.closed == []
+
+
 def test_a_master_that_sends_such_a_frame_again_means_it() -> None:
-    tolerated: set[int] = set()
-    rig = streaming(tolerated=tolerated)
+    unknown = UnknownTypes()
+    rig = streaming(unknown=unknown)
     rig.send(damaged(b"abcdefgh", 4) + encode_status(1010, 1))
     assert isinstance(rig.reason, PeerError)
-    rig = streaming(tolerated=tolerated)
+    rig = streaming(unknown=unknown)
     rig.send(damaged(b"abcdefgh", 4) + encode_status(1010, 1) + frame(LOG[1000:1010]))
     assert (rig.log, rig.closed) == (LOG[1000:1010], [])
 

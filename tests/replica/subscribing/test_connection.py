@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from spgrepl.wire.frames import Status, encode_status, encode_wal_header
 from spgrepl.wire.long_record import LongRecord
 from spgrepl.wire.record_frames import RecordFrames
 from spgrepl.wire.subscription import MAX_HELLO, SubscriberHello, SubscriberReply
+from spgrepl.wire.unknown_types import UnknownTypes
 from tests.conftest import LoggedFailures
 from tests.log.samples import MIXED_LOG, VECTORS
 from tests.replica.following.test_connection import Transport
@@ -478,7 +480,10 @@ def test_what_breaks_the_rules_ends_the_connection(data: bytes, kind: type[PeerE
 
 
 def test_unknown_frames_that_are_meant_and_odd_statuses_are_skipped() -> None:
-    rig = streaming(tolerated={0x77, 1})
+    unknown = UnknownTypes()
+    for kind, length in ((0x77, 3), (1, 4)):
+        assert not unknown.on_purpose(kind, length)
+    rig = streaming(unknown=unknown)
     before = len(rig.statuses)
     rig.send(b"\x77\3\0\0\0abc" + b"\1\4\0\0\0abcd" + stream(0, NEW))
     assert (rig.records, len(rig.statuses), rig.closed) == ([NEW], before, [])
@@ -486,14 +491,22 @@ def test_unknown_frames_that_are_meant_and_odd_statuses_are_skipped() -> None:
 
 @pytest.mark.parametrize("bit", range(8))
 def test_a_damaged_type_of_a_frame_costs_nothing_but_a_connection(bit: int) -> None:
-    """What came before it is applied, nothing that came after it; on the next connection it is taken as meant."""
-    tolerated: set[int] = set()
-    rig = streaming(tolerated=tolerated)
+    """What came before it is applied, nothing that came after it."""
+    rig = streaming()
     frame = encode_wal_header(len(NEW)) + NEW
     rig.send(frame + bytes((frame[0] ^ (1 << bit),)) + frame[1:] + frame)
     assert isinstance(rig.reason, PeerError)
     assert rig.records == [NEW]
-    assert len(tolerated) <= 1
+
+
+def test_a_status_whose_length_grew_ends_each_connection_on_which_its_length_is_another() -> None:
+    """It may have swallowed frames; that it happened before does not make it meant."""
+    unknown = UnknownTypes()
+    for more in (2048, 4096):
+        rig = streaming(unknown=unknown)
+        rig.send(struct.pack("<BI", 1, 16 + more) + bytes(16 + more) + encode_wal_header(len(NEW)) + NEW)
+        assert isinstance(rig.reason, PeerError)
+        assert rig.records == []
 
 
 def test_a_master_that_is_ahead_and_sends_nothing_is_asked_again() -> None:
