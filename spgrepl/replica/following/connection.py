@@ -298,8 +298,8 @@ class FollowerConnection(Connection[LinkState]):
             return
         missing = status.length - self._position - self._held_length
         if missing > 0:
-            # The rest may be on its way; it does not come where the frame held it. A STATUS may have taken in frames
-            # of any length.
+            # The rest may be on its way; it does not come where the frame held it. A STATUS may have taken in
+            # frames of any length.
             held_it = self._suspect.type == FrameType.STATUS or missing >= self._suspect.length
             if held_it or self._now - self._suspected_since >= self._timeouts.behind:
                 raise self._may_be_lost(self._suspect)
