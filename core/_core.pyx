@@ -24,7 +24,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
-INTERFACE = 7
+INTERFACE = 8
 # Which functions there are, and what they take: `spgrepl.compiled.core` refuses a module made from others.
 
 # From so many bytes on a loop gives up the lock. Whoever gives it up may have to wait for it for 5 ms.

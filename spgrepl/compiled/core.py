@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 VARIABLE = "SPGREPL_PURE_PYTHON"
 """The environment variable that forces the Python code."""
 
-_INTERFACE = 7
+_INTERFACE = 8
 """Raised together with that of the core when a function of it changes: an older build may still lie around."""
 
 
