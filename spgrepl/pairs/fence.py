@@ -14,8 +14,9 @@ from zlib import crc32
 from spgrepl.errors import HistoryDiverged, RecordError
 from spgrepl.interfaces.engine import Fence, Mark, ReplayState
 
-FENCE_SPAN = 512
-"""A fence covers at least this many bytes, where there are so many since the snapshot."""
+FENCE_SPAN = 16 * 1024
+"""A fence covers at least this many bytes, where there are so many since the snapshot. After a backup was restored
+the same statements may stand at the end of both histories: 512 bytes of them were seen."""
 
 MARK_SPAN = 4096
 """A mark covers this many bytes, where there are so many."""
