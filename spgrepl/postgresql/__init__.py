@@ -10,6 +10,7 @@ the server asks for that, texts that mean the same in every session, and errors 
 - `own_schema` owns the schema ``spgrepl`` in the server; `names` quotes names.
 - `tables` are the tables that are there, `column_types` what fits their columns, and how it is written.
 - `spelling` writes what only an SPG server's SQL has in words of the server.
+- `reading` says what a statement depends on beside the rows of a copy.
 - `copying` puts the tables of a snapshot there, `comparing` compares them with those of a SQLite database.
 
 All of it blocks, and lives in an engine's thread.

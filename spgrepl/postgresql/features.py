@@ -33,6 +33,8 @@ class Features:
         byte_order: Whether this database orders texts by their bytes. Without: statements of an SPG server's log
             that order texts are refused.
         binary_copy: Whether COPY is given rows in binary, where their types are plain. Without: as lines.
+        reads: Whether it shows how it reads a statement, as PostgreSQL 14 and later do. Without: statements of an
+            SPG server's log that are not plain are refused.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Features:
     row_versions: bool = True
     byte_order: bool = True
     binary_copy: bool = True
+    reads: bool = True
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -56,6 +59,8 @@ class Features:
             found.append("session_replication_role (triggers and foreign keys act on arriving rows)")
         if not self.row_versions:
             found.append("versions of rows in the catalogue (that a table was changed is noticed later)")
+        if not self.reads:
+            found.append("a way to see how it reads a statement (of an SPG server's log only plain ones run)")
         return tuple(found)
 
     def as_values(self) -> dict[str, object]:
@@ -93,6 +98,9 @@ def detect(connection: Any) -> Features:
         ),
         replica_role=_tried(connection, "SET session_replication_role = replica; RESET session_replication_role"),
         row_versions=_tried(connection, "SELECT xmin FROM pg_catalog.pg_attribute LIMIT 1"),
+        # YugabyteDB makes nothing in a transaction with rows.
+        reads=name in ("PostgreSQL", "Citus")
+        and _tried(connection, "SELECT 1 FROM pg_catalog.pg_attribute WHERE attname = 'prosqlbody'"),
         byte_order=_tried(connection, "SELECT 1 WHERE 'B' < 'a' AND 'a-b' < 'aa'"),
         # Of others than PostgreSQL's own code that is not known for each of their types.
         binary_copy=name in ("PostgreSQL", "YugabyteDB", "Citus"),

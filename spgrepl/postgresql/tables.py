@@ -16,7 +16,7 @@ SELECT c.oid::bigint, a.attname, format_type(a.atttypid, a.atttypmod),
        CASE WHEN t.typtype = 'd' THEN b.typname ELSE t.typname END,
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
        COALESCE(b.typcategory, t.typcategory) = 'A', a.attgenerated <> '', a.attnotnull, a.attidentity,
-       pg_get_expr(d.adbin, d.adrelid), c.relkind::text, format_type(a.atttypid, NULL)
+       pg_get_expr(d.adbin, d.adrelid), c.relkind::text, format_type(a.atttypid, NULL), a.attnum
   FROM pg_class c
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
   JOIN pg_type t ON t.oid = a.atttypid
@@ -69,6 +69,7 @@ class TableColumn:
         default: The text of its default; None without one.
         master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`,
             `DEFAULT`; or that it rounds (`ROUNDED`) or compares without case (`CASELESS`).
+        number: The server's number of it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class TableColumn:
     identity: str = ""
     default: str | None = None
     master: Mapping[str, str] = attrs.field(factory=dict)
+    number: int = 0
 
     def __str__(self) -> str:
         return f"{self.name} {self.type.sql}{' NOT NULL' if self.not_null else ''}"
@@ -138,6 +140,7 @@ def read_table(connection: Any, name: str, with_own: bool = True) -> Table | Non
             str(row[8] or "").strip(),
             row[9],
             found if isinstance(found := noted.get(row[1]), dict) else {},
+            int(row[12]),
         )
         for row in rows
     }
@@ -190,12 +193,17 @@ class TableBook:
 
     Args:
         has_versions: Says whether the server tells that a row of its catalogue was changed.
+
+    Attributes:
+        has_versions: Says whether the server tells that a row of its catalogue was changed.
+        read_statements: What was found out about statements on these tables, by their shape; forgotten with them.
     """
 
     def __init__(self, has_versions: Callable[[], bool] = lambda: True) -> None:
-        self._has_versions = has_versions
+        self.has_versions = has_versions
         self._tables: dict[str, Table] = {}
         self._marks: dict[int, str] = {}
+        self.read_statements: dict[str, object] = {}
 
     def get(self, connection: Any, name: str) -> Table | None:
         """A table; looked up where it is not known. None where there is none."""
@@ -204,7 +212,7 @@ class TableBook:
             table = read_table(connection, name)
             if table is None:
                 return None
-            if self._has_versions():
+            if self.has_versions():
                 self._marks.update(read_marks(connection, [table.oid]))
                 # Once more: what was changed in between is not missed.
                 table = read_table(connection, name) or table
@@ -215,6 +223,7 @@ class TableBook:
         """Look everything up again."""
         self._tables.clear()
         self._marks.clear()
+        self.read_statements.clear()
 
     def unchanged(self, connection: Any) -> bool:
         """Whether all tables are as they were when they were looked up; what is not known is."""

@@ -46,7 +46,9 @@ def snapshot(path: Path) -> Path:
     made.run("CREATE TABLE stamped (id INT PRIMARY KEY, x TEXT, seen TIMESTAMPTZ)")
     details = '{"on_update": "CURRENT_TIMESTAMP"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'seen'", (details,))
-    made.run("INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT)")
+    made.run(
+        "INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT UNIQUE)"
+    )
     details = '{"collation": "case-insensitive"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'w'", (details,))
     with apsw.Connection(str(path)) as to, to.backup("main", made.connection, "main") as backup:
@@ -147,7 +149,7 @@ def test_a_time_zone_that_a_session_has_set(engine: PostgresqlEngine, database: 
     for statement in (
         "UPDATE stamped SET seen = '2024-01-02 03:04'",
         "INSERT INTO stamped VALUES (7, 'a', '2024-01-02')",
-        "UPDATE stamped SET x = 'c', seen = NULL WHERE seen::date = '1.1.2024'::date",
+        "UPDATE stamped SET x = 'c', seen = NULL WHERE seen::date = '2024-1-1'::date",
         "UPDATE stamped SET x = date_trunc('day', seen)::varchar, seen = NULL",
     ):
         with pytest.raises(StatementRefused, match="has set its time zone to asia/tokyo"):

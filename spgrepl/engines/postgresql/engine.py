@@ -252,9 +252,7 @@ class PostgresqlEngine:
                     schema=self._schema,
                     dialect=lambda: Dialect.SQLITE if self._takes_rows else Dialect.POSTGRESQL,
                     spg=self._spg,
-                    running=Running(
-                        self._seconds, self._server.rows_act, self._server.session.features.byte_order
-                    ),
+                    running=Running.of(self._server, self._seconds),
                 ),
                 begun=False,
             )

@@ -13,16 +13,25 @@ import attrs
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.followed_tables import following_tables
-from spgrepl.engines.postgresql.master_effects import judge_effects, left_to_default, refuse_order, refuse_zone
+from spgrepl.engines.postgresql.master_effects import (
+    judge_effects,
+    judge_reading,
+    left_to_default,
+    refuse_unless_plain,
+)
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog
 from spgrepl.engines.postgresql.statement_meanings import (
     Meaning,
     Refused,
     changes_values,
+    expressions_of,
     find_moment,
+    has_moments,
     meaning_of,
     pieces_of,
+    query_of,
+    replaced_view,
     tokens_of,
     zone_set,
 )
@@ -32,8 +41,10 @@ from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.copying.translation import MYSQL, NotTranslated, to_postgresql
 from spgrepl.postgresql.faults import Fault, judge, said
+from spgrepl.postgresql.reading.reader import StatementReader, depends_on_zone
 from spgrepl.postgresql.spelling import respelled
 from spgrepl.postgresql.tables import DEFAULT, TableBook
+from spgrepl.postgresql.transactions import Transactor
 from spgrepl.spgsql.language.stops import StatementStopped
 from spgrepl.text.sqltext import Token, significant_tokens, split_statements
 
@@ -74,11 +85,19 @@ class Running:
         rows_act: Whether triggers and foreign keys act in this session. Where they do not, they are let act for
             statements, of which the log says nothing but themselves: what their foreign keys do is not in it.
         byte_order: Whether the database orders texts by their bytes, as an SPG server does.
+        reads: Whether the server shows how it reads a statement.
     """
 
     seconds: float = DEFAULT_LIMITS.statement_seconds
     rows_act: bool = True
     byte_order: bool = True
+    reads: bool = True
+
+    @classmethod
+    def of(cls, server: Transactor, seconds: float) -> Running:
+        """How they run in a server."""
+        features = server.session.features
+        return cls(seconds, server.rows_act, features.byte_order, features.reads)
 
 
 _USUAL = Running()
@@ -106,7 +125,7 @@ class LogStatements:
         running: Running = _USUAL,
     ) -> None:
         self._rows_act = running.rows_act
-        self._byte_order = running.byte_order
+        self._reader = StatementReader(tables, running.byte_order) if running.reads else None
         self._tables = tables
         self.schema = schema
         self._dialect = dialect
@@ -217,15 +236,9 @@ class LogStatements:
         if found is Meaning.SCHEMA:
             if self.schema is None:
                 self._refuse_ddl(text)
-            self._tables.forget()
-            with following_tables(connection):
-                self._execute(connection, text)
+            self._make(connection, text)
             return
         tokens = tokens_of(text)
-        if self._spg.zone is not None:
-            refuse_zone(tokens, partial(self._tables.get, connection), self._spg.zone)
-        if not self._byte_order:
-            refuse_order(tokens, partial(self._tables.get, connection))
         cascades = judge_effects(tokens, partial(self._tables.get, connection), self._spg.leave_out)
         if self._spg.approximate:
             text = self._spg.readable(connection, self._tables, text, self._number)
@@ -234,9 +247,56 @@ class LogStatements:
                 raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
         else:
             self._refuse_defaults(connection, tokens)
+        if tokens[0].upper != "TRUNCATE":
+            cascades |= self._judge(connection, tokens_of(text) if self._spg.approximate else tokens, text)
         if cascades and not self._rows_act and self.schema is None:
             connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
         self._execute(connection, text)
+
+    def _judge(self, connection: Any, tokens: list[Token], text: str) -> bool:
+        """Look whether a statement means something else here, with all that stands behind the names in it.
+
+        Returns:
+            Whether foreign keys may change rows of other tables with it, beside what is known of its table.
+
+        Raises:
+            Refused: It may.
+        """
+        tables = partial(self._tables.get, connection)
+        if self._reader is None:
+            refuse_unless_plain(tokens, tables)
+            return False
+        reading = self._reader.read(connection, tokens, text)
+        cascades = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
+        zone = self._spg.zone
+        if zone is not None and (reading.zone or (reading.moments and depends_on_zone(connection, text))):
+            raise Refused(
+                f"a session of the master has set its time zone to {zone}, and what moment "
+                f"{reading.zone or 'a time without a zone'} is there cannot be told"
+            )
+        return cascades
+
+    def _make(self, connection: Any, text: str) -> None:
+        """Change the schema, and what of rows goes with that."""
+        tokens = tokens_of(text)
+        query = query_of(tokens, text)
+        if query is not None:
+            self._judge(connection, tokens_of(query), query)
+        elif self._spg.zone is not None and has_moments(tokens):
+            raise Refused(
+                f"a session of the master has set its time zone to {self._spg.zone}, and what moments this makes "
+                f"of times without a zone cannot be told"
+            )
+        self._judge_expressions(connection, tokens, text, "USING")
+        self._tables.forget()
+        with following_tables(connection):
+            self._execute(connection, text)
+        self._judge_expressions(connection, tokens, text, "GENERATED")
+
+    def _judge_expressions(self, connection: Any, tokens: list[Token], text: str, word: str) -> None:
+        """Look whether values that DDL has computed are others here."""
+        for query in expressions_of(tokens, text, word):
+            self._judge(connection, tokens_of(query), query)
 
     def _made(self, connection: Any, text: str) -> bool:
         """Make, change or drop something without rows; whether the server took it.
@@ -252,6 +312,9 @@ class LogStatements:
             if judge(error, connection) is not Fault.REFUSED or changes_values(tokens_of(text)):
                 raise
             connection.execute(f"ROLLBACK TO SAVEPOINT {_OBJECT}; RELEASE SAVEPOINT {_OBJECT}")
+            replaced = replaced_view(tokens_of(text))
+            if replaced is not None and self._tables.get(connection, replaced) is not None:
+                raise Refused(f"what {replaced} is at the master is not taken here: {said(error)}") from error
             return False
         connection.execute(f"RELEASE SAVEPOINT {_OBJECT}")
         self._tables.forget()

@@ -5,17 +5,28 @@ The log does not have it, and this server does not do it. So a statement that ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from spgrepl.engines.postgresql.statement_meanings import Refused, depends_on_zone, inserted_into
-from spgrepl.postgresql.tables import CASELESS, GENERATED, ON_UPDATE, ROUNDED, Table, TableBook
-from spgrepl.text.sqltext import Token, TokenKind
+from spgrepl.engines.postgresql.statement_meanings import Refused, find_moment, inserted_into
+from spgrepl.postgresql.reading.rules import Reading
+from spgrepl.postgresql.tables import (
+    CASELESS,
+    GENERATED,
+    ON_UPDATE,
+    ROUNDED,
+    TABLE_KINDS,
+    Table,
+    TableBook,
+    TableColumn,
+)
+from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
 
 _EVERY = ("INSERT", "UPDATE", "DELETE")
-_TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
 _ORDERS = frozenset({"<", ">", "<=", ">="})
-_EXTREMES = frozenset({"MIN", "MAX", "GREATEST", "LEAST"})
+_PLAIN_WORDS = frozenset(
+    "INSERT INTO VALUES UPDATE ONLY SET DELETE FROM WHERE AND OR NOT IN IS NULL TRUE FALSE TRUNCATE TABLE".split()
+)
 _NO_TABLE = frozenset({"SET", "OF", "NOWAIT", "SKIP", "NOTHING"})
 
 
@@ -40,15 +51,6 @@ def changed_tables(tokens: list[Token]) -> Iterator[tuple[str, str]]:
             yield _name_at(tokens, at + 1), "DELETE"
         elif word == "TRUNCATE" and at == 0:
             yield from ((name, "TRUNCATE") for name in _listed(tokens))
-
-
-def read_tables(tokens: list[Token]) -> set[str]:
-    """The tables that a statement reads, as far as they stand after FROM, JOIN and USING."""
-    return {
-        _name_at(tokens, at + 1)
-        for at, token in enumerate(tokens)
-        if token.upper in ("FROM", "JOIN", "USING") and at + 1 < len(tokens) and tokens[at + 1].name is not None
-    }
 
 
 def _word(tokens: list[Token], at: int) -> str:
@@ -105,76 +107,87 @@ def judge_effects(
             cascades |= table.cascades
         if event in ("INSERT", "UPDATE"):
             _refuse_set(tokens, table, event)
-    for name in {name for name, _ in changed} | read_tables(tokens):
-        found = tables(name)
-        if found is not None:
-            _refuse_caseless(tokens, found)
     return cascades
 
 
-def refuse_zone(tokens: list[Token], tables: Callable[[str], Table | None], zone: str) -> None:
-    """Look whether a statement may mean another moment at the master, a session of which has set a time zone.
+def judge_reading(
+    reading: Reading, tokens: list[Token], tables: Callable[[str], Table | None], may_be_own: Collection[str]
+) -> bool:
+    """Look whether a statement may mean something else here, as the server has read it.
+
+    Args:
+        reading: What it depends on.
+        tokens: The statement.
+        tables: Looks a table up.
+        may_be_own: Functions whose value may be this server's own.
+
+    Returns:
+        Whether foreign keys may change rows of other tables, where it changes rows through a view.
 
     Raises:
         Refused: It may.
     """
-    for name, _ in changed_tables(tokens):
-        table = tables(name)
-        zoned = table is not None and any(one.type.base == "timestamptz" for one in table.columns.values())
-        if zoned and depends_on_zone(tokens):
+    own = sorted(reading.random - set(may_be_own))
+    if own:
+        raise Refused(f"{own[0]}() has another value here than it had on the master")
+    for reason in reading.stops:
+        raise Refused(reason)
+    if reading.collates:
+        for oid, name in reading.tables.items():
+            table = tables(name)
+            if table is not None and table.oid == oid:
+                _refuse_caseless(reading, table)
+    if not reading.views:
+        return False
+    through = sorted({name for name, _ in changed_tables(tokens)} & reading.views)
+    behind = [table for name in reading.tables.values() if through and (table := tables(name)) is not None]
+    for table in behind:
+        if table.master or any(_has_own_value(one) for one in table.columns.values()):
             raise Refused(
-                f"a session of the master has set its time zone to {zone}, and what moment a time of {name} "
-                f"without a zone is there cannot be told"
+                f"rows of {table.name} are changed through the view {through[0]}, and values of it are set beside "
+                f"that at the master: name the table"
             )
+    return any(table.cascades for table in behind)
 
 
-def refuse_order(tokens: list[Token], tables: Callable[[str], Table | None]) -> None:
-    """Look whether a statement orders texts, which an SPG server does by their bytes.
-
-    Raises:
-        Refused: It does.
-    """
-    ordered = set(_ordered(tokens))
-    if not ordered:
-        return
-    for name in {name for name, _ in changed_tables(tokens)} | read_tables(tokens):
-        table = tables(name)
-        for column in table.columns.values() if table is not None else ():
-            if column.name in ordered and column.type.base in _TEXTS:
-                raise Refused(
-                    f"the texts of {name}.{column.name} are ordered by their bytes at the master, and here by the "
-                    f"collation of the database: make it with LOCALE 'C'"
-                )
-
-
-def _ordered(tokens: list[Token]) -> Iterator[str]:
-    """The names beside what orders values."""
-    in_list = False
-    for at, token in enumerate(tokens):
-        word = _word(tokens, at)
-        if token.text in _ORDERS or word == "BETWEEN":
-            before = at - 1 - (_word(tokens, at - 1) == "NOT")
-            after = at + 1 + 2 * (at + 2 < len(tokens) and tokens[at + 2].text == ".")
-            sides = (tokens[one] for one in (before, after) if 0 <= one < len(tokens))
-            yield from (_folded(one) for one in sides if one.name is not None)
-        elif word in _EXTREMES and at + 2 < len(tokens):
-            yield from (_folded(one) for one in tokens[at + 2 : at + 5] if one.name is not None)
-        in_list = (in_list and token.text != ")" and word != "LIMIT") or (word == "BY")
-        if in_list and token.name is not None:
-            yield _folded(token)
-
-
-def _refuse_caseless(tokens: list[Token], table: Table) -> None:
+def _refuse_caseless(reading: Reading, table: Table) -> None:
     """Columns that compare without case at the master: where they are compared other rows may be found here."""
-    compared = False
-    for token in tokens:
-        compared = compared or token.upper in ("WHERE", "ON", "USING", "FROM", "ORDER", "GROUP")
-        column = table.columns.get(_folded(token)) if compared and token.name is not None else None
-        if column is not None and CASELESS in column.master:
+    read = reading.read.get(table.oid, frozenset())
+    for column in table.columns.values():
+        if CASELESS not in column.master:
+            continue
+        if column.number in read or table.oid in reading.any_conflict:
             raise Refused(
                 f"the column {column.name} of {table.name} ignores case at the master, and does not here: "
                 f"name rows by something else"
             )
+
+
+def _has_own_value(column: TableColumn) -> bool:
+    default = significant_tokens(column.default or "")
+    return bool(column.master or column.identity or find_moment(default) is not None)
+
+
+def refuse_unless_plain(tokens: list[Token], tables: Callable[[str], Table | None]) -> None:
+    """Let only statements through that mean the same on every server, where it does not show how it reads them.
+
+    Raises:
+        Refused: It is another one.
+    """
+    target = next((name for name, _ in changed_tables(tokens)), "")
+    table = tables(target) if target else None
+    plain = table is not None and table.kind in TABLE_KINDS
+    known = {target, *(table.columns if table is not None else ())}
+    for at, token in enumerate(tokens):
+        follows = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        is_name = token.name is not None and token.upper not in _PLAIN_WORDS and follows != "."
+        called = follows == "(" and not (_word(tokens, at - 1) == "INTO" or tokens[at - 1].text == ".")
+        plain = plain and token.text not in _ORDERS and not (is_name and (called or _folded(token) not in known))
+    if not plain or (table is not None and any(CASELESS in one.master for one in table.columns.values())):
+        raise Refused(
+            "this server does not show how it reads a statement, as PostgreSQL 14 and later do: whether it means "
+            "the same here cannot be told"
+        )
 
 
 def _refuse_set(tokens: list[Token], table: Table, event: str) -> None:

@@ -302,7 +302,7 @@ class PostgresqlTarget:
     def _commit(self, connection: Any, state: SubscriptionState) -> LogWork:
         self._spg.undone()
         number = 0
-        running = Running(self._seconds, self._server.rows_act, self._server.session.features.byte_order)
+        running = Running.of(self._server, self._seconds)
         work = LogWork(
             connection,
             self._recogniser,

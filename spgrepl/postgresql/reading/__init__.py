@@ -1,0 +1,12 @@
+"""What a server understands of a statement, with all that stands behind the names in it.
+
+What comes in: a statement of an SPG server's log. What goes out: a `Reading`, which says what of it depends on
+more than the rows of the copy: the order of texts, time zones, capital letters, the moment, the order of rows.
+
+- `node_trees` are the server's own notes of a statement that it has parsed, as values.
+- `closure` has the server parse a statement, and gathers what stands behind it: views, functions, operators.
+- `rules` say what that means.
+- `reader` keeps what was found out, by the shape of statements.
+
+Imports: `postgresql`, `text`.
+"""

@@ -1,0 +1,304 @@
+"""What a statement that was read depends on, beside the rows of the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from spgrepl.postgresql.reading.closure import Closure, Function
+from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, walk
+
+_ZONED = (1184, 1266)
+"""The types of a moment, and of a time of day with a zone."""
+
+_OF_THE_SERVER = (
+    "pg_", "has_", "to_reg", "current_", "inet_", "obj_", "col_", "shobj_", "query_to", "table_to", "schema_to",
+    "database_to", "cursor_to", "txid_", "ts_stat", "row_security",
+)  # fmt: skip
+_BY_TIES = frozenset({"rank", "dense_rank", "percent_rank", "cume_dist"})
+"""Window functions that give rows of the same place the same value."""
+
+_GATHERING = ("array_agg", "string_agg", "json_", "jsonb_", "xmlagg")
+_BY_ROWS = 0x4
+_SELECT, _UPDATE = 1, 2
+_PLAIN, _VIEW = frozenset("rp"), "v"
+_EXISTS = 0
+_SKIP_LOCKED = 1
+
+Keys = Callable[[int], "tuple[frozenset[int], ...]"]
+
+
+@attrs.frozen
+class Reading:
+    """What a statement depends on.
+
+    Attributes:
+        stops: Why it must not be run here, whatever the operator has chosen.
+        random: Functions in the statement itself whose value is this server's own.
+        zone: What of it depends on the time zone of the session; None for nothing.
+        moments: Whether a text in the statement itself may be a moment.
+        collates: Whether it compares texts in any way.
+        any_conflict: Tables into which it inserts with an ON CONFLICT that does not say with what.
+        read: The columns that it reads, by the table's number.
+        tables: The names of the tables that it names, and of those behind its views, by number.
+        views: The views that it names.
+        marks: What changes whenever a view or a function does that was read.
+    """
+
+    stops: tuple[str, ...]
+    random: frozenset[str]
+    zone: str | None
+    moments: bool
+    collates: bool
+    any_conflict: frozenset[int]
+    read: dict[int, frozenset[int]]
+    tables: dict[int, str]
+    views: frozenset[str]
+    marks: dict[str, str]
+
+
+def read(closure: Closure, byte_order: bool) -> Reading:
+    """Say what a statement depends on.
+
+    Args:
+        closure: The statement, and what stands behind it.
+        byte_order: Whether the database orders texts by their bytes.
+    """
+    return _Rules(closure, byte_order).read()
+
+
+class _Rules:
+    def __init__(self, closure: Closure, byte_order: bool) -> None:
+        self._closure = closure
+        self._byte_order = byte_order
+        self._stops: dict[str, None] = {}
+        self._random: set[str] = set()
+        self._zone: str | None = None
+        self._moments = self._collates = False
+        self._any_conflict: set[int] = set()
+        self._read: dict[int, set[int]] = {}
+        self._compared: set[int] = set()
+        self._sorts = False
+        self._exempt: set[int] = set()
+
+    def read(self) -> Reading:
+        for place, tree in self._closure.trees:
+            for node in walk(tree):
+                self._node(place, node)
+        self._relations()
+        self._order()
+        named = self._closure.relations.items()
+        return Reading(
+            tuple(self._stops),
+            frozenset(self._random),
+            self._zone,
+            self._moments,
+            self._collates,
+            frozenset(self._any_conflict),
+            {oid: frozenset(columns) for oid, columns in self._read.items()},
+            {oid: one.name for oid, one in named if one.kind in _PLAIN},
+            frozenset(one.name for _, one in named if one.kind == _VIEW),
+            dict(self._closure.marks),
+        )
+
+    def _stop(self, place: str, text: str) -> None:
+        self._stops[f"{place}: {text}" if place else text] = None
+
+    # -- nodes ------------------------------------------------------------------------------------------------
+
+    def _node(self, place: str, node: Node) -> None:
+        kind = node[""]
+        for field in ("funcid", "aggfnoid", "winfnoid", "opfuncid"):
+            function = self._closure.functions.get(number(node, field))
+            if function is not None:
+                self._function(place, function)
+        self._texts(node)
+        self._zones(place, node, kind)
+        if kind == "SQLVALUEFUNCTION":
+            self._stop(place, "a value of this session (CURRENT_TIMESTAMP, CURRENT_USER and their kind)")
+        elif kind == "SUBLINK" and number(node, "subLinkType") == _EXISTS:
+            self._exempt.add(id(node.get("subselect")))
+        elif kind in ("RANGETBLENTRY", "RTEPERMISSIONINFO"):
+            self._range(place, node)
+        elif kind == "QUERY":
+            self._query(place, node)
+        elif kind == "ROWMARKCLAUSE" and number(node, "waitPolicy") == _SKIP_LOCKED:
+            self._stop(place, "SKIP LOCKED takes the rows that nobody has locked, which are others at the master")
+
+    def _function(self, place: str, one: Function) -> None:
+        if one.unread is not None:
+            self._stop(place, f"what the function {one.name} here does cannot be read: it is {one.unread}")
+        if not one.built_in:
+            return
+        own = one.volatility == "v" or (
+            one.volatility == "s"
+            and (
+                not one.arguments or one.name.startswith(_OF_THE_SERVER) or (one.name, one.arguments) == ("age", 1)
+            )
+        )
+        if own and not place:
+            self._random.add(one.name)
+        elif own:
+            self._stop(place, f"{one.name}() has another value here than it had on the master")
+        if one.volatility == "s" and one.zoned and not own:
+            self._zone = self._zone or f"{one.name}()"
+
+    def _texts(self, node: Node) -> None:
+        """Look for what compares texts, and what orders them."""
+        collations = [number(node, "inputcollid"), *numbers(node, "inputcollids")]
+        sorts = node[""] == "SORTGROUPCLAUSE"
+        self._collates = self._collates or any(collations) or sorts
+        operators = [number(node, "opno"), *numbers(node, "opnos")]
+        known = [one for oid in operators if (one := self._closure.operators.get(oid)) is not None]
+        extreme = self._closure.functions.get(number(node, "aggfnoid") or number(node, "winfnoid"))
+        orders = any(one.orders for one in known) or node[""] == "MINMAXEXPR"
+        if any(collations) and (orders or (extreme is not None and extreme.extreme)):
+            self._compared.update(collations)
+        for field in ("sortClause", "aggorder", "orderClause"):
+            for clause in nodes(node, field):
+                by = self._closure.operators.get(number(clause, "sortop"))
+                self._sorts = self._sorts or by is None or by.texts
+
+    def _zones(self, place: str, node: Node, kind: str) -> None:
+        if kind == "CONST" and number(node, "consttype") in _ZONED:
+            if place:
+                self._zone = self._zone or f"a moment in {place}"
+            self._moments = True
+        elif kind == "COERCEVIAIO":
+            inner = node.get("arg")
+            types = [number(node, "resulttype")]
+            types += (
+                [number(inner, one) for one in inner if one.endswith("type")] if isinstance(inner, dict) else []
+            )
+            if set(types) & {*_ZONED}:
+                self._zone = self._zone or "a moment that becomes a text, or is made of one"
+
+    def _range(self, place: str, node: Node) -> None:
+        if isinstance(node.get("tablesample"), dict):
+            self._stop(place, "TABLESAMPLE takes rows at random")
+        columns = {one - 7 for one in numbers(node, "selectedCols") if one >= 7}
+        if columns:
+            self._read.setdefault(number(node, "relid"), set()).update(columns)
+
+    # -- queries ----------------------------------------------------------------------------------------------
+
+    def _query(self, place: str, query: Node) -> None:
+        if place and number(query, "commandType") != _SELECT:
+            self._stop(place, "it changes rows")
+        conflict = query.get("onConflict")
+        if isinstance(conflict, dict):
+            table = number(self._entry(query, number(query, "resultRelation")), "relid")
+            by = [number(one, "varattno") for one in walk(conflict.get("arbiterElems")) if one[""] == "VAR"]
+            self._read.setdefault(table, set()).update(by)
+            self._collates = True
+            if not by:
+                self._any_conflict.add(table)
+        cut = isinstance(query.get("limitCount"), dict) or isinstance(query.get("limitOffset"), dict)
+        cut = cut and id(query) not in self._exempt
+        if (cut or query.get("hasDistinctOn") == "true") and not self._is_total(query, nodes(query, "sortClause")):
+            self._stop(
+                place,
+                "LIMIT, or DISTINCT ON, without ORDER BY the unique key of its one table: which rows it takes "
+                "cannot be told here",
+            )
+        for node in _of_query(query):
+            self._by_order(place, query, node)
+
+    def _by_order(self, place: str, query: Node, node: Node) -> None:
+        """Functions whose value depends on the order in which they meet rows."""
+        if node[""] == "AGGREF":
+            function = self._closure.functions.get(number(node, "aggfnoid"))
+            clauses = nodes(node, "aggorder")
+            sorted_by = {number(one, "tleSortGroupRef") for one in clauses}
+            given = {number(one, "ressortgroupref") for one in nodes(node, "args") if _is_value(one)}
+            gathers = function is not None and function.name.startswith(_GATHERING)
+            if gathers and not (clauses and given <= sorted_by) and not self._is_total(query, clauses, node):
+                self._stop(place, f"{function.name if function else ''}() without ORDER BY its own values")
+        elif node[""] == "WINDOWFUNC":
+            function = self._closure.functions.get(number(node, "winfnoid"))
+            window = next(
+                (one for one in nodes(query, "windowClause") if one.get("winref") == node.get("winref")), None
+            )
+            if function is None or window is None or function.name in _BY_TIES:
+                return
+            rows = number(window, "frameOptions") & _BY_ROWS
+            if node.get("winagg") == "true" and not rows and not function.name.startswith(_GATHERING):
+                return
+            if not self._is_total(query, nodes(window, "orderClause")):
+                self._stop(place, f"{function.name}() OVER rows without the order of a unique key")
+
+    def _entry(self, query: Node, place: int) -> Node:
+        entries = nodes(query, "rtable")
+        return entries[place - 1] if 0 < place <= len(entries) else {"": ""}
+
+    def _is_total(self, query: Node, clauses: list[Node], of: Node | None = None) -> bool:
+        """Whether an order leaves no two rows where either could come first."""
+        entries = nodes(query, "rtable")
+        if (
+            len(entries) != 1
+            or nodes(query, "groupClause")
+            or (nodes(query, "distinctClause") and query.get("hasDistinctOn") != "true")
+        ):
+            return False
+        relation = self._closure.relations.get(number(entries[0], "relid"))
+        if relation is None or relation.kind not in _PLAIN:
+            return False
+        sorted_by = {number(one, "tleSortGroupRef") for one in clauses}
+        targets = nodes(query, "targetList") if of is None else nodes(of, "args")
+        columns = {
+            number(target["expr"], "varattno")
+            for target in targets
+            if number(target, "ressortgroupref") in sorted_by
+            and isinstance(target.get("expr"), dict)
+            and target["expr"][""] == "VAR"
+        }
+        return any(key <= columns for key in relation.keys)
+
+    # -- all together -----------------------------------------------------------------------------------------
+
+    def _relations(self) -> None:
+        for one in self._closure.relations.values():
+            if one.built_in:
+                self._stop("", f"{one.schema}.{one.name} is this server's own")
+            elif one.kind not in _PLAIN and one.kind != _VIEW:
+                what = {"m": "a materialized view", "f": "a foreign table", "S": "a sequence"}.get(one.kind, "")
+                self._stop("", f"{one.name} is {what or 'no table and no view'}: its rows are not in the log")
+
+    def _order(self) -> None:
+        collations = self._closure.collations.values()
+        vague = next((one for one in collations if not one.exact), None)
+        if vague is not None and self._collates:
+            self._stop("", f"the collation {vague.name} takes texts for equal that are not equal at the master")
+        # By which collation something is sorted does not stand beside it.
+        by = collations if self._sorts else [self._closure.collations[one] for one in self._compared if one]
+        other = [one for one in by if not (self._byte_order if one.default else one.bytewise)]
+        if other:
+            self._stop(
+                "",
+                f"it {'sorts texts' if self._sorts else 'compares texts by their order'}: they are ordered by "
+                f"their bytes at the master, and here by the collation "
+                f"{'of the database' if all(one.default for one in other) else other[0].name}: make it with "
+                f"LOCALE 'C'",
+            )
+
+
+def _is_value(target: Node) -> bool:
+    """Whether an argument of an aggregate is gathered, and not a constant such as a separator."""
+    inner: Any = target.get("expr")
+    return target.get("resjunk") != "true" and not (isinstance(inner, dict) and inner[""] == "CONST")
+
+
+def _of_query(query: Node) -> Iterator[Node]:
+    """The nodes of a query, but those of queries in it."""
+    waiting: list[Any] = list(query.values())
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if one[""] == "QUERY":
+                continue
+            yield one
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
