@@ -60,6 +60,35 @@ class PostgresqlCase(kit.SpgCase):
 
 class FollowerTest(kit.OwnRowsCases, kit.InterruptionCases, PostgresqlCase):
     @defer.inlineCallbacks
+    def test_a_label_of_an_enum_that_is_used_at_once(self) -> Any:
+        """PostgreSQL takes it only after a COMMIT: where the server committed in between, so does the copy."""
+        service = self.follow_here((yield self.serve()))
+        yield self.caught_up(service)
+        self.server.split()
+        for sql in (
+            "CREATE TYPE mood AS ENUM ('sad')",
+            "CREATE TABLE moods (id INT PRIMARY KEY, m mood)",
+            "ALTER TYPE mood ADD VALUE 'glad'",
+            "INSERT INTO moods VALUES (1, 'glad')",
+            "ALTER TYPE mood ADD VALUE 'mad' BEFORE 'sad'",
+            "UPDATE moods SET m = 'mad'",
+            "CREATE INDEX CONCURRENTLY i ON moods (m)",
+            "INSERT INTO moods VALUES (2, 'sad')",
+        ):
+            self.database.log(sql, alone=True)
+        self.server.heal()
+        yield self.caught_up(service)
+        assert self.postgres.query("copy", "SELECT id FROM moods ORDER BY m") == [(1,), (2,)]
+        client = self.database.client()
+        client.begin()
+        for sql in ("ALTER TYPE mood ADD VALUE 'bad'", "INSERT INTO moods VALUES (3, 'bad')"):
+            self.database.log(sql, alone=False)
+        client.commit()
+        yield self.until(lambda: service.status()["error"])
+        assert "New enum values must be committed before they can be used" in service.status()["error"]
+        assert self.postgres.query("copy", "SELECT count(*) FROM moods") == [(2,)]
+
+    @defer.inlineCallbacks
     def test_rows_in_cold_segments(self) -> Any:
         """They are put in before the log goes on, which changes some of them; then a restart asks for none."""
         client = self.database.client()

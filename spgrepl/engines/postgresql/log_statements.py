@@ -28,6 +28,7 @@ from spgrepl.engines.postgresql.statement_meanings import (
     expressions_of,
     find_moment,
     has_moments,
+    in_transaction,
     meaning_of,
     pieces_of,
     query_of,
@@ -57,6 +58,9 @@ _KEYS_REST = "SET LOCAL session_replication_role = replica"
 _CANCELLED = "57014"
 # A type or syntax that is unknown, a text that is not one of its type's, an expression of another type.
 _NOT_TAKEN = frozenset({"42704", "42601", "22P02", "42804"})
+# Constraints of statements before are checked at the COMMIT, and DDL of a table waits for no such check.
+_PENDING = "55006"
+_CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 _LONGEST_MS = 2**31 - 1
 _OF_SAVEPOINTS = frozenset({StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO})
 _OF_TRANSACTIONS = frozenset({StatementKind.BEGIN, StatementKind.COMMIT})
@@ -177,12 +181,14 @@ class LogStatements:
             self._run_pieces(connection, text, kind)
         except driver.load().Error as error:
             # As it stands first; then with what only SPG has in this server's words.
-            if self._dialect() is Dialect.SQLITE or error.sqlstate not in _NOT_TAKEN:
+            if self._dialect() is Dialect.SQLITE or error.sqlstate not in (*_NOT_TAKEN, _PENDING):
                 raise
             connection.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
             self._spg.back_to(counted)
             self._tables.forget()
-            self._respells = True
+            self._respells = error.sqlstate != _PENDING
+            if not self._respells:
+                connection.execute(_CHECK_NOW)
             try:
                 self._run_pieces(connection, text, kind)
             finally:
@@ -290,7 +296,7 @@ class LogStatements:
         self._judge_expressions(connection, tokens, text, "USING")
         self._tables.forget()
         with following_tables(connection):
-            self._execute(connection, text)
+            self._execute(connection, in_transaction(tokens, text))
         self._judge_expressions(connection, tokens, text, "GENERATED")
 
     def _judge_expressions(self, connection: Any, tokens: list[Token], text: str, word: str) -> None:

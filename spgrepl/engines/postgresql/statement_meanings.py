@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 from spgrepl.postgresql.names import SCHEMA
-from spgrepl.spgsql.language.kinds import Effect, kind_of
+from spgrepl.spgsql.language.kinds import Effect, drops_more, kind_of
 from spgrepl.spgsql.language.lexing import Token as PgToken
 from spgrepl.spgsql.language.lexing import TokenKind as PgKind
 from spgrepl.spgsql.language.lexing import head_words, lex, split
@@ -133,11 +133,15 @@ def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:
     if kind.effect is Effect.UNKNOWN and kind.name not in _UNDERSTOOD:
         raise Refused(f"{kind.name}: {kind.why}")
     is_object = kind.effect is not Effect.ROWS and _is_made(words)
+    if not is_object and (more := drops_more(words, text)) is not None:
+        raise Refused(more)
     if kind.effect is not Effect.ROWS and not is_object and kind.name not in _UNDERSTOOD:
         if words[0] == "SET":
             _refuse_setting(tokens_of(text))
         return Meaning.NOTHING, kind.name
     tokens = tokens_of(text)
+    if _is_of_one_connection(tokens):
+        raise Refused("a temporary table is of one connection, which the log does not name")
     if any((token.name or "").lower() == SCHEMA for token in tokens):
         raise Refused(f"the schema {SCHEMA} belongs to spgrepl")
     if is_object:
@@ -164,9 +168,35 @@ def _is_made(words: list[str]) -> bool:
 def changes_values(tokens: list[Token]) -> bool:
     """Whether a statement on something without rows changes rows all the same: labels that are stored, columns."""
     words = {token.upper for token in tokens if token.kind is TokenKind.WORD}
+    if tokens[1].upper == "SCHEMA":
+        return "CASCADE" in words
     if tokens[1].upper not in ("TYPE", "DOMAIN"):
         return False
     return "CASCADE" in words or {"RENAME", "VALUE"} <= words or {"ALTER", "DOMAIN", "DEFAULT"} <= words
+
+
+def _is_of_one_connection(tokens: list[Token]) -> bool:
+    """Whether a statement makes a temporary table."""
+    words = [token.upper for token in tokens]
+    made = words[1:3] if words[0] == "CREATE" and "TABLE" in words[:5] else []
+    if words[0] in ("SELECT", "WITH") and "INTO" in words:
+        made = words[words.index("INTO") + 1 :][:1]
+    return bool({"TEMP", "TEMPORARY"} & set(made))
+
+
+def in_transaction(tokens: list[Token], text: str) -> str:
+    """DDL without CONCURRENTLY: what it makes is the same, and PostgreSQL takes it in a transaction.
+
+    Args:
+        tokens: The statement, without blanks and comments.
+        text: The statement.
+    """
+    if not {"INDEX", "TABLE"} & {token.upper for token in tokens[:3]}:
+        return text
+    for token in tokens:
+        if token.upper == "CONCURRENTLY":
+            return text[: token.start] + text[token.end :]
+    return text
 
 
 def _selects_into(tokens: list[Token]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -60,11 +61,22 @@ KINDS: tuple[Kind, ...] = (
     ),
     *_kinds(Effect.NONE, "CREATE|ALTER|DROP SERVER", "CREATE|ALTER|DROP TABLESPACE", "ALTER SYSTEM"),
     *_kinds(Effect.NONE, "CREATE|ALTER|DROP DATABASE", "CREATE|DROP ACCESS", "ALTER DEFAULT", "ALTER INDEX"),
-    *_kinds(Effect.NONE, "CREATE VIEW", "CREATE TEMP|TEMPORARY VIEW", "ALTER VIEW", "DROP VIEW"),
+    *_kinds(Effect.NONE, "CREATE VIEW", "ALTER VIEW", "DROP VIEW"),
     *_kinds(Effect.NONE, "CREATE OR REPLACE VIEW", "CREATE TEXT SEARCH", "ALTER|DROP TEXT SEARCH"),
     *_kinds(Effect.NONE, "DROP FUNCTION|PROCEDURE|AGGREGATE|ROUTINE", "DROP OPERATOR", "DROP CAST"),
-    *_kinds(Effect.NONE, "ALTER FUNCTION|PROCEDURE|AGGREGATE|ROUTINE", "DROP OWNED"),
+    *_kinds(Effect.NONE, "ALTER FUNCTION|PROCEDURE|AGGREGATE|ROUTINE"),
     # -- an effect that is unknown
+    *_kinds(Effect.UNKNOWN, "DROP OWNED", why="which tables it drops is not in the log"),
+    *_kinds(
+        Effect.UNKNOWN,
+        "CREATE TEMP|TEMPORARY VIEW",
+        why="it is of one connection, which the log does not name, and hides a table of its name from that one",
+    ),
+    *_kinds(
+        Effect.UNKNOWN,
+        "PREPARE TRANSACTION",
+        why="its transaction ends later, under a name, and what it has done is not told from that of others",
+    ),
     *_kinds(Effect.UNKNOWN, "EXECUTE", why="the statement that was prepared stands elsewhere, or not in the log"),
     *_kinds(Effect.UNKNOWN, "DO", "CALL", why=_NOT_HERE),
     *_kinds(
@@ -98,6 +110,8 @@ KINDS: tuple[Kind, ...] = (
 )
 """The table. Of several lines that fit, the longest one counts."""
 
+_CASCADE = re.compile(r"\bCASCADE\b", re.IGNORECASE)
+
 _MOST_WORDS = max(len(kind.words) for kind in KINDS)
 
 
@@ -111,6 +125,20 @@ def _expand(kind: Kind) -> list[tuple[str, ...]]:
 _BY_WORDS: dict[tuple[str, ...], Kind] = {
     words: attrs.evolve(kind, words=words) for kind in KINDS for words in _expand(kind)
 }
+
+
+def drops_more(words: Sequence[str], text: str) -> str | None:
+    """Why a statement that drops something drops tables or columns with it; None where it does not.
+
+    Args:
+        words: Its first words in capitals.
+        text: The statement.
+    """
+    if list(words[:1]) != ["DROP"] or words[1:2] not in (["SCHEMA"], ["TYPE"], ["DOMAIN"], ["EXTENSION"]):
+        return None
+    if _CASCADE.search(text) is None:
+        return None
+    return f"DROP {words[1]} … CASCADE: which tables and columns it drops is not in the log"
 
 
 def kind_of(words: Sequence[str]) -> Kind | None:
