@@ -22,6 +22,7 @@ from spgrepl.cli.parts.exec_report import (
     report_all,
     say_logged,
     say_not_run,
+    say_source,
     say_warning,
     shared_fate,
 )
@@ -106,6 +107,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl exec``."""
+    code = _run(arguments)
+    if code and arguments.file is not None:
+        say_source(arguments.file, len(arguments.sql))
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     texts = [iter([text]) for text in arguments.sql]
     makes = arguments.create or arguments.new_log or arguments.rebuild
     if arguments.file is not None:

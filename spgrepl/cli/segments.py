@@ -17,6 +17,7 @@ from spgrepl.segments.manifest import Manifest, read_manifest
 
 _BLOCK = 1024 * 1024
 _HEAD = 4096
+_FOLDER = "segments"
 _TEMPORARY = ".incoming"
 
 
@@ -81,7 +82,7 @@ class _Inventory:
     def of(cls, given: Path) -> _Inventory:
         if not given.is_dir():
             raise UsageError(f"{given} is not a folder; name that of the segments, or the <stem>.spg around it")
-        folder = given / "segments" if (given / "segments").is_dir() else given
+        folder = given / _FOLDER if (given / _FOLDER).is_dir() else given
         manifest = read_manifest(folder.parent / "manifest.v10")
         registered = {}
         present = sorted(folder.iterdir())
@@ -99,6 +100,13 @@ class _Inventory:
         leftovers = sorted(path.name for path in folder.iterdir() if path.name.endswith(_TEMPORARY))
         listed = {path.name for path in files.values()}
         left_out = [f"{name!r}: {reason}" for name, reason in refused.items() if reason and name not in listed]
+        found = manifest is not None or files or leftovers or left_out
+        # A database without cold segments has an empty folder of that name.
+        if not found and folder.name != _FOLDER:
+            raise UsageError(
+                f"{given} holds no segments (seg_….spg) and no manifest (manifest.v10); name the folder of the "
+                f"segments, or the <stem>.spg around it"
+            )
         return cls(folder, manifest, files, registered, leftovers, left_out)
 
     def ids(self) -> list[int]:

@@ -173,6 +173,23 @@ def test_a_long_statement_is_cut_in_the_message(shell: Shell) -> None:
     assert "\x1b" not in shell.err
 
 
+def test_a_file_of_which_a_statement_fails_is_named(shell: Shell, tmp_path: Path) -> None:
+    """Also where all of it is no SQL; with arguments before it, numbers count these too."""
+    script = tmp_path / "letter.txt"
+    script.write_text("Dear Bob,")
+    assert shell.run("--create", "--file", str(script)) == 65
+    assert 'statement 1 failed: near "Dear": syntax error' in shell.err
+    assert f"The statements are those of {script}.\n" in shell.err
+    assert shell.run("CREATE TABLE t (a)", "--file", str(script)) == 65
+    assert "statement 2 failed" in shell.err
+    assert f"The statements are those of {script}, after those of the command line." in shell.err
+    assert shell.run("--file", "-", stdin=b"Dear Bob,") == 65
+    assert "The statements are those of standard input." in shell.err
+    script.write_text("INSERT INTO t VALUES (1)")
+    assert shell.run("--file", str(script)) == 0
+    assert "The statements" not in shell.err
+
+
 def test_bytes_that_are_no_text(shell: Shell) -> None:
     """The statement that holds them is refused by its number."""
     assert shell.run(stdin=b"CREATE TABLE t (a); INSERT INTO t VALUES ('\xff')") == 65

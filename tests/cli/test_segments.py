@@ -56,6 +56,20 @@ def test_each_fault_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "A follower receives again" in err
 
 
+@pytest.mark.parametrize("action", ["ls", "verify"])
+def test_a_folder_without_anything_of_segments(
+    action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To say of any folder that all of its segments are sound would tell nobody that it is the wrong one."""
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to-bob.txt").write_text("x")
+    assert main(["segments", action, str(tmp_path / "letters")]) == 64
+    assert "letters holds no segments (seg_….spg) and no manifest" in capsys.readouterr().err
+    (tmp_path / "copy.spg" / "segments").mkdir(parents=True)
+    for given in (tmp_path / "copy.spg", tmp_path / "copy.spg" / "segments"):
+        assert main(["segments", action, str(given)]) == 0
+
+
 def test_what_only_looks_like_a_segment_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(tmp_path, {7: CONTENTS[2]})
     (tmp_path / "seg_007.spg").write_bytes(b"x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from spgrepl.cli.parts.exec_plan import Step
@@ -82,6 +83,17 @@ def say_not_run(steps: Sequence[Step]) -> None:
     if steps:
         last = "" if len(steps) == 1 else " and those after it"
         _say(f"Not run: statement {steps[0].number}{last}.")
+
+
+def say_source(file: Path, before: int) -> None:
+    """Say where statements come from of which one failed.
+
+    Args:
+        file: The script.
+        before: How many arguments with statements were run before it.
+    """
+    source = "standard input" if str(file) == "-" else printable(str(file))
+    _say(f"The statements are those of {source}{', after those of the command line' if before else ''}.")
 
 
 def say_warning(text: str) -> None:
