@@ -62,7 +62,7 @@ class FollowerTest(kit.OwnRowsCases, kit.InterruptionCases, PostgresqlCase):
     @defer.inlineCallbacks
     def test_a_label_of_an_enum_that_is_used_at_once(self) -> Any:
         """PostgreSQL takes it only after a COMMIT: where the server committed in between, so does the copy."""
-        service = self.follow_here((yield self.serve()))
+        service = self.follow((yield self.serve()))
         yield self.caught_up(service)
         self.server.split()
         for sql in (

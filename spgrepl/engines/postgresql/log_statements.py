@@ -25,14 +25,9 @@ from spgrepl.engines.postgresql.statement_meanings import (
     Meaning,
     Refused,
     changes_values,
-    expressions_of,
     find_moment,
-    has_moments,
-    in_transaction,
     meaning_of,
     pieces_of,
-    query_of,
-    replaced_view,
     tokens_of,
     zone_set,
 )
@@ -42,6 +37,13 @@ from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.copying.translation import MYSQL, NotTranslated, to_postgresql
 from spgrepl.postgresql.faults import Fault, judge, said
+from spgrepl.postgresql.reading.ddl import (
+    expressions_of,
+    has_moments,
+    in_transaction,
+    query_of,
+    replaced_view,
+)
 from spgrepl.postgresql.reading.reader import StatementReader, depends_on_zone
 from spgrepl.postgresql.spelling import respelled
 from spgrepl.postgresql.tables import DEFAULT, TableBook

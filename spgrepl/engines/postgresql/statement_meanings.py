@@ -7,10 +7,11 @@ the master.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import lru_cache
 
 from spgrepl.postgresql.names import SCHEMA
+from spgrepl.postgresql.reading.ddl import folded
 from spgrepl.spgsql.language.kinds import Effect, drops_more, kind_of
 from spgrepl.spgsql.language.lexing import Token as PgToken
 from spgrepl.spgsql.language.lexing import TokenKind as PgKind
@@ -184,21 +185,6 @@ def _is_of_one_connection(tokens: list[Token]) -> bool:
     return bool({"TEMP", "TEMPORARY"} & set(made))
 
 
-def in_transaction(tokens: list[Token], text: str) -> str:
-    """DDL without CONCURRENTLY: what it makes is the same, and PostgreSQL takes it in a transaction.
-
-    Args:
-        tokens: The statement, without blanks and comments.
-        text: The statement.
-    """
-    if not {"INDEX", "TABLE"} & {token.upper for token in tokens[:3]}:
-        return text
-    for token in tokens:
-        if token.upper == "CONCURRENTLY":
-            return text[: token.start] + text[token.end :]
-    return text
-
-
 def _selects_into(tokens: list[Token]) -> bool:
     depth = 0
     for token in tokens:
@@ -237,90 +223,6 @@ def zone_set(text: str) -> str | None:
     """The time zone that a SET sets; None where it sets none, or UTC."""
     name, values = _setting(tokens_of(text))
     return " ".join(values) if name in ("timezone", "time_zone") and is_other_zone(values) else None
-
-
-def _named(tokens: list[Token], words: list[str], kind: str) -> tuple[int, int]:
-    """The tokens of the name after VIEW or TABLE: the index of the first, and that after the last."""
-    at = words.index(kind) + 1
-    while words[at : at + 1] and words[at] in ("IF", "NOT", "EXISTS", "ONLY"):
-        at += 1
-    end = at + 1
-    while end + 1 < len(tokens) and tokens[end].text == ".":
-        end += 2
-    return at, end
-
-
-def replaced_view(tokens: list[Token]) -> str | None:
-    """The view whose meaning a statement changes, where there is one of that name."""
-    words = [token.upper for token in tokens]
-    if "VIEW" not in words[:6] or words[0] == "DROP" or (words[0] == "CREATE" and "REPLACE" not in words[:3]):
-        return None
-    end = _named(tokens, words, "VIEW")[1]
-    return _folded(tokens[end - 1]) if end <= len(tokens) else None
-
-
-def expressions_of(tokens: list[Token], text: str, word: str) -> Iterator[str]:
-    """The expressions by which DDL computes values of a table, each as a query of that table.
-
-    Args:
-        tokens: The statement, without blanks and comments.
-        text: The statement.
-        word: GENERATED for those of columns, USING for those of ``ALTER COLUMN … TYPE``.
-    """
-    words = [token.upper for token in tokens]
-    if "TABLE" not in words[:5]:
-        return
-    first, end = _named(tokens, words, "TABLE")
-    table = text[tokens[first].start : tokens[end - 1].end]
-    for at, found in enumerate(words):
-        start = at + (3 if word == "GENERATED" else 1)
-        given = words[at + 1 : start] == ["ALWAYS", "AS"] if word == "GENERATED" else "TYPE" in words[:at]
-        # GENERATED ALWAYS AS IDENTITY computes nothing.
-        if found != word or not given or start >= len(tokens) or words[start] == "IDENTITY":
-            continue
-        stop, depth = start, 0
-        while stop < len(tokens) and depth >= 0 and not (depth == 0 and tokens[stop].text in (",", ";")):
-            depth += (tokens[stop].text == "(") - (tokens[stop].text == ")")
-            stop += 1
-            if word == "GENERATED" and depth == 0:
-                break
-        yield f"SELECT ({text[tokens[start].start : tokens[stop - 1].end]}) FROM {table}"
-
-
-def has_moments(tokens: list[Token]) -> bool:
-    """Whether DDL makes moments of what stands in it, or in a column."""
-    words = [token.upper for token in tokens if token.kind is TokenKind.WORD]
-    zoned = bool({"TIMESTAMPTZ", "TIMETZ"} & set(words)) or any(
-        words[at : at + 3] == ["WITH", "TIME", "ZONE"] for at in range(len(words))
-    )
-    return zoned and ("TYPE" in words or any(token.kind is TokenKind.STRING for token in tokens))
-
-
-def query_of(tokens: list[Token], text: str) -> str | None:
-    """The query with whose rows a statement makes a table; None where it makes none of a query's.
-
-    Args:
-        tokens: The statement, without blanks and comments.
-        text: The statement.
-    """
-    depth = 0
-    for at, token in enumerate(tokens):
-        depth += (token.text == "(") - (token.text == ")")
-        word = token.upper if depth == 0 and token.kind is TokenKind.WORD else ""
-        if word == "AS" and tokens[0].upper == "CREATE" and at + 1 < len(tokens):
-            ends = [one.upper for one in tokens[-3:]][-3 + (tokens[-2].upper == "WITH") :]
-            end = tokens[-len(ends)].start if ends[0] == "WITH" and ends[-1] == "DATA" else len(text)
-            return text[tokens[at + 1].start : end]
-        if word == "INTO" and tokens[0].upper in ("SELECT", "WITH"):
-            after = at + 1
-            while after < len(tokens) and tokens[after].upper not in _AFTER_INTO:
-                after += 1
-            rest = text[tokens[after].start :] if after < len(tokens) else ""
-            return f"{text[: token.start]} {rest}"
-    return None
-
-
-_AFTER_INTO = frozenset("FROM WHERE GROUP HAVING ORDER LIMIT OFFSET FETCH UNION EXCEPT INTERSECT WINDOW".split())
 
 
 def _refuse_filling(tokens: list[Token]) -> None:
@@ -383,21 +285,16 @@ def inserted_into(tokens: list[Token]) -> tuple[str, frozenset[str] | None, int]
     at = 2
     while at + 2 < len(tokens) and tokens[at + 1].text == ".":
         at += 2
-    table = _folded(tokens[at])
+    table = folded(tokens[at])
     at += 1
     columns: frozenset[str] | None = None
     if at < len(tokens) and tokens[at].text == "(":
         end = _closing(tokens, at)
-        columns = frozenset(_folded(token) for token in tokens[at + 1 : end] if token.text != ",")
+        columns = frozenset(folded(token) for token in tokens[at + 1 : end] if token.text != ",")
         at = end + 1
     if at + 1 < len(tokens) and tokens[at].upper == "VALUES" and tokens[at + 1].text == "(":
         return table, columns, _elements(tokens, at + 1)
     return table, columns, 0
-
-
-def _folded(token: Token) -> str:
-    name = token.name or token.text
-    return name if token.text.startswith('"') else name.lower()
 
 
 def _closing(tokens: list[Token], at: int) -> int:
