@@ -176,9 +176,14 @@ _CRC = re.compile(r"[0-9a-fA-F]{1,8}")
 _OPENERS = re.compile(r"(?>[ \t\n\f\r\ufeff;]*)(?:[/-]|CRE|DRO|ALT|SHO|SET|WAI)", re.IGNORECASE)
 
 
+def may_be_control(sql: str) -> bool:
+    """Whether a text begins like what may be a statement of PROTOCOL section 5: a first look, quick and rough."""
+    return _OPENERS.match(sql) is not None
+
+
 def is_control(sql: str) -> bool:
     """Whether a text begins like a statement of PROTOCOL section 5."""
-    if _OPENERS.match(sql) is None:
+    if not may_be_control(sql):
         return False
     # What is not valid Unicode is refused later, by whoever would execute it.
     return statement_kind(sql.encode("utf-8", "surrogatepass")) is StatementKind.CONTROL

@@ -32,26 +32,28 @@ class FileWatch:
     """
 
     def __init__(self, *paths: Path) -> None:
-        self._expected: dict[Path, tuple[int, int]] = {}
+        # By their names as text, which the system takes without a detour.
+        self._expected: dict[str, tuple[int, int]] = {}
         self._awaited = paths
 
     def expect(self, *paths: Path) -> None:
         """Take what has these names now for what is in use; a name that nothing has is not watched."""
         expected = dict(self._expected)
         for path in paths:
-            expected.pop(path, None)
-            found = _identity(path)
+            name = os.fspath(path)
+            expected.pop(name, None)
+            found = _identity(name)
             if found is not None:
-                expected[path] = found
+                expected[name] = found
         self._expected = expected
 
     def forget(self) -> tuple[Path, ...]:
         """Nothing is in use any more; returns what was."""
         before, self._expected = self._expected, {}
-        return tuple(before)
+        return tuple(map(Path, before))
 
     def _expect_awaited(self) -> None:
-        if new := [path for path in self._awaited if path not in self._expected]:
+        if self._awaited and (new := [path for path in self._awaited if os.fspath(path) not in self._expected]):
             self.expect(*new)
 
     def require_in_place(self) -> None:
@@ -71,7 +73,7 @@ class FileWatch:
                 )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:

@@ -102,6 +102,12 @@ class ReplayState:
     histories: tuple[History, ...] = ()
     notes: TransactionNotes = NO_NOTES
 
+    def moved(self, position: int, fence: Fence) -> ReplayState:
+        """The same at another position; a primary asks for it with each group."""
+        return ReplayState(
+            position, self.base, fence, self.pair, self.marks, self.diverged, self.histories, self.notes
+        )
+
     @property
     def resumes_at(self) -> int:
         """The position from which on a copy of the copy reads the log: where what is open begins."""

@@ -308,7 +308,8 @@ class DurableFile:
             length: The length.
             refused: See `DurableLength.refused`.
         """
-        self._say(attrs.evolve(self._said, length=length, refused=refused))
+        said = self._said
+        self._say(DurableLength(said.inode, length, said.open, refused, said.boot, said.foreign))
 
     def tell_foreign(self) -> None:
         """Say, until the next writer begins, that another program has written the database."""

@@ -28,6 +28,7 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = os.fspath(path)
         self._handle = -1
         self._length = 0
         self._half_written = False
@@ -82,7 +83,7 @@ class LogWriter:
         """
         found = os.fstat(self._handle)
         try:
-            named = os.stat(self.path)
+            named = os.stat(self._name)
         except FileNotFoundError:
             what = "was moved away" if found.st_nlink else "was deleted"
             raise self._lost(f"{what} while it was being written") from None

@@ -20,7 +20,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.base.waiters import PositionWaiters
 from spgrepl.base.worker import EngineWorker
 from spgrepl.catalogue.server_statements import ServerStatements, server_statement
-from spgrepl.catalogue.statements import ServerOrder
+from spgrepl.catalogue.statements import ServerOrder, may_be_control
 from spgrepl.disk.file_watch import WATCH_INTERVAL, FileGuard
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import LocalError, Overloaded, ServiceStopped, StatementFailed, UsageError
@@ -254,6 +254,14 @@ class Primary(PrimaryTold):
             A Deferred that fires with the position in the log after the statement, in bytes, when it is durable.
             The position has the rows of RETURNING, SHOW and SELECT as its ``results``.
         """
+        if (
+            parameters is None
+            and type(sql) is str
+            and self._state is PrimaryState.OPEN
+            and not may_be_control(sql)
+        ):
+            # What programs ask for by the thousands, with as few words as can be.
+            return self._queue.ask(Request((sql,)))
         return self._ask(Request((sql,), parameters=(parameters,)))
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> Deferred[Position]:

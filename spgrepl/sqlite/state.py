@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import apsw
 import attrs
 
 from spgrepl.base.histories import History, decode_histories, encode_histories, served
@@ -45,6 +46,7 @@ _WRITE = (
     "INSERT OR REPLACE INTO spgrepl_replay (id, role, position, base, fence_start, fence_crc, pair, "
     "marks, diverged, histories, transactions) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_MOVE = "UPDATE spgrepl_replay SET position = ?, fence_start = ?, fence_crc = ? WHERE id = 1"
 
 
 @attrs.frozen
@@ -122,6 +124,17 @@ def write_state(connection: SqlConnection, role: str, state: ReplayState) -> Non
     notes = None if state.notes == NO_NOTES else encode_notes(state.notes)
     values = (role, state.position, state.base, start, crc, state.pair, marks, state.diverged, known, notes)
     connection.execute(_WRITE, values)
+
+
+def move_state(connection: apsw.Connection, state: ReplayState) -> None:
+    """Write the position and the fence of a primary, as part of whatever transaction is open.
+
+    All else is as it was written: the row is written whole only where there is none.
+    """
+    assert state.fence is not None
+    connection.execute(_MOVE, (state.position, state.fence.start, state.fence.crc))
+    if connection.changes() != 1:
+        write_state(connection, ROLE_PRIMARY, state)
 
 
 def encode_marks(marks: tuple[Mark, ...]) -> str:

@@ -133,9 +133,11 @@ class RowRecorder:
         self.start()
         return self._taker.begin_group()
 
-    def began(self, *_: object) -> bool:
-        """A statement of the group begins, and the one before has ended; returns whether it may."""
-        return self._taker is not None and self._taker.began()
+    @property
+    def began(self) -> Callable[..., bool]:
+        """To be called when a statement of the group begins, and the one before has ended: whether it may."""
+        assert self._taker is not None
+        return self._taker.began
 
     def finish_group(self) -> list[int] | None:
         """The last statement of the group has ended: write all down.

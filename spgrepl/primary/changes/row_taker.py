@@ -7,7 +7,6 @@ changes many rows of one table, and those of requests that were put together, ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import apsw
 
@@ -55,6 +54,7 @@ class RowTaker:
 
     Attributes:
         hook: What SQLite has to call.
+        began: To be called when a statement of a group begins; returns whether it may.
         running: Whether a run is being taken.
         grouped: Whether a group is being taken.
     """
@@ -67,6 +67,7 @@ class RowTaker:
         self.hook = self._taker.take
         self.taken = self._taker.taken
         self.refuse = self._taker.refuse
+        self.began = self._taker.next
         self.running = self.grouped = False
         self._plans: dict[str, object] = {}
         self._pause = 0
@@ -110,10 +111,6 @@ class RowTaker:
             return
         self._plan(layout)
         self._taker.take(change)
-
-    def began(self, *_: Any) -> bool:
-        """A statement of the group begins; returns whether it may."""
-        return self._taker.next()
 
     def end_group(self) -> tuple[bytes, list[int], int, dict[str, int]] | None:
         """The group's records, where those of each statement end, the longest one's size, highest numbers.

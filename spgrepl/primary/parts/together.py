@@ -84,7 +84,9 @@ def plain_run(requests: Sequence[Request], start: int) -> tuple[int, list[str]]:
     """
     texts = []
     for request in requests[start : start + _MOST_STATEMENTS]:
-        if not request.plain or request.parameter is not None:
+        if request.transaction or request.mark is not None or request.rows is not None:
+            break
+        if request.parameters and request.parameters[0] is not None:
             break
         texts.append(request.statements[0].strip(EDGE))
     if len(texts) < 2:

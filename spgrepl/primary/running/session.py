@@ -141,12 +141,18 @@ class WriterSession:
         """
         self.storage("COMMIT")
 
-    def write_state(self, state: ReplayState) -> None:
-        """Write the position that the rows correspond to, inside the open transaction."""
+    def write_state(self, state: ReplayState, moved: bool = False) -> None:
+        """Write the position that the rows correspond to, inside the open transaction.
+
+        Where it has only `moved`, all else is as it was written last.
+        """
         # What the last statement of a user inserted may still be asked for.
         last = self.connection.last_insert_rowid()
         try:
-            sqlite_state.write_state(self.connection, sqlite_state.ROLE_PRIMARY, state)
+            if moved:
+                sqlite_state.move_state(self.connection, state)
+            else:
+                sqlite_state.write_state(self.connection, sqlite_state.ROLE_PRIMARY, state)
         except apsw.Error as error:
             raise self._failed(error) from error
         self.connection.set_last_insert_rowid(last)

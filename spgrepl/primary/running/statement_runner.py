@@ -46,8 +46,8 @@ class Control:
             has made; None for nobody.
         each_row: Whether a statement that empties a table is to be recorded row by row, because there may be
             subscribers, whatever the catalogue says.
-        logging: Called, in the thread in which statements run, when those of a group have run and its records go
-            to the disk.
+        logging: Called, in the thread in which statements run, when those of a group have run, its records are
+            written, and the disk is about to be waited for.
         settings: Settings of the primary that hold as long as it is open, whatever is stored; see `SETTINGS`.
     """
 

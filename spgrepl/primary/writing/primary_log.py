@@ -114,8 +114,12 @@ class PrimaryLog(LogWriter):
         """Say beside the log, for masters in other processes, that another program has written the database."""
         self._durable.tell_foreign()
 
-    def add(self, pieces: Iterable[bytes]) -> None:
+    def add(self, pieces: Iterable[bytes], waiting: Callable[[], None] = lambda: None) -> None:
         """Append what belongs together and make it durable; nobody is told of it before `publish`.
+
+        Args:
+            pieces: The bytes.
+            waiting: Called when they are written, and the disk is about to be waited for.
 
         Raises:
             OSError: The disk refuses. What was written of it is replaced by a mark, durably, and published.
@@ -125,6 +129,7 @@ class PrimaryLog(LogWriter):
         try:
             for piece in pieces:
                 self._write(piece)
+            waiting()
             self.sync()
         except OSError as error:
             self._disown(start, error)

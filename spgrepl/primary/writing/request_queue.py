@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 import attrs
@@ -12,12 +12,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from spgrepl.base.measures import Histogram
 from spgrepl.base.observers import Barrier
 from spgrepl.base.results import Position
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import Overloaded, SpgReplError
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary.parts.requests import Answer, Request, Written
+from spgrepl.primary.writing.waking import Waker
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.text.role_log import RoleLogger
 
@@ -26,6 +28,9 @@ GROUP_REQUESTS = 500
 
 GROUP_SIZE = 4 * 1024 * 1024
 """A group takes no further request beyond so many characters of SQL."""
+
+_WEIGHT = 0.2
+"""What the last group counts among those before it, for how long groups take."""
 
 HELD_SECONDS = 0.005
 """An answer is not held for the next group longer than so."""
@@ -47,6 +52,38 @@ class _Waiting(Deferred[Position]):
 def _cancel(waiting: Deferred[Any]) -> None:
     assert isinstance(waiting, _Waiting)
     waiting.cancelled = True
+
+
+class _Pace:
+    """How long groups take lately: to be run, for each request, and to be made durable.
+
+    Args:
+        sync_seconds: What the fsyncs of the log take.
+    """
+
+    def __init__(self, sync_seconds: Histogram) -> None:
+        self._sync_seconds = sync_seconds
+        self._began = self._logged = self._synced = 0.0
+        self._count = 1
+        self._run = self._sync = 0.0
+
+    def begin(self, count: int) -> None:
+        """A group of so many requests begins."""
+        self._began = self._logged = perf_counter()
+        self._count, self._synced = count, self._sync_seconds.sum
+
+    def log(self) -> None:
+        """It has run, and waits for the disk; called in the writer's thread."""
+        self._logged = perf_counter()
+
+    def end(self) -> None:
+        """It has ended."""
+        self._run += _WEIGHT * ((self._logged - self._began) / self._count - self._run)
+        self._sync += _WEIGHT * (self._sync_seconds.sum - self._synced - self._sync)
+
+    def takes_turns(self, count: int) -> bool:
+        """Whether so many requests are done sooner in two groups by turns than in one: where the disk is quick."""
+        return self._sync <= count * self._run
 
 
 @attrs.define(eq=False)
@@ -121,6 +158,9 @@ class RequestQueue:
         # Groups that are done, and were not answered yet.
         self._held: deque[tuple[list[_Waiting], Sequence[Answer | Failure]]] = deque()
         self._patience: IDelayedCall | None = None
+        self._answering = self._asked_again = False
+        self._waker = Waker(reactor, self._answer)
+        self._pace = _Pace(writer.sync_seconds)
         self._turn: _Turn | None = None
         self._turn_began = 0.0
         self._when_idle: Barrier[None] = Barrier()
@@ -153,14 +193,16 @@ class RequestQueue:
         if self.refusal is not None:
             return fail(self.refusal())
         size = request.size
-        if len(self) >= self._limits.requests:
-            return fail(self._overloaded(f"{self._limits.requests} requests"))
+        most = self._limits.requests
+        # What is under way is two groups at most.
+        if len(self._waiting) + 2 * GROUP_REQUESTS >= most and len(self) >= most:
+            return fail(self._overloaded(f"{most} requests"))
         if self._waiting and self._size + size > self._limits.size:
             return fail(self._overloaded(f"requests with {self._size} characters of SQL"))
         waiting = _Waiting(request, size)
         self._waiting.append(waiting)
         self._size += size
-        if not self._in_flight:
+        if not self._in_flight and not self._answering:
             self._go_on()
         return waiting
 
@@ -227,8 +269,8 @@ class RequestQueue:
                 self._start_group()
 
     def _start_group(self) -> None:
-        size = 0
-        while self._waiting and len(self._in_flight) < GROUP_REQUESTS and size < GROUP_SIZE:
+        size, most = 0, self._most()
+        while self._waiting and len(self._in_flight) < most and size < GROUP_SIZE:
             waiting = self._waiting[0]
             if isinstance(waiting, _Turn):
                 break
@@ -238,6 +280,7 @@ class RequestQueue:
                 self._in_flight.append(waiting)
                 size += waiting.size
         if self._in_flight:
+            self._pace.begin(len(self._in_flight))
             running = self.call(self._writer.run, [waiting.request for waiting in self._in_flight])
             running.addErrback(self._group_failed)
             running.addCallback(self._group_done)
@@ -248,26 +291,56 @@ class RequestQueue:
         return [failure for _ in self._in_flight]
 
     def _group_done(self, answers: Sequence[Answer | Failure]) -> None:
+        self._pace.end()
         self._answer()  # those of the group before it, where it has logged nothing
         self._held.append((self._in_flight, answers))
         self._in_flight = []
-        # First the next group, so that the disk is not idle while callers take their answers.
-        self._go_on()
+        if self._pace.takes_turns(len(self)):
+            # First the next group, so that the disk is not idle while callers take their answers.
+            self._go_on()
         if not self._in_flight:
             self._answer()
-        elif self._patience is None:
-            self._patience = steady_clock(self._reactor).callLater(HELD_SECONDS, self._answer_late)
+        else:
+            self._waker.start()
+            if self._patience is None:
+                self._patience = steady_clock(self._reactor).callLater(HELD_SECONDS, self._answer_late)
+
+    def _most(self) -> int:
+        """How many requests the next group may have.
+
+        Those who ask again as soon as they are answered are kept in two halves: while the disk is busy with the
+        one, the other is answered, asks, and is run. Where all are answered at once nothing is left to run.
+        """
+        held = sum(len(group) for group, _ in self._held)
+        if (held or self._asked_again) and self._pace.takes_turns(len(self)):
+            return min(GROUP_REQUESTS, (len(self._waiting) + held + 1) // 2)
+        return GROUP_REQUESTS
 
     def _is_logging(self) -> None:
         """Called in the writer's thread: the disk is about to take a while."""
+        self._pace.log()
         if self._held:
-            self._reactor.callFromThread(self._answer)
+            self._waker.wake()
 
     def _answer_late(self) -> None:
         self._patience = None
         self._answer()
 
     def _answer(self) -> None:
+        if self._answering:
+            return
+        self._answering = True
+        try:
+            self._answer_held()
+        finally:
+            self._answering = False
+        if not self._in_flight and self._waiting:
+            # All that were answered have asked by now, if they do so at once: one group, and not one and the rest.
+            self._asked_again = True
+            self._go_on()
+            self._asked_again = False
+
+    def _answer_held(self) -> None:
         while self._held:
             group, answers = self._held.popleft()
             history = self._writer.histories.current
@@ -286,4 +359,5 @@ class RequestQueue:
             if self._patience is not None:
                 self._patience.cancel()
                 self._patience = None
+            self._waker.stop()
             self._when_idle.open(None)

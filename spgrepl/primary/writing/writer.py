@@ -307,12 +307,12 @@ class DatabaseWriter:
             return [Written(start, one.results) if isinstance(one, Applied) else one for one in outcomes]
         answers = answers_of(outcomes, start)
         position = start + recording.length
-        state = attrs.evolve(self._state, position=position, fence=Fence(start, recording.crc()))
+        state = self._state.moved(position, Fence(start, recording.crc()))
         if self._mark_due:
             session.note_rows(start + self._before_rows)
         if self.control.each_row():
             note_subscribers(session.connection)
-        session.write_state(state)
+        session.write_state(state, moved=True)
         self._write_marks(marks_of(start, recording, applied))
         self._append(recording)
         try:
@@ -333,9 +333,8 @@ class DatabaseWriter:
     def _append(self, records: Recording) -> None:
         """Append to the log, make it durable and let it be served, or put a mark in its place."""
         start = self._log.length
-        self.control.logging()
         try:
-            self._log.add(records.pieces())
+            self._log.add(records.pieces(), self.control.logging)
         except OSError as error:
             raise EngineFailed(f"{self._paths.wal} cannot be written at present: {error}") from error
         except OutcomeUnknown as error:
@@ -369,7 +368,8 @@ class DatabaseWriter:
         if self._state.position < self._log.length:
             marks = self._marks.read()
             self._state = roll_forward(session, self._log, self._state, self._max_record, marks)
-        self._mark_due = rows_begin(session.connection) is None
+        # Once the log has said so, it has.
+        self._mark_due = self._mark_due and rows_begin(session.connection) is None
 
     def _require_in_place(self) -> None:
         """See that log and database are where they were opened: what is written elsewhere is lost.

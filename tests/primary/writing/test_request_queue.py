@@ -26,8 +26,13 @@ class Rig(Clock):
         self.answered: list[str] = []
         self.told: list[int] = []
         self.idle: list[object] = []
+        self.syncs = SimpleNamespace(sum=0.0)
         writer: Any = SimpleNamespace(
-            control=self.control, run=None, histories=SimpleNamespace(current="h"), position=0
+            control=self.control,
+            run=None,
+            histories=SimpleNamespace(current="h"),
+            position=0,
+            sync_seconds=self.syncs,
         )
         limits = PrimaryLimits(requests=100, size=100_000)
         self.queue = RequestQueue(self, writer, self.call, limits, lambda group: self.told.append(len(group)))
@@ -46,6 +51,13 @@ class Rig(Clock):
             lambda failure: self.answered.append(f"{name} {failure.type.__name__}"),
         )
         return asked
+
+    def end_all(self, seconds: float = 0.0) -> int:
+        """End the group that runs well, after so many seconds of the disk; returns how many it has."""
+        self.syncs.sum += seconds
+        count = len(self.groups[0][0])
+        self.end(*[Written(1, ())] * count)
+        return count
 
     def end(self, *answers: Any) -> None:
         _, running = self.groups.pop(0)
@@ -127,3 +139,48 @@ def test_a_group_that_fails_as_a_whole_is_answered_behind_the_one_before(rig: Ri
     rig.groups.pop(0)[1].errback(ZeroDivisionError())
     assert rig.answered == ["a 1", "b ZeroDivisionError", "c ZeroDivisionError"]
     logged_failures.flush(ZeroDivisionError)
+
+
+def ask_again(rig: Rig, callers: int, times: int) -> None:
+    """Callers each of whom asks again as soon as he is answered."""
+
+    def caller(left: int) -> None:
+        if left:
+            rig.queue.ask(Request(("x",))).addCallback(lambda _: caller(left - 1))
+
+    for _ in range(callers):
+        caller(times)
+
+
+def sizes(rig: Rig, seconds: float) -> list[int]:
+    """How large the groups are, with a disk that takes so long for each."""
+    found = []
+    while rig.groups:
+        rig.control.logging()
+        rig.advance(0)
+        found.append(rig.end_all(seconds))
+    return found
+
+
+def test_callers_who_ask_again_at_once_take_turns_in_two_halves(rig: Rig) -> None:
+    ask_again(rig, callers=64, times=30)
+    found = sizes(rig, 0.0)
+    assert sum(found) == 64 * 30
+    assert set(found[3:-3]) == {32}
+
+
+def test_where_the_disk_is_slow_all_of_them_share_a_group(rig: Rig) -> None:
+    ask_again(rig, callers=64, times=30)
+    found = sizes(rig, 10.0)
+    assert sum(found) == 64 * 30
+    assert set(found[3:-1]) == {64}
+
+
+def test_what_is_asked_all_at_once_is_not_cut_into_ever_smaller_groups(rig: Rig) -> None:
+    ask_again(rig, callers=90, times=1)
+    assert sizes(rig, 0.0) == [1, 45, 44]
+
+
+def test_one_caller_has_groups_of_one(rig: Rig) -> None:
+    ask_again(rig, callers=1, times=5)
+    assert sizes(rig, 0.0) == [1] * 5
