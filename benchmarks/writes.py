@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ TRANSACTION = 5_000
 UPDATED = 300_000
 ROUNDS = 3
 
+FLOORS: dict[str, Callable[[apsw.PreUpdate], object]] = {
+    "APSW's hook alone, which does nothing": callable,
+    "APSW's hook that only reads a row's number and its new values": attrgetter("rowid", "update"),
+}
+"""What a hook costs in any case, written in C: without anything, and with what has to be known of a row."""
+
+_UPDATE = "UPDATE t SET n = n + 1"
 _TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INT)"
 
 
@@ -39,7 +47,7 @@ def _insert(number: int) -> str:
 
 def measure() -> list[Figure]:
     """Each round beside its yardstick."""
-    return [_single(), _script(), _update()]
+    return [_single(), _script(), *_update()]
 
 
 def _figure(name: str, count: int, ours: list[float], theirs: list[float], target: str, **more: Any) -> Figure:
@@ -57,13 +65,13 @@ def _figure(name: str, count: int, ours: list[float], theirs: list[float], targe
     )
 
 
-def _rounds(measure_one: Callable[[Path], tuple[float, float]]) -> tuple[list[float], list[float]]:
-    pairs = []
+def _rounds(measure_one: Callable[[Path], tuple[float, ...]]) -> list[list[float]]:
+    """What each round measures, by what was measured."""
+    found = []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory(prefix="spgrepl-bench-") as folder:
-            pairs.append(measure_one(Path(folder)))
-    ours, theirs = zip(*pairs, strict=True)
-    return list(ours), list(theirs)
+            found.append(measure_one(Path(folder)))
+    return [list(samples) for samples in zip(*found, strict=True)]
 
 
 def bare_database(folder: Path, synchronous: str = "FULL") -> apsw.Connection:
@@ -179,8 +187,34 @@ def _script() -> Figure:
 # -- one statement --------------------------------------------------------------------------------------------
 
 
-def update_round(folder: Path, count: int) -> tuple[float, float]:
-    """Seconds of an UPDATE through a writer, and of a bare one with as many bytes written as the log got."""
+def bare_update(
+    folder: Path, fill: str, size: int, hook: Callable[[apsw.PreUpdate], object] | None = None
+) -> float:
+    """Seconds of a bare UPDATE with so many bytes written, without a hook or with one.
+
+    Args:
+        folder: The folder of the database; made where it is missing.
+        fill: Fills the table.
+        size: How many bytes.
+        hook: What APSW calls for each row.
+    """
+    folder.mkdir(exist_ok=True)
+    connection = bare_database(folder)
+    connection.execute(fill)
+    connection.preupdate_hook(hook)
+    began = time.perf_counter()
+    connection.execute(_UPDATE)
+    (folder / "log").write_bytes(bytes(size))
+    taken = time.perf_counter() - began
+    connection.close()
+    return taken
+
+
+def update_round(folder: Path, count: int) -> tuple[float, float, float, float]:
+    """Seconds of an UPDATE through a writer, of a bare one, and of the two `FLOORS`.
+
+    The last three write as many bytes as the log got.
+    """
     writer = DatabaseWriter(DatabasePaths.of(folder / "primary.db"))
     writer.open()
     fill = (
@@ -190,31 +224,28 @@ def update_round(folder: Path, count: int) -> tuple[float, float]:
     writer.run([Request((_TABLE,)), Request((fill,))])
     before = writer.position
     began = time.perf_counter()
-    (answer,) = writer.run([Request(("UPDATE t SET n = n + 1",))])
+    (answer,) = writer.run([Request((_UPDATE,))])
     ours = time.perf_counter() - began
     assert isinstance(answer, Written)
     writer.close()
-    connection = bare_database(folder)
-    connection.execute(fill)
-    began = time.perf_counter()
-    connection.execute("UPDATE t SET n = n + 1")
-    (folder / "log").write_bytes(bytes(answer.position - before))
-    taken = time.perf_counter() - began
-    connection.close()
-    return ours, taken
+    size = answer.position - before
+    taken = bare_update(folder, fill, size)
+    floors = [
+        bare_update(folder / f"floor {number}", fill, size, hook) for number, hook in enumerate(FLOORS.values())
+    ]
+    return ours, taken, floors[0], floors[1]
 
 
-def _update() -> Figure:
-    ours, theirs = _rounds(lambda folder: update_round(folder, UPDATED))
-    return _figure(
-        "one UPDATE of many rows",
-        UPDATED,
-        ours,
-        theirs,
-        ">= 0.4",
-        yardstick="bare UPDATE, and as many bytes written",
-        note=f"{UPDATED:,} rows, one column.",
-    )
+def _update() -> list[Figure]:
+    rounds = _rounds(lambda folder: update_round(folder, UPDATED))
+    ours, theirs, *floors = rounds
+    yardstick = "bare UPDATE, and as many bytes written"
+    note = f"{UPDATED:,} rows, one column."
+    found = [_figure("one UPDATE of many rows", UPDATED, ours, theirs, ">= 0.4", yardstick=yardstick, note=note)]
+    for name, samples in zip(FLOORS, floors, strict=True):
+        what = f"{note} What nothing that stands on the hook can be faster than: it writes nothing down."
+        found.append(_figure(f"floor: {name}", UPDATED, samples, theirs, "> 0", yardstick=yardstick, note=what))
+    return found
 
 
 if __name__ == "__main__":
