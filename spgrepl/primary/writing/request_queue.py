@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from spgrepl.base.measures import Histogram
 from spgrepl.base.observers import Barrier
 from spgrepl.base.results import Position
 from spgrepl.base.steady_clock import steady_clock
@@ -55,35 +54,38 @@ def _cancel(waiting: Deferred[Any]) -> None:
 
 
 class _Pace:
-    """How long groups take lately: to be run, for each request, and to be made durable.
+    """How long groups take lately: to be run, for each request, and to be made durable and committed.
 
     Args:
-        sync_seconds: What the fsyncs of the log take.
+        seconds: Tells the time; by the reactor's clock, so that a simulation goes the same way each time.
     """
 
-    def __init__(self, sync_seconds: Histogram) -> None:
-        self._sync_seconds = sync_seconds
-        self._began = self._logged = self._synced = 0.0
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._began = self._logged = 0.0
         self._count = 1
-        self._run = self._sync = 0.0
+        self._run = self._disk = 0.0
 
     def begin(self, count: int) -> None:
         """A group of so many requests begins."""
-        self._began = self._logged = perf_counter()
-        self._count, self._synced = count, self._sync_seconds.sum
+        self._began = self._logged = self._seconds()
+        self._count = count
 
     def log(self) -> None:
         """It has run, and waits for the disk; called in the writer's thread."""
-        self._logged = perf_counter()
+        self._logged = self._seconds()
 
     def end(self) -> None:
         """It has ended."""
         self._run += _WEIGHT * ((self._logged - self._began) / self._count - self._run)
-        self._sync += _WEIGHT * (self._sync_seconds.sum - self._synced - self._sync)
+        self._disk += _WEIGHT * (self._seconds() - self._logged - self._disk)
 
     def takes_turns(self, count: int) -> bool:
-        """Whether so many requests are done sooner in two groups by turns than in one: where the disk is quick."""
-        return self._sync <= count * self._run
+        """Whether so many requests are done sooner in two groups by turns than in one: where the disk is quick.
+
+        To answer a request takes about as long as to run it, and the disk's time has that in it.
+        """
+        return self._disk <= 2 * count * self._run
 
 
 @attrs.define(eq=False)
@@ -160,7 +162,7 @@ class RequestQueue:
         self._patience: IDelayedCall | None = None
         self._answering = self._asked_again = False
         self._waker = Waker(reactor, self._answer)
-        self._pace = _Pace(writer.sync_seconds)
+        self._pace = _Pace(steady_clock(reactor).seconds)
         self._turn: _Turn | None = None
         self._turn_began = 0.0
         self._when_idle: Barrier[None] = Barrier()

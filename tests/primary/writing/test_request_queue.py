@@ -26,13 +26,11 @@ class Rig(Clock):
         self.answered: list[str] = []
         self.told: list[int] = []
         self.idle: list[object] = []
-        self.syncs = SimpleNamespace(sum=0.0)
         writer: Any = SimpleNamespace(
             control=self.control,
             run=None,
             histories=SimpleNamespace(current="h"),
             position=0,
-            sync_seconds=self.syncs,
         )
         limits = PrimaryLimits(requests=100, size=100_000)
         self.queue = RequestQueue(self, writer, self.call, limits, lambda group: self.told.append(len(group)))
@@ -54,7 +52,7 @@ class Rig(Clock):
 
     def end_all(self, seconds: float = 0.0) -> int:
         """End the group that runs well, after so many seconds of the disk; returns how many it has."""
-        self.syncs.sum += seconds
+        self.advance(seconds)
         count = len(self.groups[0][0])
         self.end(*[Written(1, ())] * count)
         return count
