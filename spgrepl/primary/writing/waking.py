@@ -18,8 +18,18 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-_write = ctypes.PyDLL(None).eventfd_write
-_write.argtypes = (ctypes.c_int, ctypes.c_uint64)
+
+def _find_write() -> Callable[[int, int], object] | None:
+    """What writes to a descriptor without giving up Python's lock; None where there is no such descriptor."""
+    try:
+        found = ctypes.PyDLL(None).eventfd_write
+    except (AttributeError, OSError, TypeError):
+        return None
+    found.argtypes = (ctypes.c_int, ctypes.c_uint64)
+    return found
+
+
+_write = _find_write()
 
 
 @implementer(IReadDescriptor)
@@ -27,7 +37,8 @@ class Waker:
     """Has the reactor call something soon, in its own thread.
 
     Args:
-        reactor: The reactor. One that watches no descriptors is asked by its ``callFromThread``.
+        reactor: The reactor. One that watches no descriptors is asked by its ``callFromThread``, and so is any
+            on a system that has no eventfd, which is Linux's own.
         call: What it is to call.
     """
 
@@ -38,7 +49,7 @@ class Waker:
 
     def start(self) -> None:
         """Be ready to wake; nothing happens when that is so already. In the reactor's thread."""
-        if self._handle < 0 and IReactorFDSet.providedBy(self._reactor):
+        if self._handle < 0 and _write is not None and IReactorFDSet.providedBy(self._reactor):
             self._handle = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._reactor.addReader(self)
 
@@ -51,7 +62,7 @@ class Waker:
 
     def wake(self) -> None:
         """Wake the reactor; may be called in any thread between `start` and `stop`."""
-        if self._handle < 0:
+        if self._handle < 0 or _write is None:
             self._reactor.callFromThread(self._call)
         else:
             _write(self._handle, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
@@ -11,7 +12,9 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from zope.interface.verify import verifyObject
 
+from spgrepl.primary.writing import waking
 from spgrepl.primary.writing.waking import Waker
+from spgrepl.testing import StepReactor
 
 
 def test_it_is_what_a_reactor_reads() -> None:
@@ -48,3 +51,15 @@ def test_a_reactor_without_descriptors_is_asked_to_call() -> None:
     waker.wake()
     reactor.advance(0)
     assert calls == [1]
+
+
+def test_a_system_without_such_descriptors_is_asked_by_its_reactor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "_write", None)
+    reactor = StepReactor()
+    called: list[int] = []
+    waker = Waker(reactor, lambda: called.append(1))
+    waker.start()
+    waker.wake()
+    reactor.settle()
+    waker.stop()
+    assert called == [1]
