@@ -126,6 +126,7 @@ class LogWatch:
             if inside:
                 self._warn(position, f"BEGIN inside the transaction that began at {begin}")
         elif step.kind in (StatementKind.COMMIT, StatementKind.ROLLBACK):
+            self._counts["begun"] += step.chains
             if not inside:
                 self._warn(position, f"{step.kind.name} outside of a transaction")
             else:

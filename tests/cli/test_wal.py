@@ -163,6 +163,15 @@ def interleaved(*ends: str) -> bytes:
 ROW = "INSERT INTO t VALUES (1)"
 
 
+def test_verify_counts_transactions_that_others_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many end as have begun."""
+    log = tmp_path / "a.wal"
+    texts = ("START TRANSACTION", ROW, "COMMIT AND CHAIN", ROW, "ROLLBACK AND CHAIN", ROW, "END AND NO CHAIN")
+    log.write_bytes(b"".join(encode_v2(text.encode()) for text in texts))
+    assert main(["wal", "verify", str(log)]) == 0
+    assert "  transactions      3: 2 committed, 1 rolled back" in capsys.readouterr().out
+
+
 def test_verify_counts_transactions_and_names_what_is_ambiguous(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
