@@ -134,7 +134,8 @@ def test_commands_in_a_folder_that_is_not_utf8(odd: bytes, tmp_path: Path, env: 
     assert run(*SPGREPL, "exec", "--db", tmp_path / "a.db", "CREATE TABLE t (a)", env={}).returncode == 0
     for name in ("a.db", "a.wal"):
         os.rename(tmp_path / name, odd + b"/" + name.encode())
-    db, wal = odd + b"/a.db", odd + b"/a.wal"
+    db, wal, segments = odd + b"/a.db", odd + b"/a.wal", odd + b"/segments"
+    os.mkdir(segments)
     refused = [
         [b"exec", b"--db", db, b"SELECT 1"],
         [b"exec", b"--db", b"a.db", b"SELECT 1"],
@@ -148,7 +149,7 @@ def test_commands_in_a_folder_that_is_not_utf8(odd: bytes, tmp_path: Path, env: 
         [b"wal", b"verify", wal],
         [b"wal", b"cat", wal],
         [b"filter-test", b"--all-tables", b"--wal", wal],
-        [b"segments", b"ls", odd],
+        [b"segments", b"ls", segments],
     ]
     assert run_all(works, env) == [(0, "")] * len(works)
     missing = [[b"wait", b"--http", b"unix:" + odd + b"/none", b"1"], [b"wal", b"verify", odd + b"/none"]]
