@@ -25,7 +25,7 @@ from spgrepl.server.subscriber_role import SubscriberRole, SubscriberSettings
 from spgrepl.testing.network import MemoryNetwork
 from spgrepl.testing.stepping import StepReactor
 
-_MEMORY = "/dev/shm"  # noqa: S108 - a folder is made there, with a name of its own
+_MEMORY = "/dev/shm"  # noqa: S108 # nosec B108 - a folder is made there, with a name of its own
 
 _T = TypeVar("_T")
 _AnyService = TypeVar("_AnyService", PrimaryService, MasterRole, FollowerRole, SubscriberRole)

@@ -362,7 +362,8 @@ class ArchiveMasterTest(ChainCase):
         slow.insert("a", 1)
         role, endpoint = yield self.master()
         first = self.subscribe(endpoint, "p", copy_data=False)
-        yield self.until(lambda: any(one["position"] for one in role.status()["peers"]))
+        # It has stored where it begins, and not only been told.
+        yield self.until(lambda: first.status()["positions"]["applied"])
         yield first.stopService()
         yield role.stopService()
         yield self.until((self.folder / "spg.wal.learned").exists)
