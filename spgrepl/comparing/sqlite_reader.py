@@ -56,8 +56,8 @@ class SqliteReader(TableReader):
         }
 
     def fit(self, layout: Layout) -> Layout | str:
-        """See `TableReader`: what is in PostgreSQL is made to fit, not the other way round."""
-        raise NotImplementedError(f"{layout.name}: a SQLite database says first what it has")
+        """See `TableReader`: what is in PostgreSQL is made to fit, and never the other way round."""
+        return "this end is a SQLite database, whose tables the other end has to fit: ask it what it has"
 
     def count(self, layout: Layout) -> int:
         """See `TableReader`."""

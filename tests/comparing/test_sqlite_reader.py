@@ -87,3 +87,11 @@ def test_a_table_with_too_many_columns_is_named(tmp_path: Path) -> None:
         reader = SqliteReader(connection)
         with pytest.raises(UsageError, match="table wide has 1001 columns: tables of at most 1000"):
             next(reader.read(reader.layouts()["wide"], KeyRange()))
+
+
+def test_it_is_never_asked_to_fit() -> None:
+    """Whoever asks a running server for it, against the order of a comparison, is told in words."""
+    with contextlib.closing(apsw.Connection(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        (layout,) = SqliteReader(connection).layouts().values()
+        assert "a SQLite database" in str(SqliteReader(connection).fit(layout))

@@ -83,7 +83,7 @@ class Follower(Promotable):
     """A follower's role without a follower."""
 
     def _describe(self) -> RoleStatus:
-        raise NotImplementedError
+        raise AssertionError("nobody asks for its status")
 
     def _open_role(self) -> Deferred[Any]:
         return succeed(None)
