@@ -44,6 +44,7 @@ from spgrepl.postgresql.reading.ddl import (
     query_of,
     replaced_view,
 )
+from spgrepl.postgresql.reading.joins import meets_several
 from spgrepl.postgresql.reading.reader import StatementReader, depends_on_zone
 from spgrepl.postgresql.spelling import respelled
 from spgrepl.postgresql.tables import DEFAULT, TableBook
@@ -276,6 +277,8 @@ class LogStatements:
             return False
         reading = self._reader.read(connection, tokens, text)
         cascades = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
+        if reading.joins and meets_several(connection, tokens, text):
+            raise Refused("a row is joined with several: which of them counts cannot be told here")
         zone = self._spg.zone
         if zone is not None and (reading.zone or (reading.moments and depends_on_zone(connection, text))):
             raise Refused(

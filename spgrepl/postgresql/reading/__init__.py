@@ -6,6 +6,7 @@ more than the rows of the copy: the order of texts, time zones, capital letters,
 - `node_trees` are the server's own notes of a statement that it has parsed, as values.
 - `closure` has the server parse a statement, and gathers what stands behind it: views, functions, operators.
 - `rules` say what that means.
+- `joins` tells where a row meets several, and it counts which.
 - `ddl` finds the queries and expressions with which DDL computes rows.
 - `reader` keeps what was found out, by the shape of statements.
 

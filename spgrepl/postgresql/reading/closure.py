@@ -30,7 +30,8 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, r.ev_action::text, 
        (SELECT json_agg(i.indkey::smallint[]) FROM pg_index i
          WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
            AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
-                            AND NOT a.attnotnull))
+                            AND NOT a.attnotnull)),
+       (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_rewrite r ON r.ev_class = c.oid AND c.relkind = 'v' AND r.ev_type = '1'
  WHERE c.oid = ANY(%s::bigint[]::oid[])
@@ -47,6 +48,7 @@ _OPERATORS = """
 SELECT o.oid::bigint, o.oprcode::oid::bigint,
        EXISTS (SELECT 1 FROM pg_amop m WHERE m.amopopr = o.oid AND m.amopmethod = 403
                 AND m.amopstrategy IN (1, 2, 4, 5)),
+       EXISTS (SELECT 1 FROM pg_amop m WHERE m.amopopr = o.oid AND m.amopmethod = 403 AND m.amopstrategy = 3),
        t.typcategory = 'S' OR t.typname IN ('anyarray', 'anynonarray', 'anyelement', 'record')
   FROM pg_operator o LEFT JOIN pg_type t ON t.oid = o.oprleft WHERE o.oid = ANY(%s::bigint[]::oid[])
 """
@@ -71,6 +73,7 @@ class Relation:
         kind: The letter of ``pg_class.relkind``.
         keys: Its unique keys without NULLs, each by the numbers of its columns.
         built_in: Whether it belongs to the server itself.
+        exclusive: How many indexes it has that let no row in beside another one: its keys, and others.
     """
 
     schema: str
@@ -78,6 +81,7 @@ class Relation:
     kind: str
     keys: tuple[frozenset[int], ...]
     built_in: bool
+    exclusive: int
 
 
 @attrs.frozen
@@ -110,11 +114,13 @@ class Operator:
     Attributes:
         function: The function that it calls.
         orders: Whether it says which of two values comes first.
+        equals: Whether it says that two are the same.
         texts: Whether its values are texts, or may be.
     """
 
     function: int
     orders: bool
+    equals: bool
     texts: bool
 
 
@@ -224,12 +230,12 @@ def _asked(connection: Any, query: str, wanted: Iterable[int], known: dict[int, 
 
 def _look_up_relations(connection: Any, closure: Closure, found: list[Node]) -> None:
     wanted = [number(node, "relid") for node in found]
-    for oid, schema, name, kind, rule, rule_oid, mark, keys in _asked(
+    for oid, schema, name, kind, rule, rule_oid, mark, keys, exclusive in _asked(
         connection, _RELATIONS, wanted, closure.relations
     ):
         built_in = oid < _BUILT_IN
         unique = tuple(frozenset(key) for key in keys or ())
-        closure.relations[oid] = Relation(schema, name, kind, unique, built_in)
+        closure.relations[oid] = Relation(schema, name, kind, unique, built_in, int(exclusive))
         if rule is not None and not built_in:
             closure.trees.append((f"the view {name}", parse(rule)))
             closure.marks[f"r{rule_oid}"] = mark
@@ -274,8 +280,8 @@ def _body(connection: Any, source: str, arguments: str, result: str) -> str | No
 def _look_up_operators(connection: Any, closure: Closure, found: list[Node]) -> None:
     wanted = [number(node, field) for node in found for field in ("opno", "sortop")]
     wanted += [one for node in found for one in numbers(node, "opnos")]
-    for oid, function, orders, texts in _asked(connection, _OPERATORS, wanted, closure.operators):
-        closure.operators[oid] = Operator(function, orders, bool(texts))
+    for oid, function, orders, equals, texts in _asked(connection, _OPERATORS, wanted, closure.operators):
+        closure.operators[oid] = Operator(function, orders, equals, bool(texts))
 
 
 def _look_up_collations(connection: Any, closure: Closure, found: list[Node]) -> None:

@@ -76,7 +76,34 @@ def numbers(node: Node, field: str) -> list[int]:
     return [int(one) for one in found[1:]] if isinstance(found, list) and found else []
 
 
+_TYPES = tuple(
+    """
+    vartype consttype funcresulttype opresulttype resulttype coalescetype casetype paramtype aggtype wintype
+    array_typeid minmaxtype refrestype typeId
+    """.split()
+)
+
+
+def type_of(node: Node) -> int:
+    """The number of an expression's type; 0 where it does not stand beside it."""
+    return next((found for field in _TYPES if (found := number(node, field))), 0)
+
+
 def nodes(node: Node, field: str) -> list[Node]:
     """A field that is a list of nodes; empty where there is none."""
     found = node.get(field)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def of_query(query: Node) -> Iterator[Node]:
+    """The nodes of a query, but those of queries in it."""
+    waiting: list[Any] = list(query.values())
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if one[""] == "QUERY":
+                continue
+            yield one
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from spgrepl.postgresql.reading.closure import Closure, Function
-from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, walk
+from spgrepl.postgresql.reading.closure import Closure, Function, Relation
+from spgrepl.postgresql.reading.joins import may_meet_own, may_meet_several
+from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, of_query, type_of, walk
 
 _ZONED = (1184, 1266)
 """The types of a moment, and of a time of day with a zone."""
@@ -20,11 +21,17 @@ _OF_THE_SERVER = (
 _BY_TIES = frozenset({"rank", "dense_rank", "percent_rank", "cume_dist"})
 """Window functions that give rows of the same place the same value."""
 
-_GATHERING = ("array_agg", "string_agg", "json_", "jsonb_", "xmlagg")
+_GATHERING = ("array_agg", "string_agg", "json_", "jsonb_", "xmlagg", "any_value")
+_ROUNDING = ("sum", "avg", "stddev", "var", "corr", "covar_", "regr_")
+"""Aggregates that round at each row, where they are of binary fractions."""
+
+_OF_ROWS = {-1: "ctid", -2: "xmin", -3: "cmin", -4: "xmax", -5: "cmax", -6: "tableoid"}
+_FRACTIONS = frozenset({700, 701})
 _BY_ROWS = 0x4
 _SELECT, _UPDATE = 1, 2
+_NOTHING = 1
 _PLAIN, _VIEW = frozenset("rp"), "v"
-_EXISTS = 0
+_EXISTS, _ARRAY = 0, 6
 _SKIP_LOCKED = 1
 
 Keys = Callable[[int], "tuple[frozenset[int], ...]"]
@@ -44,6 +51,7 @@ class Reading:
         read: The columns that it reads, by the table's number.
         tables: The names of the tables that it names, and of those behind its views, by number.
         views: The views that it names.
+        joins: Whether it is an UPDATE … FROM of which a row may meet several.
         marks: What changes whenever a view or a function does that was read.
     """
 
@@ -56,6 +64,7 @@ class Reading:
     read: dict[int, frozenset[int]]
     tables: dict[int, str]
     views: frozenset[str]
+    joins: bool
     marks: dict[str, str]
 
 
@@ -76,7 +85,7 @@ class _Rules:
         self._stops: dict[str, None] = {}
         self._random: set[str] = set()
         self._zone: str | None = None
-        self._moments = self._collates = False
+        self._moments = self._collates = self._joins = False
         self._any_conflict: set[int] = set()
         self._read: dict[int, set[int]] = {}
         self._compared: set[int] = set()
@@ -100,6 +109,7 @@ class _Rules:
             {oid: frozenset(columns) for oid, columns in self._read.items()},
             {oid: one.name for oid, one in named if one.kind in _PLAIN},
             frozenset(one.name for _, one in named if one.kind == _VIEW),
+            self._joins,
             dict(self._closure.marks),
         )
 
@@ -118,8 +128,11 @@ class _Rules:
         self._zones(place, node, kind)
         if kind == "SQLVALUEFUNCTION":
             self._stop(place, "a value of this session (CURRENT_TIMESTAMP, CURRENT_USER and their kind)")
-        elif kind == "SUBLINK" and number(node, "subLinkType") == _EXISTS:
-            self._exempt.add(id(node.get("subselect")))
+        elif kind == "SUBLINK":
+            self._sublink(place, node)
+        elif kind == "VAR" and number(node, "varattno") in _OF_ROWS:
+            name = _OF_ROWS[number(node, "varattno")]
+            self._stop(place, f"{name} is where this server keeps a row: it is another one at the master")
         elif kind in ("RANGETBLENTRY", "RTEPERMISSIONINFO"):
             self._range(place, node)
         elif kind == "QUERY":
@@ -195,6 +208,8 @@ class _Rules:
             self._collates = True
             if not by:
                 self._any_conflict.add(table)
+            if number(conflict, "action") == _NOTHING:
+                self._first_comes(place, query, frozenset(by))
         cut = isinstance(query.get("limitCount"), dict) or isinstance(query.get("limitOffset"), dict)
         cut = cut and id(query) not in self._exempt
         if (cut or query.get("hasDistinctOn") == "true") and not self._is_total(query, nodes(query, "sortClause")):
@@ -203,8 +218,60 @@ class _Rules:
                 "LIMIT, or DISTINCT ON, without ORDER BY the unique key of its one table: which rows it takes "
                 "cannot be told here",
             )
-        for node in _of_query(query):
+        for node in of_query(query):
             self._by_order(place, query, node)
+        if number(query, "commandType") == _UPDATE and may_meet_several(query, self._closure):
+            self._joined(place, query)
+
+    def _first_comes(self, place: str, query: Node, by: frozenset[int]) -> None:
+        """Rows of a query that ON CONFLICT leaves out, because another one of it came first."""
+        source = next((one["subquery"] for one in nodes(query, "rtable") if "subquery" in one), None)
+        if source is None or self._is_total(source, nodes(source, "sortClause")):
+            return
+        target = self._closure.relations.get(number(self._entry(query, number(query, "resultRelation")), "relid"))
+        keys = [by] if by else self._all_keys(target)
+        if not keys or any(may_meet_own(query, source, key, self._closure) for key in keys):
+            self._stop(
+                place,
+                "ON CONFLICT DO NOTHING with rows of a query without ORDER BY its unique key: which of two comes "
+                "first cannot be told here",
+            )
+
+    @staticmethod
+    def _all_keys(target: Relation | None) -> list[frozenset[int]]:
+        known = target is not None and target.exclusive == len(target.keys)
+        return list(target.keys) if target is not None and known else []
+
+    def _sublink(self, place: str, node: Node) -> None:
+        query = node.get("subselect")
+        if number(node, "subLinkType") == _EXISTS:
+            self._exempt.add(id(query))
+        elif number(node, "subLinkType") == _ARRAY and isinstance(query, dict):
+            clauses = nodes(query, "sortClause")
+            by_values = {number(one, "tleSortGroupRef") for one in clauses}
+            own = {number(one, "ressortgroupref") for one in nodes(query, "targetList") if _is_value(one)}
+            reads = any(one[""] == "RANGETBLENTRY" for one in walk(query))
+            if reads and not (clauses and own <= by_values) and not self._is_total(query, clauses):
+                self._stop(place, "ARRAY(SELECT …) without ORDER BY its own values, or a unique key")
+
+    def _joined(self, place: str, query: Node) -> None:
+        """An UPDATE of which a row may meet several: it is looked up first whether one does, where that can be."""
+        entry = self._entry(query, number(query, "resultRelation"))
+        relation = self._closure.relations.get(number(entry, "relid"))
+        is_first = next(walk(self._closure.trees[0][1])) is query
+        if (
+            is_first
+            and query.get("hasModifyingCTE") != "true"
+            and relation is not None
+            and relation.kind in _PLAIN
+        ):
+            self._joins = True
+        else:
+            self._stop(
+                place,
+                "UPDATE … FROM where a row may meet several, in or behind a WITH that changes rows, or of a view: "
+                "which of them counts cannot be told here",
+            )
 
     def _by_order(self, place: str, query: Node, node: Node) -> None:
         """Functions whose value depends on the order in which they meet rows."""
@@ -214,7 +281,10 @@ class _Rules:
             sorted_by = {number(one, "tleSortGroupRef") for one in clauses}
             given = {number(one, "ressortgroupref") for one in nodes(node, "args") if _is_value(one)}
             gathers = function is not None and function.name.startswith(_GATHERING)
-            if gathers and not (clauses and given <= sorted_by) and not self._is_total(query, clauses, node):
+            if function is not None and _rounds(function, numbers(node, "aggargtypes")):
+                if not given <= sorted_by and not self._is_total(query, clauses, node):
+                    self._stop(place, f"{function.name}() of binary fractions in no order rounds in another way")
+            elif gathers and not (clauses and given <= sorted_by) and not self._is_total(query, clauses, node):
                 self._stop(place, f"{function.name if function else ''}() without ORDER BY its own values")
         elif node[""] == "WINDOWFUNC":
             function = self._closure.functions.get(number(node, "winfnoid"))
@@ -224,6 +294,7 @@ class _Rules:
             if function is None or window is None or function.name in _BY_TIES:
                 return
             rows = number(window, "frameOptions") & _BY_ROWS
+            rows = rows or _rounds(function, [type_of(one) for one in nodes(node, "args")])
             if node.get("winagg") == "true" and not rows and not function.name.startswith(_GATHERING):
                 return
             if not self._is_total(query, nodes(window, "orderClause")):
@@ -284,21 +355,12 @@ class _Rules:
             )
 
 
+def _rounds(function: Function, types: list[int]) -> bool:
+    """Whether an aggregate has another value where it meets its rows in another order."""
+    return function.built_in and function.name.startswith(_ROUNDING) and bool(_FRACTIONS & {*types})
+
+
 def _is_value(target: Node) -> bool:
     """Whether an argument of an aggregate is gathered, and not a constant such as a separator."""
     inner: Any = target.get("expr")
     return target.get("resjunk") != "true" and not (isinstance(inner, dict) and inner[""] == "CONST")
-
-
-def _of_query(query: Node) -> Iterator[Node]:
-    """The nodes of a query, but those of queries in it."""
-    waiting: list[Any] = list(query.values())
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            if one[""] == "QUERY":
-                continue
-            yield one
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
