@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from pathlib import Path
 from typing import BinaryIO
 
 import attrs
 
-from spgrepl.disk.files import create_private, sync_folder
+from spgrepl.disk.files import create_private, own_name, remove_own, sync_folder
 from spgrepl.log.reader import iterate_records
 from spgrepl.pairs.turns import TURN_HEAD
+
+_UNFINISHED = "listing"
 
 
 @attrs.frozen
@@ -37,13 +40,14 @@ class Lost:
 
 
 def list_lost(wal: Path, start: int, stop: int, path: Path, max_record: int) -> Lost:
-    """Write the SQL of a part of a log into a new file, each record with its position and CRC. Blocking.
+    """Write the SQL of a part of a log into a file, each record with its position and CRC. Blocking.
 
     Args:
         wal: The log.
         start: Where the part begins: a record's first byte.
         stop: Where it ends.
-        path: The file; it does not exist.
+        path: The file. Where one is there, it has the same content, as an earlier call left it, or the next free
+            name is taken.
         max_record: The most bytes of SQL or payload that a record may have.
 
     Raises:
@@ -51,15 +55,26 @@ def list_lost(wal: Path, start: int, stop: int, path: Path, max_record: int) -> 
         OSError: The disk refuses.
     """
     statements = 0
-    with open(create_private(path), "wb") as file:
+    remove_own(path, _UNFINISHED)
+    unfinished = own_name(path, _UNFINISHED)
+    with open(create_private(unfinished), "wb") as file:
         file.write(b"-- What stands in %s after position %d.\n" % (os.fsencode(wal.name), start))
         for batch in iterate_records(wal, start, max_record, end=stop):
             for record in batch:
                 statements += _write(file, record.position, record.crc, record.sql)
         file.flush()
         os.fsync(file.fileno())
+    named, more = path, 0
+    while os.path.lexists(named) and not _is_same(named, unfinished):
+        more += 1
+        named = path.with_name(f"{path.name}.{more}")
+    os.rename(unfinished, named)
     sync_folder(path.parent)
-    return Lost(start, stop - start, statements, path)
+    return Lost(start, stop - start, statements, named)
+
+
+def _is_same(named: Path, unfinished: Path) -> bool:
+    return named.is_file() and not named.is_symlink() and filecmp.cmp(named, unfinished, shallow=False)
 
 
 def _write(file: BinaryIO, position: int, crc: int, sql: bytes | None) -> int:
@@ -67,12 +82,3 @@ def _write(file: BinaryIO, position: int, crc: int, sql: bytes | None) -> int:
         return 0
     file.write(b"-- position %d, CRC %08x\n%s;\n" % (position, crc, sql))
     return 1
-
-
-def free_name(wal: Path, word: str, number: int) -> Path:
-    """A name beside a log that nothing has."""
-    path, more = wal.with_name(f"{wal.name}.{word}-{number}"), 0
-    while os.path.lexists(path):
-        more += 1
-        path = wal.with_name(f"{wal.name}.{word}-{number}.{more}")
-    return path

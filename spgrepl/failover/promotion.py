@@ -20,7 +20,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD, encode_v2
 from spgrepl.log.reader import iterate_records
 from spgrepl.log.transactions.walk import TransactionWalk
 from spgrepl.pairs.pair import read_pair, write_pair
-from spgrepl.pairs.turns import Turn
+from spgrepl.pairs.turns import Turn, read_turn
 from spgrepl.primary.parts.settings import DRAINED, is_drained, store_setting
 from spgrepl.replica.following.local_files import LocalFiles
 from spgrepl.sqlite import state as sqlite_state
@@ -28,6 +28,7 @@ from spgrepl.sqlite.row_mark import rows_begin, rows_move
 from spgrepl.sqlite.session import plain_connection
 
 _SHOWN = 80
+_ROLLBACK = b"ROLLBACK"
 
 
 @attrs.frozen
@@ -123,7 +124,7 @@ def promote_copy(paths: DatabasePaths, *, forced: bool = False, max_record: int 
         state = files.open()
         assert state is not None  # it has a role
         _refuse(paths, engine, state, forced)
-        dropped = _put_aside(paths, files.kept, state, max_record)
+        dropped = _put_aside(paths, files.kept, files.pair, state, max_record)
         return attrs.evolve(_promote(paths, files, engine, state), dropped=dropped)
     except OSError as error:
         raise EngineFailed(f"{paths.database} cannot be promoted: {error}") from error
@@ -151,9 +152,11 @@ def _refuse(paths: DatabasePaths, engine: SqliteEngine, state: ReplayState, forc
         raise PromotionRefused(f"{paths.database}: {state.diverged}. Promote it all the same with --force")
 
 
-def _put_aside(paths: DatabasePaths, kept: Path | None, state: ReplayState, max_record: int) -> Dropped | None:
+def _put_aside(
+    paths: DatabasePaths, kept: Path | None, pair: str, state: ReplayState, max_record: int
+) -> Dropped | None:
     """Keep what was cut off the log under a name that no later start removes."""
-    if kept is None:
+    if kept is None or _is_own_turn(kept, pair, max_record):
         return None
     number = 1
     while os.path.lexists(aside := paths.wal.with_name(f"{paths.wal.name}.dropped-{number}")):
@@ -170,10 +173,20 @@ def _put_aside(paths: DatabasePaths, kept: Path | None, state: ReplayState, max_
     return Dropped(state.position, aside.stat().st_size, records, first, aside)
 
 
+def _is_own_turn(kept: Path, pair: str, max_record: int) -> bool:
+    """Whether what was cut off is what an earlier promotion wrote, which was stopped before its end."""
+    try:
+        found = [sql for batch in iterate_records(kept, 0, max_record) for sql in batch.sql]
+    except RecordError:
+        return False
+    turn = None if not found or found[-1] is None else read_turn(found[-1])
+    return turn is not None and turn.id == pair and all(sql == _ROLLBACK for sql in found[:-1])
+
+
 def _promote(paths: DatabasePaths, files: LocalFiles, engine: SqliteEngine, state: ReplayState) -> Promoted:
     start = state.position - state.base
     open_ones = _open_transactions(paths, files, state)
-    rollbacks = b"" if open_ones is None else encode_v2(b"ROLLBACK") * open_ones.transactions
+    rollbacks = b"" if open_ones is None else encode_v2(_ROLLBACK) * open_ones.transactions
     before = tuple(_ended(one, start) for one in shifted(state.histories, state.base))
     ending = tuple(
         (now.id, now.stop)

@@ -13,14 +13,14 @@ from spgrepl.base.histories import History
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import ConfigurationError, DifferentHistory, EngineFailed, LocalFilesDamaged
 from spgrepl.failover.common import Shared, longest_shared
-from spgrepl.failover.lost import Lost, free_name, list_lost
+from spgrepl.failover.lost import Lost, list_lost
 from spgrepl.interfaces.engine import Fence, ReplayState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.writer import LogWriter
 from spgrepl.pairs.fence import MARK_SPAN, crc_of_range
-from spgrepl.pairs.pair import LogBond, Pair, write_pair
+from spgrepl.pairs.pair import Becoming, LogBond, Pair, read_pair, write_pair
 from spgrepl.pairs.texts import Owner
-from spgrepl.primary.writing.repair import locked, move_aside
+from spgrepl.primary.writing.repair import copy_aside, last_aside, locked, move_aside
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.row_mark import rows_begin, rows_move
@@ -49,7 +49,8 @@ class Rejoined:
         position: Where the copy goes on, as the new primary counts; None where it begins with a fresh snapshot.
         lost: What was here and is not shared; None where all is, or nothing can be said.
         log: Where the old log is now.
-        reason: Why it begins with a fresh snapshot although all that is here is shared; None where that is not so.
+        reason: Why it begins with a fresh snapshot although all that is here is shared; or, where an earlier call
+            was stopped before its end, what that had to say. None where nothing is.
     """
 
     position: int | None
@@ -82,9 +83,17 @@ def rejoin(
             stored = sqlite_state.read_state(connection)
             if stored is None:
                 raise ConfigurationError(f"{paths.database} is not the database of a primary or a follower")
-            LogBond(paths, Owner.PRIMARY if stored.role == ROLE_PRIMARY else Owner.COPY).judge(stored.replay)
+            bond = LogBond(paths, Owner.PRIMARY if stored.role == ROLE_PRIMARY else Owner.COPY)
+            becoming = bond.becoming(stored.replay)
+            if becoming is not None:
+                aside = _put_aside(paths, Pair(becoming.id, paths.database))
+                position = None if _waits_for_snapshot(stored) else stored.replay.position
+                return Rejoined(position, None, aside, becoming.told or None)
+            bond.judge(stored.replay)
             if _waits_for_snapshot(stored):
                 return Rejoined(None, None, None)
+            if _follows_already(stored, primary):
+                return Rejoined(stored.replay.position, None, None)
             shared = longest_shared(_held(stored), stored.replay.position, primary.histories, primary.length)
             if shared is None and not resnapshot:
                 raise DifferentHistory(_unlike(paths, stored, primary))
@@ -125,6 +134,13 @@ def _waits_for_snapshot(stored: StoredState) -> bool:
     return stored.role == ROLE_FOLLOWER and not (replay.position or replay.base or replay.histories)
 
 
+def _follows_already(stored: StoredState, primary: NewPrimary) -> bool:
+    """Whether these files are those of a follower of the new primary, which counts as that does."""
+    position, known = stored.replay.position, stored.replay.histories
+    now = [one for one in primary.histories if one.stop is None]
+    return stored.role == ROLE_FOLLOWER and position <= primary.length and bool(now) and now[0] in known
+
+
 def _unlike(paths: DatabasePaths, stored: StoredState, primary: NewPrimary) -> str:
     ours = ", ".join(one.id for one in _held(stored)) or "none that is known"
     theirs = ", ".join(one.id for one in primary.histories) or "none that is known"
@@ -148,7 +164,7 @@ def _convert(
     going_on = None
     if shared is not None and shared.here < state.position:
         start, stop = max(0, shared.here - base), state.position - base
-        lost = list_lost(paths.wal, start, stop, free_name(paths.wal, "lost", start), max_record)
+        lost = list_lost(paths.wal, start, stop, paths.wal.with_name(f"{paths.wal.name}.lost-{start}"), max_record)
     elif shared is not None:
         going_on = _going_on(log, state, shared, primary)
     connection.execute("PRAGMA synchronous = FULL")
@@ -156,19 +172,32 @@ def _convert(
     sqlite_state.ensure_table(connection)
     if rows_begin(connection) is not None:
         rows_move(connection, 0 if going_on is None else going_on.position)
-    # A pair of its own: until the old log has left its place, nobody takes it for the copy's.
+    # A pair of its own: until the old log has left its place, nobody takes it for the copy's. The file beside it
+    # says so first, so that a call after a crash knows what is left to do.
     pair = Pair(secrets.token_hex(16), paths.database)
-    sqlite_state.write_state(connection, ROLE_FOLLOWER, attrs.evolve(going_on or ReplayState(0, 0), pair=pair.id))
-    connection.execute("COMMIT")
-    aside = move_aside(paths.wal)
-    move_aside(paths.pair)
-    write_pair(paths.pair, pair)
-    for gone in (paths.applied_position, paths.left, paths.durable):
-        gone.unlink(missing_ok=True)
     reason = None
     if shared is not None and lost is None and going_on is None:
         reason = _why_not(state)
+    old = read_pair(paths.pair) or Pair(state.pair or secrets.token_hex(16), paths.database)
+    told = str(lost) if lost is not None else reason or ""
+    write_pair(paths.pair, attrs.evolve(old, becoming=Becoming(pair.id, told)))
+    sqlite_state.write_state(connection, ROLE_FOLLOWER, attrs.evolve(going_on or ReplayState(0, 0), pair=pair.id))
+    connection.execute("COMMIT")
+    aside = _put_aside(paths, pair)
     return Rejoined(None if going_on is None else going_on.position, lost, aside, reason)
+
+
+def _put_aside(paths: DatabasePaths, pair: Pair) -> Path | None:
+    """Let the old log leave its place, with what is beside it; returns where it is now, None where there was none.
+
+    The file of the pair is the last: it says until then that there is something left to do.
+    """
+    aside = move_aside(paths.wal) or last_aside(paths.wal)
+    for gone in (paths.applied_position, paths.left, paths.durable):
+        gone.unlink(missing_ok=True)
+    copy_aside(paths.pair)
+    write_pair(paths.pair, pair)
+    return aside
 
 
 def _why_not(state: ReplayState) -> str:
@@ -184,7 +213,13 @@ def _going_on(log: LogWriter, state: ReplayState, shared: Shared, primary: NewPr
     span = min(MARK_SPAN, end, shared.there - 1)
     # What waits for the end of a transaction stands in the old log alone.
     waits = state.notes.opened_by is not None
-    if span < 1 or waits or not log.is_open:
+    if waits or not log.is_open:
         return None
-    fence = Fence(shared.there - span, crc_of_range(log.fileno(), end - span, end))
+    if span >= 1:
+        fence = Fence(shared.there - span, crc_of_range(log.fileno(), end - span, end))
+    elif state.fence is not None and state.fence.start + shared.there - shared.here >= 1:
+        # Nothing came after its snapshot, whose fence says of the same bytes what they are.
+        fence = attrs.evolve(state.fence, start=state.fence.start + shared.there - shared.here)
+    else:
+        return None
     return ReplayState(shared.there, shared.there, fence, histories=primary.histories)

@@ -51,6 +51,19 @@ class KeptTail:
 
 
 @attrs.frozen
+class Becoming:
+    """The pair that a database becomes a part of with a log of its own, once its old log has left its place.
+
+    Attributes:
+        id: That pair's id. Where the database has it already, the log that stands here is no longer its own.
+        told: What is to be said of the old log, for people; empty where nothing is.
+    """
+
+    id: str
+    told: str = ""
+
+
+@attrs.frozen
 class Pair:
     """What stands in the file beside a log.
 
@@ -61,6 +74,7 @@ class Pair:
             that is unknown.
         kept: What was cut off the log and is kept.
         segments: Whether the folder of cold segments beside the database was made for it.
+        becoming: What its database becomes; None where that stays.
     """
 
     id: str
@@ -68,6 +82,7 @@ class Pair:
     from_empty: bool | None = None
     kept: tuple[KeptTail, ...] = ()
     segments: bool = False
+    becoming: Becoming | None = None
 
     def is_of(self, database: Path) -> bool:
         """Whether it names a database, where that is now."""
@@ -89,7 +104,9 @@ def read_pair(path: Path) -> Pair | None:
         empty = found["from_empty"]
         database = path.parent / found["database"]
         from_empty = None if empty is None else bool(empty)
-        return Pair(str(found["id"]), database, from_empty, kept, bool(found.get("segments")))
+        after = found.get("becoming")
+        becoming = None if after is None else Becoming(str(after["id"]), str(after["told"]))
+        return Pair(str(found["id"]), database, from_empty, kept, bool(found.get("segments")), becoming)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -150,7 +167,8 @@ class LogBond:
             OSError: A file cannot be read.
         """
         paths = self._paths
-        self._found = read_pair(paths.pair)
+        if self.becoming(state) is not None:
+            raise LocalFilesDamaged(self._texts.half_turned())
         length = _length_of(paths.wal)
         if state is None:
             self._judge_without_state(length)
@@ -158,6 +176,12 @@ class LogBond:
             self._judge_missing_log(state)
         else:
             self._judge_log(state, length)
+
+    def becoming(self, state: ReplayState | None) -> Becoming | None:
+        """What the database has become although its old log stands here still; None where that is not so."""
+        found = self._found = read_pair(self._paths.pair)
+        after = None if found is None else found.becoming
+        return after if after is not None and state is not None and state.pair == after.id else None
 
     def _judge_without_state(self, length: int | None) -> None:
         """The database is new, or was made by something else."""
@@ -253,6 +277,7 @@ class LogBond:
             id=known or before.id,
             database=Path(os.path.abspath(self._paths.database)),
             from_empty=from_empty if state is None else before.from_empty,
+            becoming=None,
         )
         if self._pair != found:
             write_pair(self._paths.pair, self._pair)

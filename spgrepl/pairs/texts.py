@@ -63,6 +63,13 @@ class PairTexts:
             f"both stay as they are; name the database's own log with --wal"
         )
 
+    def half_turned(self) -> str:
+        """A database that has a new pair's id already, where the old log has not left its place."""
+        return (
+            f"{self.paths.database} follows a new primary, but `spgrepl follow` was stopped before the old log "
+            f"{self.paths.wal} was put aside: nothing is lost; give the same command again, which does the rest"
+        )
+
     def missing_database(self, length: int, from_empty: bool | None) -> str:
         """A log without its database."""
         paths = self.paths

@@ -6,6 +6,7 @@ import contextlib
 import re
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import apsw
@@ -31,6 +32,7 @@ from spgrepl.failover.promotion import EndedTransactions, Promoted, promote_copy
 from spgrepl.failover.rejoin import NewPrimary, Rejoined, rejoin
 from spgrepl.log.format.records import encode_statement, encode_v2
 from spgrepl.log.wal_level import Level, WalLevel
+from spgrepl.pairs.pair import Pair, write_pair
 from spgrepl.primary import Position, Primary
 from spgrepl.primary.parts.requests import Request, Written
 from spgrepl.primary.writing.writer import DatabaseWriter
@@ -336,28 +338,137 @@ async def test_a_promotion_that_fails_leaves_a_follower_that_follows(
     same(chain.paths("head"), chain.paths("leaf"))
 
 
+@pytest.mark.parametrize("step", ["move_aside", "copy_aside", "write_pair"])
 @pytest_twisted.ensureDeferred
-async def test_a_return_that_was_cut_short_is_a_named_stop_that_loses_nothing(
-    failover: Failover, chain: Chain, monkeypatch: pytest.MonkeyPatch
+async def test_a_return_that_was_cut_short_is_named_and_finished_by_the_next_call(
+    failover: Failover, chain: Chain, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Between the database's word and the log's new name: the log is taken for no other one's."""
+    """After the database's word: the old log is taken for no other one's, wherever it is by then."""
     await failover.lose_head()
     await failover.relay.promote()
     chain.roles.remove(failover.relay)
-    _, master = await go_on_as_primary(chain, "relay")
-    old = chain.paths("head").wal.read_bytes()
+    primary, master = await go_on_as_primary(chain, "relay")
+    paths = chain.paths("head")
+    old = paths.wal.read_bytes()
 
-    def killed(_: Path) -> Path:
+    def killed(_: Path, pair: Pair | None = None) -> Path:
+        if pair is not None and pair.becoming is not None:
+            write_pair(_, pair)
+            return _
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("spgrepl.failover.rejoin.move_aside", killed)
+        patch.setattr(f"spgrepl.failover.rejoin.{step}", killed)
         with pytest.raises(KeyboardInterrupt):
-            await rejoined(chain.paths("head"), master)
-    assert chain.paths("head").wal.read_bytes() == old
-    with pytest.raises(LocalFilesDamaged):
+            await rejoined(paths, master)
+    with pytest.raises(LocalFilesDamaged, match="nothing is lost; give the same command again"):
         await chain.follower("head", "relay")
-    assert chain.paths("head").wal.read_bytes() == old
+    await chain.stop(chain.roles[-1])
+    done = await rejoined(paths, master)
+    assert done.log is not None
+    assert done.log.read_bytes() == old
+    assert done.position is not None
+    head = await chain.follower("head", "relay")
+    assert await head.when_applied(position := await primary.execute(ROW), 30) == position
+    assert master.status()["snapshots"]["made"] == 0
+    same(chain.paths("relay"), paths)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_return_has_listed_is_told_by_the_call_that_finishes_it(
+    failover: Failover, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chain.stop(failover.relay)
+    await failover.head.execute(ROW)
+    await failover.lose_head()
+    await promoted_copy(chain.paths("relay"), forced=True)
+    _, master = await go_on_as_primary(chain, "relay")
+    paths = chain.paths("head")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Before the database's word, and after it: the list is written once.
+    for step in ("sqlite_state.write_state", "move_aside"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"spgrepl.failover.rejoin.{step}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                await rejoined(paths, master)
+    done = await rejoined(paths, master)
+    listed = sorted(paths.wal.parent.glob(f"{paths.wal.name}.lost-*"))
+    assert [one.name for one in listed] == [f"{paths.wal.name}.lost-{int(failover.common)}"]
+    assert done.position is None
+    assert done.reason is not None
+    assert f"were not shared: they are listed in {listed[0]}" in done.reason
+
+
+@pytest_twisted.ensureDeferred
+async def test_to_follow_twice_does_no_harm(failover: Failover, chain: Chain) -> None:
+    await failover.lose_head()
+    await failover.relay.promote()
+    chain.roles.remove(failover.relay)
+    primary, master = await go_on_as_primary(chain, "relay")
+    paths = chain.paths("head")
+    first = await rejoined(paths, master)
+    assert first.position is not None
+    assert await rejoined(paths, master) == Rejoined(first.position, None, None)
+    head = await chain.follower("head", "relay")
+    position = await primary.execute(ROW)
+    assert await head.when_applied(position, 30) == position
+    # Its own log has something now, which its own followers go on with.
+    await chain.stop(head)
+    log = paths.wal.read_bytes()
+    assert await rejoined(paths, master) == Rejoined(int(position), None, None)
+    assert paths.wal.read_bytes() == log
+    head = await chain.follower("head", "relay")
+    assert await head.when_applied(position := await primary.execute(ROW), 30) == position
+    assert master.status()["snapshots"]["made"] == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sibling_that_has_got_nothing_after_its_snapshot_goes_on_without_another(
+    failover: Failover, chain: Chain
+) -> None:
+    for seed in range(10):  # more than what the log is compared by, of which nothing can be compressed
+        failover.common = await failover.head.execute(
+            "INSERT INTO t (b) VALUES (?)", (Random(seed).randbytes(1000),)
+        )
+    await failover.relay.when_applied(failover.common, 30)
+    late = await chain.follower("late", "head")
+    await late.when_applied(failover.common, 30)
+    await chain.stop(late)
+    assert not chain.paths("late").wal.read_bytes()
+    await failover.lose_head()
+    await failover.relay.promote()
+    chain.roles.remove(failover.relay)
+    primary, master = await go_on_as_primary(chain, "relay")
+    done = await rejoined(chain.paths("late"), master)
+    assert (done.reason, done.position is None) == (None, False)
+    late = await chain.follower("late", "relay")
+    assert await late.when_applied(position := await primary.execute(ROW), 30) == position
+    assert master.status()["snapshots"]["made"] == 0
+    same(chain.paths("relay"), chain.paths("late"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_promotion_that_was_cut_short_is_not_told_as_something_that_was_open(
+    failover: Failover, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chain.stop(failover.relay)
+    await failover.lose_head()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spgrepl.failover.promotion.sqlite_state.write_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await promoted_copy(chain.paths("relay"), forced=True)
+    promoted = await promoted_copy(chain.paths("relay"), forced=True)
+    assert promoted.dropped is None
+    primary, _ = await go_on_as_primary(chain, "relay")
+    position = await primary.execute(ROW)
+    assert await failover.leaf.when_applied(position, 30) == position
 
 
 @pytest_twisted.ensureDeferred

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from spgrepl.disk.files import own_name
 from spgrepl.errors import RecordError
-from spgrepl.failover.lost import free_name, list_lost
+from spgrepl.failover.lost import list_lost
 from spgrepl.log.format.records import encode_checkpoint
 from spgrepl.pairs.turns import Turn
 from tests.log.transactions.batches import batch
@@ -49,9 +50,24 @@ def test_damage_is_named(tmp_path: Path) -> None:
         list_lost(wal, 0, batch(A).end, tmp_path / "list", 1000)
 
 
-def test_a_name_that_nothing_has(tmp_path: Path) -> None:
-    wal = tmp_path / "main.wal"
-    for expected in ("main.wal.lost-7", "main.wal.lost-7.1", "main.wal.lost-7.2"):
-        found = free_name(wal, "lost", 7)
-        assert found == tmp_path / expected
-        found.symlink_to("nowhere")
+def test_a_list_is_written_once_and_never_over_something_else(tmp_path: Path) -> None:
+    wal, listed = tmp_path / "main.wal", tmp_path / "main.wal.lost-7"
+    wal.write_bytes(batch(A, B).data)
+    listed.symlink_to("nowhere")
+    end = batch(A, B).end
+    first = list_lost(wal, 0, end, listed, 1000)
+    assert first.path == tmp_path / "main.wal.lost-7.1"
+    assert list_lost(wal, 0, end, listed, 1000) == first
+    assert list_lost(wal, 0, batch(A).end, listed, 1000).path == tmp_path / "main.wal.lost-7.2"
+    assert {one.name for one in tmp_path.iterdir()} == {
+        "main.wal",
+        *(f"main.wal.lost-7{more}" for more in ("", ".1", ".2")),
+    }
+
+
+def test_what_a_killed_process_was_writing_is_taken_for_nothing(tmp_path: Path) -> None:
+    wal, listed = tmp_path / "main.wal", tmp_path / "main.wal.lost-0"
+    wal.write_bytes(batch(A).data)
+    own_name(listed, "listing").write_bytes(b"-- What st")
+    assert list_lost(wal, 0, batch(A).end, listed, 1000).path == listed
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["main.wal", "main.wal.lost-0"]

@@ -16,6 +16,7 @@ import attrs
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.disk.files import (
     DatabasePaths,
+    create_private,
     make_private,
     own_name,
     refuse_orphaned_journal,
@@ -76,12 +77,35 @@ def move_aside(path: Path) -> Path | None:
     """
     if not os.path.lexists(path):
         return None
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.old-{number}")):
-        number += 1
+    aside = _asides(path)[0]
     os.rename(path, aside)
     sync_folder(path.parent)
     return aside
+
+
+def copy_aside(path: Path) -> Path:
+    """Copy a file to such a name.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    aside = _asides(path)[0]
+    with open(create_private(aside), "wb") as file:
+        file.write(path.read_bytes())
+    return aside
+
+
+def last_aside(path: Path) -> Path | None:
+    """The last name that `move_aside` gave to a file of this name; None where it gave none."""
+    return _asides(path)[1]
+
+
+def _asides(path: Path) -> tuple[Path, Path | None]:
+    """The first name that is free, and the one before it."""
+    number, last = 1, None
+    while os.path.lexists(aside := path.with_name(f"{path.name}.old-{number}")):
+        number, last = number + 1, aside
+    return aside, last
 
 
 @contextlib.contextmanager
