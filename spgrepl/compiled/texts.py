@@ -31,7 +31,7 @@ def with_semicolon(texts: Texts, stop: int) -> list[int]:
     if is_compiled(texts):
         return texts.containing(b";", stop)
     # One look at all of them at once settles it for nearly every batch.
-    if b";" not in b"\n".join([text or b"" for text in texts]):
+    if b";" not in b"\n".join(filter(None, texts)):
         return []
     return [index for index, text in enumerate(texts[:stop]) if text is not None and b";" in text]
 
@@ -40,4 +40,7 @@ def ending_with(texts: Texts, end: bytes) -> list[int]:
     """The indices of those that end so."""
     if is_compiled(texts):
         return texts.ending(end)
+    # As above: what ends so is nowhere in most batches.
+    if end not in b"\n".join(filter(None, texts)):
+        return []
     return [index for index, text in enumerate(texts) if text is not None and text.endswith(end)]

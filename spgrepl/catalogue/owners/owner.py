@@ -1,8 +1,9 @@
 """Whose record is it: the tables that a record of the log changes, judged by its SQL.
 
 Nearly all statements of a log are alike up to the blank after their table's name. So the first bytes of a
-statement are looked up among those that are known to decide, whatever follows them; what is not known is settled
-by one expression, and what that does not settle by `spgrepl.catalogue.owners.parser`.
+statement are looked up among those that are known to decide, whatever follows them. Rows that a primary writes
+have no blank there, but a bracket: the bytes up to that one are looked up next. What is not known is settled by
+one expression, and what that does not settle by `spgrepl.catalogue.owners.parser`.
 """
 
 from __future__ import annotations
@@ -189,10 +190,19 @@ class OwnerJudge:
         elif b";" not in joined and (owner := self._owner_of_all(texts)) is not None:
             found = [owner] * len(texts)
         elif b";" not in joined:
-            found = [known(sql[: sql.find(b" ", start, end) + more]) or judge(sql) for sql in texts]
+            found = [
+                known(sql[: sql.find(b" ", start, end) + more])
+                or known(sql[: sql.find(b"(", start, end) + 1])
+                or judge(sql)
+                for sql in texts
+            ]
         else:
             found = [
-                (known(sql[: sql.find(b" ", start, end) + more]) or judge(sql))
+                (
+                    known(sql[: sql.find(b" ", start, end) + more])
+                    or known(sql[: sql.find(b"(", start, end) + 1])
+                    or judge(sql)
+                )
                 if b";" not in sql
                 else several(sql)
                 for sql in texts
@@ -218,13 +228,16 @@ class OwnerJudge:
 
     def _owner_of_all(self, texts: list[bytes]) -> Owner | None:
         """Whose all of some statements are, where they begin alike and what they begin with is known."""
-        first = _first_bytes(texts[-1]) if texts else b""
-        owner = self._known.get(first)
-        return owner if owner is not None and all(map(bytes.startswith, texts, repeat(first))) else None
+        for first in _fronts(texts[-1]) if texts else ():
+            owner = self._known.get(first)
+            if owner is not None and all(map(bytes.startswith, texts, repeat(first))):
+                return owner
+        return None
 
     def _look_up(self, sql: bytes) -> Owner:
         """Whose a single statement is, in UTF-8, by its first bytes where those are known."""
-        return self._known.get(_first_bytes(sql)) or self._judge(sql)
+        blank, bracket = _fronts(sql)
+        return self._known.get(blank) or self._known.get(bracket) or self._judge(sql)
 
     def _judge(self, sql: bytes) -> Owner:
         """Whose a single statement is, in UTF-8, when its first bytes are not known."""
@@ -259,7 +272,7 @@ class OwnerJudge:
                 return None
             owner = self._intern(tables)
             self._remember(found[0], owner)
-        first = _first_bytes(sql)
+        first, _ = _fronts(sql)
         # What follows the match is of no use, and is as manifold as the values in it where it is long.
         if found.end() <= len(first) <= found.end() + _MOST_BEHIND_MATCH:
             self._remember(first, owner)
@@ -327,8 +340,10 @@ def judge_apart(batch: RecordBatch, indices: Sequence[int]) -> list[Owner]:
     return [judge.owners(batch, index, index + 1)[0] for index in indices]
 
 
-def _first_bytes(sql: bytes) -> bytes:
-    return sql[: sql.find(b" ", _BLANK_FROM, _BLANK_TO) + _BEHIND_BLANK]
+def _fronts(sql: bytes) -> tuple[bytes, bytes]:
+    """What may be known of a statement: its bytes up to a blank and a few on, and those up to a bracket."""
+    blank, bracket = (sql.find(end, _BLANK_FROM, _BLANK_TO) for end in (b" ", b"("))
+    return sql[: blank + _BEHIND_BLANK], sql[: bracket + 1]
 
 
 def _is_utf8(sql: bytes) -> bool:
