@@ -94,7 +94,7 @@ class MasterProtocol(Protocol):
     def connectionMade(self) -> None:
         """A peer is connected."""
         self._since = self._moved = self._context.clock.seconds()
-        prepare_socket(self.transport, self._context.limits)
+        prepare_socket(self.transport, self._context.limits, len(self._context.connections))
         self._outlet = outlet_for(self.transport, self._context.clock, self._go_on_guarded)
         self._context.connections.add(self)
         self._context.admission.began(self, self._origin, self.transport)

@@ -15,6 +15,8 @@ from zope.interface.verify import verifyObject
 
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.shared.socket_out import (
+    CROWD,
+    UNSENT_IN_CROWD,
     BufferedOutlet,
     IOutlet,
     SocketOutlet,
@@ -247,6 +249,18 @@ class SocketOutletTests(SocketCase):
         assert (option("TCP_KEEPIDLE"), option("TCP_KEEPINTVL"), option("TCP_KEEPCNT")) == (31, 10, 3)
         # After the time in which a stalled reader is judged, who would else end without a name.
         assert option("TCP_USER_TIMEOUT") == 12500 + 6250
+
+    def test_the_kernel_holds_little_of_what_it_has_not_sent_for_one_of_a_crowd(self) -> None:
+        handle = self.sender.transport.getHandle()
+
+        def unsent() -> int:
+            return handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+
+        quiet = unsent()
+        prepare_socket(self.sender.transport, MasterLimits(), CROWD - 1)
+        assert unsent() == quiet
+        prepare_socket(self.sender.transport, MasterLimits(), CROWD)
+        assert unsent() == UNSENT_IN_CROWD
 
     def test_socket_below_wrappers(self) -> None:
         class Wrapper:
