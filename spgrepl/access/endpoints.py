@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from spgrepl.access.endpoint_words import EndpointWords, host_and_port, host_of, quoted
 from spgrepl.access.tls_files import TlsFiles
-from spgrepl.access.with_extra import NEED_EXTRA, server_tls
+from spgrepl.access.with_extra import NEED_EXTRA, server_tls, with_checked_name
 from spgrepl.errors import ConfigurationError, SpgReplError, UsageError
 from spgrepl.text.role_log import RoleLogger
 
@@ -99,7 +99,8 @@ def client_endpoint(reactor: Any, text: str) -> IStreamClientEndpoint:
         if words.kind == "ssl" and "hostname" not in words.named:
             # Twisted checks no name then: any certificate of the authority's would do.
             named = f"{text}:hostname={quoted(host_of(text) or '')}"
-        return _MadeAgain(lambda: clientFromString(reactor, named))
+        server_name = words.named.get("hostname") or host_of(text) or ""
+        return with_checked_name(_MadeAgain(lambda: clientFromString(reactor, named)), server_name)
 
     return _made(text, "connect to", _CONNECT_EXAMPLE, make)
 

@@ -87,3 +87,13 @@ def names_of(certificate: x509.Certificate) -> list[str]:
         pass
     names += (str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
     return list(dict.fromkeys(names))
+
+
+def hosts_of(certificate: x509.Certificate) -> list[str]:
+    """The hosts and addresses that a server's certificate is for; a common name is none."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    names = found.get_values_for_type(x509.DNSName)
+    return list(dict.fromkeys([*names, *map(str, found.get_values_for_type(x509.IPAddress))]))

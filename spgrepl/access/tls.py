@@ -1,25 +1,38 @@
-"""Connections by TLS 1.2 or newer, on either side, whose certificates are read again when their files change."""
+"""Connections by TLS 1.2 or newer, on either side, whose certificates are read again when their files change.
+
+Twisted's own check of a server's name lets a certificate pass that names no host at all: such as a client's, which
+the same authority has issued. So the name is judged here, in any case and again where Twisted has judged it.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from spgrepl.access.failures import WrongServerName
 from spgrepl.access.interfaces import ICertificateListener, IServerTls
-from spgrepl.access.pem import load_certificates, load_identity, names_of
+from spgrepl.access.pem import hosts_of, load_certificates, load_identity, names_of
 from spgrepl.access.reloading import Reloading
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.errors import UsageError
@@ -147,14 +160,128 @@ class TlsClientEndpoint:
         shown = {}
         if own is not None:
             shown = {"privateKey": own.key, "certificate": own.certificate, "extraCertChain": own.chain}
-        return ssl.optionsForClientTLS(
-            self._name,
-            trustRoot=_trust(self._files),
-            extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_2, **shown},
-        )
+        trusted = _trust(self._files)
+        context = ssl.CertificateOptions(
+            trustRoot=ssl.platformTrust() if trusted is None else trusted,
+            raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
+            **shown,
+        ).getContext()
+        return CheckedConnections(context, self._name)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         """Connect; see `IStreamClientEndpoint`. What is wrong with a certificate ends the connection later."""
         wrapped = TLSMemoryBIOFactory(self._options.current(), True, protocolFactory, clock=self._clock)
         connecting: Deferred[Any] = self._endpoint.connect(wrapped)
+        return connecting.addCallback(lambda outer: outer.wrappedProtocol)
+
+
+def check_server_name(certificate: x509.Certificate, name: str) -> None:
+    """See that a server's certificate is for a name or an address.
+
+    Args:
+        certificate: The certificate, which an authority vouches for.
+        name: The host or IP address that the server must be.
+
+    Raises:
+        WrongServerName: It is not, or names nothing that can be read.
+    """
+    try:
+        if is_address(name):
+            verify_certificate_ip_address(certificate, name)
+        else:
+            verify_certificate_hostname(certificate, in_ascii(name))
+    except (VerificationError, CertificateError, ValueError) as error:
+        raise WrongServerName(name, hosts_of(certificate)) from error
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def in_ascii(name: str) -> str:
+    """A host's name as it stands in certificates."""
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class CheckedConnections:
+    """Makes connections of OpenSSL on which the server's name is checked during the handshake.
+
+    Args:
+        context: Whose certificates are trusted, and what this side shows.
+        name: The host or IP address that the server must be.
+    """
+
+    def __init__(self, context: Any, name: str) -> None:
+        self._context = context
+        self._name = name
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:  # noqa: N803
+        """See `IOpenSSLClientConnectionCreator`."""
+        connection = SSL.Connection(self._context, None)
+        connection.set_app_data(tlsProtocol)
+        if not is_address(self._name):  # an address is no name to be sent
+            connection.set_tlsext_host_name(in_ascii(self._name).encode("ascii"))
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
+        return connection
+
+    def _judge(self, connection: Any, certificate: Any, _number: int, depth: int, good: int) -> bool:
+        """OpenSSL's word on a chain is final; of the server's own certificate the name counts, too."""
+        if depth == 0 and good:
+            try:
+                check_server_name(certificate.to_cryptography(), self._name)
+            except Exception:  # noqa: BLE001 - told as the reason of the end; whatever it is, nobody is trusted
+                connection.get_app_data().failVerification(Failure())
+                return False
+        return bool(good)
+
+
+@implementer(IHandshakeListener)
+class _CheckedProtocol(ProtocolWrapper):
+    """Between TLS and a protocol: ends a connection whose server has another name."""
+
+    def handshakeCompleted(self) -> None:
+        """See `IHandshakeListener`; nothing that the server says has been handed on yet."""
+        transport: Any = self.transport
+        try:
+            check_server_name(transport.getPeerCertificate().to_cryptography(), self.factory.server_name)
+        except Exception:  # noqa: BLE001 - as above
+            transport.failVerification(Failure())
+
+
+class _CheckedFactory(WrappingFactory):
+    """Makes such protocols.
+
+    Attributes:
+        server_name: The name that the server's certificate must have.
+    """
+
+    protocol = _CheckedProtocol
+    noisy = False
+    server_name = ""
+
+
+@implementer(IStreamClientEndpoint)
+class CheckedEndpoint:
+    """An endpoint of Twisted's that speaks TLS, and on which the server's name is checked once more.
+
+    Args:
+        endpoint: The endpoint.
+        name: The host or IP address that the server must be.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, name: str) -> None:
+        self._endpoint = endpoint
+        self._name = name
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+        """Connect; see `IStreamClientEndpoint`. A wrong name ends the connection later."""
+        factory = _CheckedFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        factory.server_name = self._name
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
         return connecting.addCallback(lambda outer: outer.wrappedProtocol)

@@ -36,6 +36,16 @@ def client_tls(
     return made
 
 
+def with_checked_name(endpoint: IStreamClientEndpoint, server_name: str) -> IStreamClientEndpoint:
+    """Check the name on an endpoint of Twisted's that speaks TLS; see `spgrepl.access.tls.CheckedEndpoint`.
+
+    Raises:
+        UsageError: TLS needs packages that are not there.
+    """
+    made: IStreamClientEndpoint = _tls().CheckedEndpoint(endpoint, server_name)
+    return made
+
+
 def _tls() -> ModuleType:
     """Only where TLS is wanted are its packages needed."""
     try:

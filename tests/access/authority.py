@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from spgrepl.access.tls_files import TlsFiles
 
@@ -43,3 +52,24 @@ class Authority:
     def files(self, *names: str, **more: Any) -> TlsFiles:
         """The files of one who has a certificate of this authority, and takes those of its own."""
         return TlsFiles(*self.issue(*names, **more), authorities=self.file)
+
+    def nameless(self, common_name: str) -> tuple[Path, Path]:
+        """Issue a certificate that names no host at all, but has a common name; returns paths as `issue`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        own = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
+        assert isinstance(own, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)]))
+            .issuer_name(x509.load_pem_x509_certificate(self._ca.cert_pem.bytes()).subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .sign(own, SHA256())
+        )
+        paths = self.folder / f"{common_name}.pem", self.folder / f"{common_name}.key"
+        paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+        paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return paths

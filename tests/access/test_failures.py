@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
-from spgrepl.access.failures import describe_tls_failure
+from spgrepl.access.failures import WrongServerName, describe_tls_failure
 
 SSL = pytest.importorskip("OpenSSL.SSL")
 
@@ -29,7 +29,35 @@ def test_a_certificate_for_another_name() -> None:
 
     told = describe_tls_failure(Failure(VerificationError(errors=[])))
     assert told is not None
-    assert "for another name" in told
+    assert "for another name than the one that was asked for" in told
+
+
+@pytest.mark.parametrize("name", ["db.example", "10.0.0.7"])
+def test_the_name_that_twisted_has_asked_for(name: str) -> None:
+    from service_identity import VerificationError
+    from service_identity.exceptions import DNSMismatch
+    from service_identity.hazmat import DNS_ID, IPAddress_ID
+
+    wanted = DNS_ID(name) if "example" in name else IPAddress_ID(name)
+    error = VerificationError(errors=[DNSMismatch(wanted)])
+    assert describe_tls_failure(Failure(error)) == f"the server's certificate is for another name than '{name}'"
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (["a.example", "10.0.0.7"], "not for 'db.example', but for 'a.example', '10.0.0.7': name one of them"),
+        (
+            [],
+            "not for 'db.example', and for no other host or address (a common name alone does not count); or give",
+        ),
+        ([f"n{number}" for number in range(12)], "'n8', 'n9' and 2 more: "),
+    ],
+)
+def test_which_name_was_wanted_and_which_were_found(found: list[str], text: str) -> None:
+    told = describe_tls_failure(Failure(WrongServerName("db.example", found)))
+    assert told is not None
+    assert text in told
 
 
 def test_an_end_for_another_reason_is_not_tls() -> None:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from cryptography import x509
 from OpenSSL import SSL
+from service_identity import CertificateError
 from twisted.internet import endpoints, protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
@@ -25,16 +29,26 @@ from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
 from spgrepl.access.endpoints import TlsServerEndpoint, client_endpoint, server_endpoint
-from spgrepl.access.failures import describe_tls_failure
+from spgrepl.access.failures import WrongServerName, describe_tls_failure
 from spgrepl.access.interfaces import ICertificateListener, IServerTls
 from spgrepl.access.pem import load_identity, names_of
 from spgrepl.access.reloading import Reloading
-from spgrepl.access.tls import ServerTls, TlsClientEndpoint
+from spgrepl.access.tls import (
+    CheckedConnections,
+    CheckedEndpoint,
+    ServerTls,
+    TlsClientEndpoint,
+    _CheckedProtocol,
+    check_server_name,
+    in_ascii,
+    is_address,
+)
 from spgrepl.access.tls_files import TlsFiles
 from spgrepl.access.with_extra import client_tls, server_tls
 from spgrepl.errors import UsageError
 from spgrepl.master.protocol import MasterProtocol
 from tests.access.authority import Authority
+from tests.conftest import LoggedFailures
 
 
 @pytest.fixture
@@ -171,7 +185,9 @@ async def test_the_name_of_the_server_is_checked(server: Server, authority: Auth
     for name in ("db.example.org", "127.0.0.9"):
         assert await server.ask(client, name) == (
             b"",
-            "the server's certificate is for another name than the one that was asked for",
+            f"the server's certificate is not for '{name}', but for 'localhost', '127.0.0.1': name one of them "
+            f"with --tls-server-name, if that server is meant; or give the server a certificate for '{name}' in "
+            f"its subject alternative name",
         )
 
 
@@ -367,7 +383,7 @@ async def test_endpoint_strings_on_both_sides(authority: Authority, tmp_path: Pa
 
     assert await ask() == (b"word", None)
     authority.issue("elsewhere.example.org", file="server")
-    assert (await ask())[1] == "the server's certificate is for another name than the one that was asked for"
+    assert (await ask())[1] == "the server's certificate is for another name than 'localhost'"
     stranger = Authority(tmp_path / "theirs")
     stranger.issue("localhost")
     (certificate.write_bytes((stranger.folder / "localhost.pem").read_bytes()))
@@ -383,3 +399,94 @@ def test_what_an_endpoint_string_cannot_ask_for(authority: Authority, more: str)
     certificate, key = authority.issue("server")
     with pytest.raises(UsageError, match=r"has no meaning here; there are backlog, certKey"):
         server_endpoint(MemoryReactorClock(), f"ssl:0:privateKey={key}:certKey={certificate}:{more}")
+
+
+# -- names of servers ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nameless(authority: Authority) -> Iterator[Server]:
+    """A server whose certificate comes from the right authority, and names no host: a client's, say."""
+    made = Server(TlsFiles(*authority.nameless("localhost")))
+    yield made
+    pytest_twisted.blockon(made.port.stopListening())
+
+
+def certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def test_interfaces_of_names() -> None:
+    assert verifyClass(IOpenSSLClientConnectionCreator, CheckedConnections)
+    assert verifyClass(IHandshakeListener, _CheckedProtocol)
+    assert verifyClass(IStreamClientEndpoint, CheckedEndpoint)
+
+
+@pytest.mark.parametrize(
+    "name", ["db.example.org", "DB.example.org", "a.wild.example", "10.0.0.7", "fd00::7", "bücher.example"]
+)
+def test_the_names_that_a_certificate_has(authority: Authority, name: str) -> None:
+    made, _ = authority.issue("db.example.org", "*.wild.example", "10.0.0.7", "fd00::7", "xn--bcher-kva.example")
+    check_server_name(certificate(made), name)
+
+
+@pytest.mark.parametrize("name", ["example.org", "a.b.wild.example", "10.0.0.8", "fd00::8", "", "a" * 300])
+def test_other_names(authority: Authority, name: str) -> None:
+    made, _ = authority.issue("db.example.org", "*.wild.example", "10.0.0.7", "fd00::7")
+    with pytest.raises(
+        WrongServerName, match=r"but for 'db.example.org', '\*.wild.example', '10.0.0.7', 'fd00::7'"
+    ):
+        check_server_name(certificate(made), name)
+
+
+def test_a_common_name_is_no_name(authority: Authority) -> None:
+    made, _ = authority.nameless("db.example.org")
+    with pytest.raises(WrongServerName, match="for no other host or address"):
+        check_server_name(certificate(made), "db.example.org")
+
+
+def test_addresses_and_names() -> None:
+    assert [is_address(one) for one in ("10.0.0.7", "fd00::7", "localhost", "10.0.0")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert in_ascii("bücher.example") == "xn--bcher-kva.example"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+async def test_a_server_whose_certificate_names_no_host_is_refused(
+    nameless: Server, authority: Authority, name: str
+) -> None:
+    answer, told = await nameless.ask(TlsFiles(authorities=authority.file), name)
+    assert answer == b""
+    assert told is not None
+    assert told.startswith(f"the server's certificate is not for '{name}', and for no other host or address")
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    "form", ["tls:localhost:{port}:trustRoots={folder}", "ssl:localhost:{port}:caCertsDir={folder}"]
+)
+async def test_so_it_is_where_an_endpoint_string_says_tls(
+    nameless: Server, authority: Authority, tmp_path: Path, form: str, logged_failures: LoggedFailures
+) -> None:
+    from twisted.internet import reactor
+
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    (trusted / "ca.pem").write_bytes(authority.file.read_bytes())
+    caller = Caller()
+    factory: Any = protocol.Factory.forProtocol(lambda: caller)  # type: ignore[arg-type]
+    factory.noisy = False
+    made = await client_endpoint(reactor, form.format(port=nameless.port.getHost().port, folder=trusted)).connect(
+        factory
+    )
+    assert made is caller
+    answer, told = await caller.ended
+    logged_failures.flush(CertificateError)  # Twisted of some versions logs it, and lets it pass
+    assert answer == b""
+    assert told is not None
+    assert "for no other host or address" in told
