@@ -56,16 +56,22 @@ def lag_samples(statuses: Sequence[Mapping[str, Any]]) -> dict[str, float | None
     """The lags that statuses tell, by the names of their series.
 
     Returns:
-        ``0:seconds`` and ``0:bytes`` for the first role, and ``0:peer:NAME`` for the bytes that wait for a peer.
+        ``ROLE NAME:seconds`` and ``…:bytes`` for each role, which keep their names when other roles come and go,
+        and ``…:peer:NAME`` for the bytes that wait for a peer: the most of them, where it has several connections.
     """
-    return dict(_lags(statuses))
+    found: dict[str, float | None] = {}
+    for name, value in _lags(statuses):
+        before = found.get(name)
+        found[name] = value if before is None or value is None else max(before, value)
+    return found
 
 
 def _lags(statuses: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float | None]]:
-    for number, status in enumerate(statuses):
+    for status in statuses:
+        key = f"{status['role']} {status.get('name') or ''}"
         if status["role"] != "master":
-            yield f"{number}:seconds", status["lag"]["seconds"]
-            yield f"{number}:bytes", status["lag"]["bytes"]
+            yield f"{key}:seconds", status["lag"]["seconds"]
+            yield f"{key}:bytes", status["lag"]["bytes"]
         for peer in status.get("peers") or ():
             if peer["lag_bytes"] is not None:
-                yield f"{number}:peer:{peer.get('name') or peer['address']}", peer["lag_bytes"]
+                yield f"{key}:peer:{peer.get('name') or peer['address']}", peer["lag_bytes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from typing import Any, Self
 
 import pytest
 
+from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 from tests.chromium import MISSING, Page, browser
-from tests.end_to_end.conftest import Server, Start, until
+from tests.end_to_end.conftest import TWISTD, Server, Start, environment, until
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
+RUN = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "spgrepl", "run", "--config", "c.toml"]
 LOCAL = "127.0.0.1:0"
 TAB, ENTER = "\ue004", "\ue007"
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "images"
@@ -324,6 +327,70 @@ def _watch_a_bootstrap(make: Start, page: Page, tap: Tap, port: int) -> None:
     page.until("document.querySelector('.progress').hidden")
     assert page.console() == []
     copy.kill()
+
+
+ROLES = """
+[process]
+http = "127.0.0.1:{0}"
+[[master]]
+name = "gone <b>&amp;"
+db = "gone.db"
+listen = "unix:{1}/gone"
+[[master]]
+name = "stays"
+db = "stays.db"
+listen = "unix:{1}/stays"
+peer = ["<b>lab</b>=10.1.2.3"]
+"""
+
+
+def test_roles_that_are_stopped_are_shown_no_more(tmp_path: Path, page: Page, ports: Callable[[], int]) -> None:
+    """SIGHUP takes a role away, and its place on the page; names are text; a new process is seen again."""
+    port = ports()
+    file = tmp_path / "c.toml"
+    file.write_text(ROLES.format(port, tmp_path))
+    url = f"http://127.0.0.1:{port}/"
+    titles = "return [...document.querySelectorAll('.role .title')].map((e) => e.textContent)"
+
+    def started() -> subprocess.Popen[bytes]:
+        with (tmp_path / "output").open("ab") as output:
+            return subprocess.Popen(RUN, cwd=tmp_path, stdout=output, stderr=output, env=environment())
+
+    process = started()
+    try:
+        until(lambda: answers(url), (tmp_path / "output").read_text)
+        page.show_as(1200, 900, "light")
+        page.open(url)
+        page.until("document.body.dataset.shown")
+        page.console()
+        assert page.run(titles) == ["master gone <b>&amp;", "master stays"]
+        assert page.run("return document.querySelectorAll('#roles b, #roles img').length") == 0
+        assert page.until("document.querySelector('#problems-list li[data-kind=peer_away]')?.textContent") == (
+            "peer awaystays: <b>lab</b>, which is expected, has not been connected since this server was started"
+        )
+        before, _, after = file.read_text().partition("[[master]]")
+        file.write_text(before + after.partition("[[master]]")[1] + after.partition("[[master]]")[2])
+        process.send_signal(signal.SIGHUP)
+        page.until("document.querySelectorAll('.role').length === 1")
+        assert page.run(titles) == ["master stays"]
+        assert page.console() == []
+        process.kill()
+        process.wait()
+        page.until("document.getElementById('connection').dataset.state === 'lost'")
+        assert page.run("return document.body.classList.contains('stale')")
+        process = started()
+        page.until("document.getElementById('connection').dataset.state === 'live'")
+        assert page.run(titles) == ["master stays"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return ask(StatusAddress.parse(url), "/status")[0] == 200
+    except ServerUnreachable:
+        return False
 
 
 def test_the_scripts_are_those_of_the_page() -> None:

@@ -32,5 +32,11 @@ def test_the_number_of_series_is_bounded() -> None:
 
 def test_the_lags_of_roles() -> None:
     away = peer(name="berlin", state="away", position=None, lag_bytes=None)
-    found = lag_samples([follower(peers=[peer()]), master(peers=[peer(name="paris", lag_bytes=7), away])])
-    assert found == {"0:seconds": 0.25, "0:bytes": 20, "0:peer:10.1.2.3:4711": 20, "1:peer:paris": 7}
+    paris = [peer(name="paris", lag_bytes=size) for size in (3, 7, 5)]
+    found = lag_samples([follower(peers=[peer()]), master(peers=[*paris, away])])
+    assert found == {
+        "follower copy.db:seconds": 0.25,
+        "follower copy.db:bytes": 20,
+        "follower copy.db:peer:10.1.2.3:4711": 20,
+        "master main.db:peer:paris": 7,
+    }

@@ -68,7 +68,7 @@ def test_an_open_page_gets_the_status_at_once_and_every_second(site: Site) -> No
     (first,) = events(transport)
     assert first["now"] == 1000.0
     assert first["roles"] == [site.status]
-    assert first["samples"] == {"0:seconds": 0.25, "0:bytes": 20}
+    assert first["samples"] == {"follower copy.db:seconds": 0.25, "follower copy.db:bytes": 20}
     site.status = follower(state="silent")
     site.clock.pump([1.0, 1.0])
     assert [one["roles"][0]["state"] for one in events(transport)[1:]] == ["silent", "silent"]
@@ -109,8 +109,8 @@ def test_the_history_is_kept_from_the_start_on(site: Site) -> None:
     site.clock.pump([1.0] * 3)
     found = json.loads(site.ask("/history").value().split(b"\r\n\r\n", 1)[1])
     assert found["every"] == 1.0
-    assert found["series"]["0:seconds"][-3:] == [0.25] * 3
-    assert found["series"]["0:seconds"][0] is None
+    assert found["series"]["follower copy.db:seconds"][-3:] == [0.25] * 3
+    assert found["series"]["follower copy.db:seconds"][0] is None
     site.watch.stop()
 
 

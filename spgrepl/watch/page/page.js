@@ -11,7 +11,7 @@
   const BUSY = new Set(["connecting", "starting", "bootstrapping", "copying", "hello", "catalogue", "snapshot", "delayed"]);
   const history = new Map();
   const rates = new Map();
-  const views = [];
+  const views = new Map();
   const byId = (id) => document.getElementById(id);
   let announced = null;
 
@@ -195,11 +195,11 @@
     return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
   }
 
-  function drawChart(view, role, index) {
+  function drawChart(view, role, key) {
     const own = role.role !== "master";
-    const names = own ? [`${index}:seconds`] : [...history.keys()].filter((name) => name.startsWith(`${index}:peer:`));
+    const names = own ? [`${key}:seconds`] : [...history.keys()].filter((name) => name.startsWith(`${key}:peer:`));
     const series = names
-      .map((name) => ({ label: own ? role.name : name.slice(`${index}:peer:`.length), values: history.get(name) || [] }))
+      .map((name) => ({ label: own ? role.name : name.slice(`${key}:peer:`.length), values: history.get(name) || [] }))
       .filter((one) => one.values.some((value) => value !== null))
       .sort((a, b) => highest(b.values) - highest(a.values))
       .slice(0, SERIES.length);
@@ -238,20 +238,23 @@
 
   // -- a role ---------------------------------------------------------------------------------------------------
 
-  function newView(index) {
+  const keyOf = (role) => `${role.role} ${role.name || ""}`;
+  let made = 0;
+
+  function newView() {
+    const index = made++;
     const root = byId("role-template").content.firstElementChild.cloneNode(true);
     const find = (selector) => root.querySelector(selector);
     const title = find(".title");
     title.id = `role-${index}`;
     root.setAttribute("aria-labelledby", title.id);
-    byId("roles").append(root);
     const axis = make("p", { class: "axis", "aria-hidden": "true" });
     find(".chart svg").after(axis);
     make("span", {}, "10 min ago", axis);
     const axisTop = make("span", {}, "", axis);
     make("span", {}, "now", axis);
     const view = {
-      root, title, state: find(".state"), facts: find(".facts"), streams: find(".streams svg"), chart: find(".chart svg"),
+      index, root, title, state: find(".state"), facts: find(".facts"), streams: find(".streams svg"), chart: find(".chart svg"),
       chartTitle: find(".chart-title"), legend: find(".legend"), axisTop, progress: find(".progress"), bars: find(".bars"),
       peers: find(".peers tbody"), peersScroll: find(".scroll"), peersNone: find(".peers-none"), errors: find(".errors tbody"),
       errorsScroll: find(".errors-scroll"), errorsNone: find(".errors-none"), rows: new Map(), terms: new Map(), bar: new Map(), role: null,
@@ -277,7 +280,7 @@
     setValue(found, field, value, text);
   }
 
-  function showFacts(view, role, now, index) {
+  function showFacts(view, role, now, key) {
     const positions = role.positions;
     const own = role.role !== "master";
     if (own) {
@@ -291,7 +294,7 @@
       fact(view, "Durable", "positions.durable", positions.durable, number(positions.durable));
     }
     fact(view, "Applied", "positions.applied", positions.applied, number(positions.applied));
-    const speed = rate(`${index}`, positions.applied, now);
+    const speed = rate(key, positions.applied, now);
     fact(view, "Rate", "rate", speed, speed === null ? "unknown" : `${bytes(speed)}/s`);
     if (own) {
       fact(view, "Last contact", "heard_seconds", role.heard_seconds, role.heard_seconds === null ? "never" : `${seconds(role.heard_seconds)} ago`);
@@ -311,7 +314,7 @@
     let found = view.bar.get(key);
     if (!found) {
       const item = make("li", {}, null, view.bars);
-      const id = `bar-${views.indexOf(view)}-${view.bar.size}`;
+      const id = `bar-${view.index}-${view.bars.childElementCount}-${made++}`;
       found = { item, label: make("label", { for: id }, null, item), bar: make("progress", { id }, null, item) };
       view.bar.set(key, found);
     }
@@ -364,13 +367,13 @@
     spark(row.curve, history.get(curve));
   }
 
-  function showPeers(view, role, now, index) {
+  function showPeers(view, role, now, own) {
     const seen = new Set();
     const upstream = upstreamOf(role);
     if (upstream !== null) {
       const lag = role.lag;
       const text = lag.bytes === null ? "unknown" : `${bytes(lag.bytes)}, ${seconds(lag.seconds)}`;
-      showRow(view, seen, "upstream", [upstream, "incoming", role.state, role.positions.received, [lag.bytes, text], rate(`${index}:up`, role.positions.received, now), `${index}:seconds`, upstream]);
+      showRow(view, seen, "upstream", [upstream, "incoming", role.state, role.positions.received, [lag.bytes, text], rate(`${own}:up`, role.positions.received, now), `${own}:seconds`, upstream]);
     }
     for (const peer of role.peers || []) {
       const label = peer.name || peer.address;
@@ -379,10 +382,10 @@
       const key = peer.name && peer.state === "away" ? peer.name : peer.address;
       const away = peer.state === "away" ? (peer.away_seconds === null ? "never seen" : `away for ${seconds(peer.away_seconds)}`) : bytes(peer.lag_bytes);
       const what = peer.publications ? `outgoing: ${peer.publications.join(", ") || "all tables"}` : "outgoing";
-      showRow(view, seen, `peer ${key}`, [name, what, state, peer.position, [peer.lag_bytes, away], rate(`${index}:${key}`, peer.position, now), `${index}:peer:${label}`, label]);
+      showRow(view, seen, `peer ${key}`, [name, what, state, peer.position, [peer.lag_bytes, away], rate(`${own}:${key}`, peer.position, now), `${own}:peer:${label}`, label]);
     }
     for (const [key, row] of view.rows) {
-      if (!seen.has(key)) { row.row.remove(); view.rows.delete(key); rates.delete(`${index}:${key}`); }
+      if (!seen.has(key)) { row.row.remove(); view.rows.delete(key); rates.delete(`${own}:${key}`); }
     }
     view.peersScroll.hidden = seen.size === 0;
     view.peersNone.hidden = seen.size !== 0;
@@ -436,18 +439,26 @@
   function show(content) {
     remember(content.samples);
     showProblems(content.roles);
-    content.roles.forEach((role, index) => {
-      if (!views[index]) views[index] = newView(index);
-      const view = views[index];
-      setText(view.title, `${role.role} ${role.name || ""}`.trim());
+    const here = new Set(content.roles.map(keyOf));
+    for (const [key, view] of views) {
+      if (!here.has(key)) { view.root.remove(); views.delete(key); }
+    }
+    const roots = byId("roles").children;
+    content.roles.forEach((role, place) => {
+      const key = keyOf(role);
+      if (!views.has(key)) views.set(key, newView());
+      const view = views.get(key);
+      // In the order of the process; what is in its place stays untouched, with the focus in it.
+      if (roots[place] !== view.root) byId("roles").insertBefore(view.root, roots[place] || null);
+      setText(view.title, key.trim());
       setValue(view.state, "state", role.state, role.state);
       view.state.dataset.tone = tone(role.state);
-      showFacts(view, role, content.now, index);
+      showFacts(view, role, content.now, key);
       view.role = role;
       drawStreams(view.streams, role);
-      drawChart(view, role, index);
+      drawChart(view, role, key);
       showProgress(view, role);
-      showPeers(view, role, content.now, index);
+      showPeers(view, role, content.now, key);
       showErrors(view, role);
     });
     document.body.dataset.shown = String(content.now);
