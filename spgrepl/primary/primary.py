@@ -37,7 +37,7 @@ from spgrepl.primary.told import PrimaryTold
 from spgrepl.primary.writing.request_queue import DEFAULT_LIMITS, PrimaryLimits, RequestQueue
 from spgrepl.primary.writing.transactions import DEADLINE, Transaction
 from spgrepl.primary.writing.writer import DatabaseWriter
-from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.role_log import RoleLogger, Speaker, speak_for
 
 CLOSING_SECONDS = 5.0
 """When a primary is closed, what was asked for has so many seconds; then it is interrupted."""
@@ -108,6 +108,7 @@ class Primary(PrimaryTold):
         self._limits = limits
         self._setup = setup
         self._state = PrimaryState.CLOSED
+        self._speaker: Speaker | None = Speaker("primary", paths.database.name)  # unless a role has it
         self.log_grew = LogListeners(reactor, paths.wal)
         self._writer = DatabaseWriter(paths, limits.max_record, setup, self.log_grew.tell_soon)
         self._guard = FileGuard(reactor, self._writer.files)
@@ -155,6 +156,8 @@ class Primary(PrimaryTold):
             self._ready = OneShot()
         self._worker = EngineWorker(self._reactor, f"spgrepl writer of {self.paths.database.name}")
         self._readers = ReaderPool(self._reactor, self.paths.database, READERS, self._setup)
+        parts = (self._worker, self._queue, self._guard, self._listeners, self.log_grew, self.wal_level)
+        speak_for(self._speaker, *parts)
         self._waiters.start()
         self._worker.start()
         # Whoever cancels what is returned waits no more, and changes nothing.
@@ -386,9 +389,7 @@ class Primary(PrimaryTold):
         """See whether another program writes the database; what is asked for looks by itself."""
         if not len(self._queue):
             looking = self._worker.call(self._writer.look_for_others)
-            looking.addErrback(
-                lambda failure: self._log.failure("looking at {path}", failure, path=self.paths.database)
-            )
+            looking.addErrback(lambda why: self._log.failure("looking at {path}", why, path=self.paths.database))
 
     def _position_with(self, result: QueryResult) -> Position:
         return Position(self.position, (result,) if result.columns else (), self.histories.current)

@@ -195,6 +195,7 @@ class MasterRole(Role):
             limits=PrimaryLimits(self._settings.max_record),
             wal_level=self._level,
         )
+        speak_for(self._speaker, primary)
         try:
             yield primary.open()
         except DatabaseLocked:

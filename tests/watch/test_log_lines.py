@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.log.format.records import encode_v2
+from spgrepl.primary import Primary
 from tests.server.chain import Chain, chain, grown, with_rows
 
 __all__ = ["chain"]
@@ -53,7 +58,36 @@ async def test_each_line_of_a_connection_has_role_name_peer_position_and_reason(
     assert line("follower relay.db: streaming from ")["role"] == "follower"
     assert line("subscriber copy: ", "the initial copy from ", "is in place")["role"] == "subscriber"
     assert line("subscriber copy: streaming from ")["name"] == "copy"
-    # A primary that a program has open is no role of its own.
-    of_roles = [event for event in lines.values() if ".primary." not in event["log_namespace"]]
-    assert len(of_roles) > 20
-    assert [formatEvent(event) for event in of_roles if not event.get("role")] == []
+    assert len(lines) > 20
+    assert [text for text, event in lines.items() if not event.get("role")] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_so_do_the_lines_of_primaries_that_a_program_has_open(
+    tmp_path: Path, events: list[LogEvent]
+) -> None:
+    """Two of them, so that no line is taken for one of the only role of the process."""
+    found = []
+    for name in ("one", "two"):
+        paths = DatabasePaths.of(tmp_path / f"{name}.db")
+        primary = Primary(reactor, paths)
+        await primary.open()
+        await primary.execute("CREATE TABLE t (a)")
+        await primary.close()
+        with paths.wal.open("ab") as log:
+            log.write(encode_v2(b"BEGIN") + encode_v2(b"INSERT INTO t VALUES (1)") + b"torn")
+        found.append(primary)
+    try:
+        for primary in found:
+            await primary.open()
+            await primary.execute("SET effective_wal_level = 'logical'")
+    finally:
+        for primary in found:
+            await primary.close()
+    told = [event for event in events if event["log_namespace"].startswith("spgrepl.")]
+    assert [formatEvent(event) for event in told if not event.get("role")] == []
+    for name in ("one", "two"):
+        own = [formatEvent(event) for event in told if event["name"] == f"{name}.db"]
+        assert any("ended an unfinished transaction with ROLLBACK" in text for text in own)
+        assert any("effective_wal_level is logical" in text for text in own)
+        assert all(text.startswith(f"primary {name}.db: ") for text in own)

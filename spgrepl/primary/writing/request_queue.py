@@ -20,7 +20,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.writing.waking import Waker
 from spgrepl.primary.writing.writer import DatabaseWriter
-from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.role_log import RoleLogger, Speaker
 
 GROUP_REQUESTS = 500
 """At most so many requests share one fsync and one commit."""
@@ -139,6 +139,7 @@ class RequestQueue:
     """
 
     _log = RoleLogger()
+    _speaker: Speaker | None = None
 
     def __init__(
         self,
@@ -172,6 +173,11 @@ class RequestQueue:
         """How many requests have not been answered; whoever has the writer alone counts as one."""
         held = sum(len(group) for group, _ in self._held)
         return len(self._waiting) + len(self._in_flight) + held + (self._turn is not None)
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """Whose lines those about its requests are in the log; None where nobody said."""
+        return self._speaker
 
     @property
     def turn_seconds(self) -> float | None:

@@ -15,7 +15,7 @@ from spgrepl.primary.parts.requests import Parameters, Written
 from spgrepl.primary.writing.long_transaction import LongTransaction
 from spgrepl.primary.writing.request_queue import RequestQueue
 from spgrepl.primary.writing.writer import DatabaseWriter
-from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.role_log import RoleLogger, speak_for
 
 DEADLINE = 30.0
 """A transaction has so many seconds from its turn on; others wait meanwhile."""
@@ -45,6 +45,7 @@ class Transaction:
         self._clock = steady_clock(reactor)
         self._writer = writer
         self._queue = queue
+        speak_for(queue.speaker, self)
         self._deadline = deadline
         self._steps = LongTransaction(writer)
         self._lock = DeferredLock()
