@@ -79,7 +79,6 @@ NOT_YET = {
     "cli.parts.sqlite_snapshot",
     "cli.promote",
     "cli.skip",
-    "cli.status",
     "comparing.ends",
     "comparing.pinning",
     "comparing.repairing",

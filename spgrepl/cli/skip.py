@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl skip``."""
     paths = DatabasePaths.of(arguments.db, arguments.wal)
-    if not paths.control_socket.exists():  # a copy in a server has no file of that name
+    if not paths.control_socket.exists() and not paths.wal.exists():  # a copy elsewhere has a log alone
         require_database(paths.database)
     record = f"{arguments.position} CRC {arguments.crc:08x}"
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from spgrepl.text.terminal import escaped_json, plain
 
 _TIMEOUT = 3.0
 _CONTROL = "*.wal.control"
+_AT_ONCE = 32
+"""So many servers are asked at once: one that does not answer keeps nobody waiting for the others."""
+_EVERY_ROLE_HAS = frozenset({"role", "state", "positions"})
 
 
 _HEARS = frozenset({"streaming", "delayed", "bootstrapping", "copying"})
@@ -76,7 +81,8 @@ class Answer:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, print, and return the exit code."""
     servers = arguments.servers or _servers_here()
-    answers = [_ask(server, arguments.timeout) for server in servers]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(servers))) as pool:
+        answers = list(pool.map(partial(_ask, timeout=arguments.timeout), servers))
     if arguments.json:
         print(escaped_json(json.dumps([one.as_values() for one in answers], ensure_ascii=False, indent=1)))
     else:
@@ -105,7 +111,16 @@ def _ask(server: StatusAddress, timeout: float) -> Answer:
         return Answer(str(server), error=str(error))
     if code != 200:
         return Answer(str(server), error=f"{server} answers with HTTP status {code}: {content.get('error')}")
-    return Answer(str(server), tuple(content.get("roles") or (content,)))
+    roles = content.get("roles", [content])
+    if not isinstance(roles, list) or not all(
+        isinstance(one, dict) and one.keys() >= _EVERY_ROLE_HAS for one in roles
+    ):
+        return Answer(str(server), error=f"{server} answers, but not as a server of spgrepl does: name its --http")
+    return Answer(str(server), tuple(roles))
+
+
+def _is_role(status: object) -> bool:
+    return isinstance(status, dict) and status.keys() >= _EVERY_ROLE_HAS
 
 
 def _problem_lines(answer: Answer) -> Iterator[str]:

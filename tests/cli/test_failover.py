@@ -65,6 +65,27 @@ def test_a_database_that_is_not_there(
 
 
 @pytest.mark.parametrize(
+    "words", [("promote",), ("promote", "--force"), ("drain",), ("follow", "--http", "unix:/n")]
+)
+def test_a_log_whose_rows_are_in_a_server(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy.wal").write_bytes(b"")
+    run(words[0], "--db", tmp_path / "copy", *words[1:], code=66)
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/copy is not there, but its log {tmp_path}/copy.wal is." in told
+    assert "a copy whose rows are in PostgreSQL" in told
+    assert "Promote a copy in SQLite" in told
+
+
+def test_a_record_is_skipped_by_a_server_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows may be in PostgreSQL: then there is a log, and no database beside it."""
+    (tmp_path / "copy.wal").write_bytes(b"")
+    run("skip", "--db", tmp_path / "copy", "5", "ab", code=69)
+    assert f"no server of {tmp_path}/copy is running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "words",
     [("promote",), ("promote", "--force"), ("drain",), ("skip", "5", "ab"), ("follow", "--http", "unix:/none")],
 )

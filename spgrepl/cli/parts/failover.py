@@ -9,6 +9,7 @@ from typing import Any
 
 from spgrepl.cli.parts.named_files import require_database
 from spgrepl.disk.files import DatabasePaths
+from spgrepl.errors import DatabaseMissing
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 
 
@@ -32,6 +33,13 @@ def paths_of(arguments: argparse.Namespace) -> DatabasePaths:
         DatabaseMissing: The database is not there.
     """
     paths = DatabasePaths.of(arguments.db, arguments.wal)
+    if paths.wal.exists() and not paths.database.exists():
+        raise DatabaseMissing(
+            f"{paths.database} is not there, but its log {paths.wal} is. Either it is the log of a copy whose "
+            f"rows are in PostgreSQL, or are only counted: such a copy is no primary's, and cannot become one. "
+            f"Promote a copy in SQLite, let a new follower with that --engine follow it, and use the tables in "
+            f"PostgreSQL as they are meanwhile. Or the database was moved away: put it back"
+        )
     require_database(paths.database)
     return paths
 

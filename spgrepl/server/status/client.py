@@ -36,7 +36,8 @@ class StatusAddress:
     token: str = attrs.field(default="", repr=False)
 
     def __str__(self) -> str:
-        return f"unix:{self.path}" if self.path else f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.path}" if self.path else f"http://{host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> StatusAddress:
@@ -104,6 +105,16 @@ def ask(
     except (ConnectionRefusedError, FileNotFoundError) as error:
         what = "" if address.path else ". Start its server, or name where another has its --http"
         raise ServerUnreachable(f"{address} does not answer: {error.strerror}{what}") from error
+    except http.client.RemoteDisconnected as error:
+        raise ServerUnreachable(
+            f"{address} takes the connection and ends it without an answer: it may be where followers connect "
+            f"(--listen); name what its --http says"
+        ) from error
+    except TimeoutError as error:
+        raise ServerUnreachable(
+            f"{address} does not answer: nothing came for {timeout:g} s. It is stopped or overloaded, or the "
+            f"network between is cut"
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise ServerUnreachable(f"{address} does not answer: {str(error) or type(error).__name__}") from error
     except ValueError as error:
