@@ -33,6 +33,9 @@ STATES = {
 }
 """The states that a role can be in; ``spgrepl_state`` is 1 for one of them."""
 
+CONFLICTS = ("insert_exists", "update_exists", "update_missing", "delete_missing", "table_cleared")
+"""The kinds of conflicts. All are shown from the start: an alert sees that a count grows, not that it comes."""
+
 
 @attrs.frozen
 class Watched:
@@ -122,7 +125,8 @@ def _of_the_log(found: Families, status: Mapping[str, Any]) -> None:
     }
     for reason, count in skipped.items():
         found.counter("spgrepl_records_skipped", count, reason=reason)
-    found.counters("spgrepl_conflicts", status.get("conflicts"))
+    conflicts = status.get("conflicts")
+    found.counters("spgrepl_conflicts", None if conflicts is None else dict.fromkeys(CONFLICTS, 0) | conflicts)
     errors = status.get("errors")
     found.counters("spgrepl_errors", errors and errors["by_kind"])
     opened = status.get("open_transactions")

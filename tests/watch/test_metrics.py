@@ -142,6 +142,16 @@ def test_a_problem() -> None:
     assert found["spgrepl_problems"] == 1
 
 
+def test_conflicts_are_counted_from_zero_on() -> None:
+    """What appears with the value 1 is no increase for Prometheus: the first conflict would be no alert."""
+    found = body(ask(follower(role="subscriber", name="s", conflicts={"update_missing": 2})))
+    shown = {line for line in found.splitlines() if line.startswith("spgrepl_conflicts_total{")}
+    assert len(shown) == 5
+    assert 'spgrepl_conflicts_total{kind="insert_exists",name="s",role="subscriber"} 0.0' in shown
+    assert 'spgrepl_conflicts_total{kind="update_missing",name="s",role="subscriber"} 2.0' in shown
+    assert "spgrepl_conflicts_total" not in body(ask(follower()))  # of a follower there are none
+
+
 def test_a_snapshot_that_comes() -> None:
     found = samples(follower(bootstrap={"received": 40, "length": 100}))
     assert found["spgrepl_snapshot_received_bytes"] == 40
