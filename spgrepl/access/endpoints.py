@@ -7,13 +7,15 @@ checked even where the string does not say which, and TLS older than 1.2 cannot 
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, clientFromString, serverFromString
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
@@ -21,6 +23,8 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.internet.tcp import Port as TcpPort
+from twisted.internet.unix import Port as UnixPort
 from zope.interface import implementer
 
 from spgrepl.access.endpoint_words import EndpointWords, host_and_port, host_of, quoted
@@ -38,6 +42,7 @@ _BACKLOG = "1024"
 """So many connections wait until they are accepted, unless the string says otherwise; Twisted has 50. The kernel
 takes no more than net.core.somaxconn."""
 _WITH_BACKLOG = ("tcp", "tcp6", "unix")
+_SYSTEMD_WORDS = {"domain", "index", "name"}
 _OWN_WORDS = {"port", "privateKey", "certKey", "extraCertChain", "interface", "backlog"}
 
 
@@ -62,6 +67,8 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
         words = EndpointWords.of(text)
         if words.kind == "ssl":
             return _ssl_server(reactor, words)
+        if words.kind == "systemd":
+            return SystemdEndpoint(reactor, text, words)
         if words.kind == "unix":
             _refuse_other_file(words.word("address", 0) or "")
         named = text
@@ -126,6 +133,80 @@ def _ssl_server(reactor: Any, words: EndpointWords) -> IStreamServerEndpoint:
     backlog = words.named.get("backlog", _BACKLOG)
     plain = f"{kind}:{words.word('port', 0)}:interface={quoted(interface)}:backlog={backlog}"
     return TlsServerEndpoint(serverFromString(reactor, plain), tls.wrap)
+
+
+@implementer(IStreamServerEndpoint)
+class SystemdEndpoint:
+    """A socket that systemd has made, and hands over to this process.
+
+    Which ones it hands over shows when this listens: a configuration can be checked anywhere.
+
+    Args:
+        reactor: The reactor that will listen.
+        text: The endpoint string, such as ``systemd:domain=INET:index=0``.
+        words: The same, taken apart.
+
+    Raises:
+        UsageError: It says not which socket it means.
+    """
+
+    def __init__(self, reactor: Any, text: str, words: EndpointWords) -> None:
+        index, name = words.named.get("index"), words.named.get("name")
+        known = words.word("domain", 0) in ("INET", "INET6", "UNIX") and not set(words.named) - _SYSTEMD_WORDS
+        if not known or (index is None) == (name is None) or not (index is None or index.isdecimal()):
+            raise UsageError(
+                "expected systemd:domain=INET:index=0, or name=… with the FileDescriptorName of the socket's "
+                "unit; domain is INET, INET6 or UNIX"
+            )
+        self._reactor = reactor
+        self._text = text
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+        """Listen; see `IStreamServerEndpoint`. It may be done again when the port was closed."""
+        try:
+            found: Any = serverFromString(self._reactor, self._text)
+        except (IndexError, KeyError):
+            return fail(
+                ConfigurationError(
+                    f"systemd has handed over no socket for {self._text!r}: start this by the socket unit, or by "
+                    f"systemd-socket-activate with --fdname, or name an address"
+                )
+            )
+        return adopt(self._reactor, found.fileno, found.addressFamily, protocolFactory)
+
+
+def adopt(reactor: Any, number: int, family: int, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    """Listen on a socket that somebody else has made, and leave it open when that ends.
+
+    Twisted closes what it was given once it listens. The number would soon be another file's, and a role that is
+    started again would listen on that.
+
+    Args:
+        reactor: The reactor.
+        number: The descriptor of the socket.
+        family: Its family.
+        factory: Makes the protocols.
+    """
+    try:
+        os.set_inheritable(number, False)
+        copy = os.dup(number)
+    except OSError as error:
+        return fail(ConfigurationError(f"descriptor {number}, which systemd has handed over, is closed: {error}"))
+    with socket.socket(fileno=os.dup(number)) as made:
+        path = made.getsockname() if made.family is socket.AF_UNIX else ""
+    mode = os.stat(path).st_mode if path and isinstance(path, str) else None
+    listening: Deferred[Any] = AdoptedStreamServerEndpoint(reactor, copy, family).listen(factory)
+    return listening if mode is None else listening.addCallback(_leave_its_file, path, stat.S_IMODE(mode))
+
+
+def _leave_its_file(port: Any, path: str, mode: int) -> Any:
+    """A UNIX socket that systemd has made keeps its mode, and its file when this ends: the next start is by it."""
+    os.chmod(path, mode)  # Twisted lets everybody in
+    if isinstance(port, UnixPort):
+        # Of adopted sockets for TCP it is so already: what others have open, too, is not shut down.
+        port._shouldShutdown = False  # noqa: SLF001
+        port.connectionLost = partial(TcpPort.connectionLost, port)  # type: ignore[method-assign]
+    return port
 
 
 @implementer(IStreamServerEndpoint)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import stat
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ServerEndpoint,
@@ -10,10 +19,14 @@ from twisted.internet.endpoints import (
     UNIXClientEndpoint,
     UNIXServerEndpoint,
 )
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
 
 from spgrepl.access import endpoints
-from spgrepl.errors import UsageError
+from spgrepl.errors import ConfigurationError, UsageError
 
 
 @pytest.fixture
@@ -114,3 +127,80 @@ def test_a_plugin_for_endpoints_may_raise_anything(
         UsageError, match=r"'odd:1:2' is not an endpoint to listen on \(no luck\); write HOST:PORT"
     ):
         endpoints.server_endpoint(reactor, "odd:1:2")
+
+
+# -- sockets of systemd -------------------------------------------------------------------------------------------
+
+
+def refused(waiting: Deferred[Any]) -> str:
+    found: list[Failure] = []
+    waiting.addErrback(found.append)
+    (failure,) = found
+    assert failure.check(ConfigurationError)
+    return str(failure.value)
+
+
+@pytest.mark.parametrize("text", ["systemd:domain=INET:index=0", "systemd:INET:name=followers"])
+def test_a_socket_of_systemd_need_not_be_there_yet(reactor: MemoryReactorClock, text: str) -> None:
+    """A configuration can be checked anywhere; whoever listens without such a socket is told."""
+    endpoint = endpoints.server_endpoint(reactor, text)
+    assert verifyObject(IStreamServerEndpoint, endpoint)
+    assert f"systemd has handed over no socket for '{text}'" in refused(endpoint.listen(Factory()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "systemd:",
+        "systemd:domain=INET",
+        "systemd:domain=INET:index=x",
+        "systemd:domain=X25:index=0",
+        "systemd:domain=INET:index=0:name=a",
+        "systemd:domain=INET:index=0:backlog=5",
+    ],
+)
+def test_what_names_no_socket_of_systemd(reactor: MemoryReactorClock, text: str) -> None:
+    with pytest.raises(UsageError, match="expected systemd:domain=INET:index=0"):
+        endpoints.server_endpoint(reactor, text)
+
+
+class Greeter(Protocol):
+    """Says when it is connected."""
+
+    def __init__(self, came: Deferred[None]) -> None:
+        self._came = came
+
+    def connectionMade(self) -> None:
+        self._came.callback(None)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+async def test_a_socket_that_was_handed_over_is_listened_on_again(tmp_path: Path, family: int) -> None:
+    """Who calls in between is served later. The file and the mode of a UNIX socket stay those of its maker."""
+    from twisted.internet import reactor
+
+    path = tmp_path / "socket"
+    with socket.socket(family) as made, contextlib.ExitStack() as callers:
+        made.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(path))
+        if family == socket.AF_UNIX:
+            path.chmod(0o600)
+        made.listen()
+        for _ in range(3):
+            caller = callers.enter_context(socket.socket(family))
+            caller.connect(made.getsockname())
+            came: Deferred[None] = Deferred()
+            factory = Factory.forProtocol(partial(Greeter, came))  # type: ignore[arg-type]
+            factory.noisy = False
+            port: Any = await endpoints.adopt(reactor, made.fileno(), family, factory)
+            await came
+            await port.stopListening()
+            assert family == socket.AF_INET or stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_descriptor_that_was_closed_meanwhile(reactor: MemoryReactorClock) -> None:
+    with socket.socket() as made:
+        number = made.fileno()
+    assert "which systemd has handed over, is closed" in refused(
+        endpoints.adopt(reactor, number, socket.AF_INET, Factory())
+    )

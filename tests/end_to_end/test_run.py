@@ -174,6 +174,16 @@ def test_systemd_listens_for_it(process: Process) -> None:
     until(lambda: _called(port))
     until(lambda: process.state("copy") == "streaming", process.output)
     assert process.roles()["main"]["connections"] >= 1
+    # The role is started again, on the same socket.
+    text = (folder / "c.toml").read_text()
+    process.write(text.replace('db = "main.db"\n', 'db = "main.db"\npeer = ["berlin=10.1.2.3"]\n'))
+    assert process.process is not None
+    process.process.send_signal(signal.SIGHUP)
+    until(lambda: any(peer["name"] == "berlin" for peer in process.roles().get("main", {}).get("peers") or ()))
+    until(lambda: process.roles()["main"]["connections"] >= 1, process.output)
+    until(lambda: process.state("copy") == "streaming", process.output)
+    # Without systemd there is no such socket; the file is right nevertheless.
+    run_command("config", "check", folder / "c.toml")
 
 
 def _called(port: int) -> bool:
