@@ -248,6 +248,7 @@ class ReplicaService(Troubled, LivingService):
 
     def _reached(self, position: int, *, fresh: bool = False) -> None:
         """More is applied, up to a position; or a fresh snapshot, which says nothing of the log after it."""
+        self.reports.goes_on(position)
         if self._link is not None:
             self._link.connection.applied = position
             if self._link.connection.heard and not fresh:  # Else it came over the connection that is doubted.
@@ -278,6 +279,7 @@ class ReplicaService(Troubled, LivingService):
         self._fresh.heard(status.length, status=True)
         if self._retries.is_stable():
             self._error = None
+            self.reports.goes_on(self._fresh.position)
 
     # -- what is told ---------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ class Reports:
     """Logs what becomes of the connections to a master, each event with role, name, peer, position and reason.
 
     A failure that follows one like it is only counted; after 10, 100, 1,000 of them there is a line that says how
-    many there were.
+    many there were. So it is where a stream begins in between and comes no further, as at a refused record.
 
     Args:
         log: Where to.
@@ -32,6 +32,9 @@ class Reports:
         self._log = log
         self._last: tuple[str, str] | None = None
         self._times = 0
+        self._stands: int | None = None
+        self._flaps = False
+        self._streamed = False
         self.role = "replica"
         self.name = ""
         self.peer = "the master"
@@ -49,11 +52,13 @@ class Reports:
         """
         reason = for_log(error)
         key = (kind_of(error), _NUMBERS.sub("#", reason))
-        self._times = self._times + 1 if key == self._last else 1
-        self._last = key
+        again = key == self._last and position == self._stands
+        self._times = self._times + 1 if again else 1
+        self._flaps = again and (self._streamed or self._flaps)
+        self._last, self._stands, self._streamed = key, position, False
         if self._times > 1 and str(self._times).strip("0") != "1":
             return
-        again = "" if self._times == 1 else f" ({self._times} times)"
+        shown = "" if self._times == 1 else f" ({self._times} times)"
         self._log.warn(
             "{role} {name}: no stream from {peer}{place}: {reason}{again}",
             role=self.role,
@@ -64,12 +69,25 @@ class Reports:
             reason=reason,
             kind=key[0],
             times=self._times,
-            again=again,
+            again=shown,
         )
 
     def streams(self, position: int | None) -> None:
-        """Log that the master sends its log."""
-        after, self._times, self._last = self._times, 0, None
+        """Log that the master sends its log, unless this has come and gone already, without any progress."""
+        self._streamed = True
+        if not self._flaps:
+            self._say_streams(position)
+
+    def goes_on(self, position: int | None) -> None:
+        """Note that more was applied, or that the stream has lasted: failures are over."""
+        if self._last is None:
+            return
+        if self._flaps:
+            self._say_streams(position)
+        self._times, self._last, self._flaps = 0, None, False
+
+    def _say_streams(self, position: int | None) -> None:
+        after = self._times
         self._log.info(
             "{role} {name}: streaming from {peer}, position {position}{again}",
             role=self.role,
@@ -77,5 +95,5 @@ class Reports:
             peer=self.peer,
             position=position,
             failures=after,
-            again=f", after {after} failures" if after else "",
+            again=f", after {after} failure{'s' if after > 1 else ''}" if after else "",
         )

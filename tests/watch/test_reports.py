@@ -78,6 +78,42 @@ def test_a_stream_that_begins_again_says_after_how_many_failures(log: Log) -> No
     assert log.lines[-1] == "follower copy: streaming from 10.0.0.1:7433, position 7, after 3 failures"
 
 
+def test_a_stream_that_begins_and_fails_again_without_progress_is_a_repeat(log: Log) -> None:
+    """As at a record that is refused: the stream begins with each attempt, and comes no further."""
+    log.reports.streams(5)
+    for _ in range(12):
+        log.reports.failed(PeerClosed("a"), 5)
+        log.reports.streams(5)
+    assert [line.rpartition(": ")[2] for line in log.lines] == [
+        "streaming from 10.0.0.1:7433, position 5",
+        "a",
+        "streaming from 10.0.0.1:7433, position 5, after 1 failure",
+        "a (10 times)",
+    ]
+    log.reports.goes_on(9)
+    assert log.lines[-1] == "follower copy: streaming from 10.0.0.1:7433, position 9, after 12 failures"
+    log.reports.goes_on(10)
+    log.reports.failed(PeerClosed("a"), 10)
+    assert len(log.lines) == 6
+    assert log.lines[-1].endswith("position 10: a")
+
+
+def test_a_failure_after_a_stream_that_has_lasted_is_an_event_of_its_own(log: Log) -> None:
+    """An idle copy, whose master is started again once a day."""
+    for _ in range(3):
+        log.reports.failed(PeerClosed("a"), 5)
+        log.reports.streams(5)
+        log.reports.goes_on(5)
+    assert len(log.lines) == 6
+
+
+def test_progress_between_two_failures_makes_them_two(log: Log) -> None:
+    for position in (5, 6):
+        log.reports.failed(PeerClosed("a"), position)
+        log.reports.streams(position)
+    assert len(log.lines) == 4
+
+
 REFUSED = ReplayStopped(400, 0xABCD, "INSERT INTO t(a)VALUES('secret')", "no row a='secret', b=17 of \"t\"")
 
 
