@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -154,8 +155,9 @@ def _one_status(status: Mapping[str, Any]) -> str:
         said += f", lag {status['lag']['bytes'] or 0} bytes, {status['lag']['seconds']:.0f} s"
     else:
         said += ", lag unknown"
-    problems = status.get("problems") or ()
-    return said + (f" ({', '.join(problem['kind'] for problem in problems)})" if problems else "")
+    kinds = Counter(problem["kind"] for problem in status.get("problems") or ())
+    shown = ", ".join(kind if times == 1 else f"{times} {kind}" for kind, times in kinds.items())
+    return said + (f" ({shown})" if shown else "")
 
 
 def notifier_for(

@@ -20,7 +20,7 @@ from spgrepl.server.promoted import successor
 from spgrepl.server.role import HttpService, Role
 from spgrepl.server.roles import FollowerRole
 from spgrepl.server.status.resource import build_site
-from spgrepl.text.log_words import for_log
+from spgrepl.text.log_words import SqlInLogs, for_log
 from spgrepl.watch.metrics import Watched
 from spgrepl.watch.site import SiteWatch
 
@@ -159,6 +159,7 @@ class ProcessService(LivingService):
             known = {key: entry for key, (entry, _) in self._roles.items()}
             fresh = [(entry, entry.role(self._reactor)) for entry in wanted.roles if known.get(entry.key) != entry]
         except SpgReplError as error:
+            self._allow_sql()
             self._log.error("nothing is changed, the configuration has a mistake: {error}", error=str(error))
             return
         before, self.configuration = self.configuration, wanted
@@ -172,6 +173,10 @@ class ProcessService(LivingService):
             self._add(entry, role)
             if self.running:
                 self._start(role)
+        # In the order of the file.
+        self._roles = {entry.key: self._roles[entry.key] for entry in wanted.roles}
+        self._show()
+        self._allow_sql()
         if self.running and (before.http, before.ready_lag) != (wanted.http, wanted.ready_lag):
             yield self._move_site()
         self._log.info(
@@ -181,6 +186,10 @@ class ProcessService(LivingService):
             fresh=len(fresh),
             gone=len(gone),
         )
+
+    def _allow_sql(self) -> None:
+        """Let SQL stand in the log while a role of the file wants it there, and no longer."""
+        SqlInLogs.allowed = any("--log-sql" in entry.words for entry in self.configuration.roles)
 
     @inlineCallbacks
     def _move_site(self) -> Any:

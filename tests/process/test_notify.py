@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from spgrepl.process.notify import NotifySocket, Progress, notifier_for, status_line
-from tests.watch.statuses import follower, master
+from tests.watch.statuses import follower, master, peer
 
 UNITS = Path(__file__).parent.parent.parent / "contrib" / "systemd"
 
@@ -109,6 +109,11 @@ def test_how_the_roles_are_in_a_line() -> None:
     assert status_line([master(), waiting]) == (
         "master main.db: serving, 1 connected; follower copy.db: waiting, lag unknown (k)"
     )
+
+
+def test_problems_of_a_kind_are_counted_in_the_line() -> None:
+    away = [peer(name=name, state="away", position=None, lag_bytes=None) for name in ("a", "b", "c")]
+    assert status_line([master(peers=away)]) == "master main.db: serving, 1 connected (3 peer_away)"
 
 
 def test_the_watchdog_starves_where_a_copy_stands_still() -> None:

@@ -15,6 +15,7 @@ from spgrepl.errors import SpgReplError, UsageError
 from spgrepl.process.configuration import load_configuration
 from spgrepl.process.service import ProcessService
 from spgrepl.server.roles import FollowerRole, MasterRole
+from spgrepl.text.log_words import SqlInLogs
 from tests.conftest import LoggedFailures
 
 
@@ -129,6 +130,35 @@ def test_what_clients_may_do_is_read_again(process: Process) -> Any:
     while copy.status()["state"] != "streaming":
         yield deferLater(reactor, 0.01)
     assert states(service) == {"a": "serving", "f": "streaming"}
+
+
+@pytest_twisted.inlineCallbacks
+def test_roles_stay_in_the_order_of_the_file(process: Process) -> Any:
+    folder = process.folder
+    first, second = (master(name).format(folder=folder) for name in ("a", "b"))
+    service = process.make(first, second)
+    service.startService()
+    for role in service.roles.values():
+        yield role.when_ready()
+    process.write(first + 'peer = ["berlin=10.1.2.3"]\n', second)
+    yield service.reload()
+    assert list(service.roles) == ["master a", "master b"]
+    assert [status["name"] for status in service.statuses()] == ["a", "b"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_sql_is_kept_out_of_the_log_again(process: Process, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(SqlInLogs, "allowed", False)
+    one = master("a").format(folder=process.folder)
+    service = process.make(one + "log-sql = true\n")
+    assert SqlInLogs.allowed
+    service.startService()
+    process.write(one)
+    yield service.reload()
+    assert not SqlInLogs.allowed
+    process.write(one + "log-sql = true\n", "[[master]]\nname = 'b'\n")  # a mistake
+    yield service.reload()
+    assert not SqlInLogs.allowed
 
 
 @pytest_twisted.inlineCallbacks
