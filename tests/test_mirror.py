@@ -103,7 +103,6 @@ NOT_YET = {
     "engines.server_cold_rows",
     "engines.sqlite_applier",
     "engines.sqlite_segments",
-    "engines.targets.copy_report",
     "engines.targets.postgresql_target",
     "engines.targets.server_state",
     "engines.targets.stored_state",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -16,7 +17,13 @@ from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.spg_log import SpgLog, Told
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.targets import stored_state
-from spgrepl.engines.targets.copy_report import NO_COPY, judge_cold_rows, judge_snapshot, report_copy
+from spgrepl.engines.targets.copy_report import (
+    NO_COPY,
+    CopyLines,
+    judge_cold_rows,
+    judge_snapshot,
+    report_copy,
+)
 from spgrepl.engines.targets.initial_copy import CopyPlan
 from spgrepl.engines.targets.options import DEFAULT_OPTIONS, TargetOptions
 from spgrepl.engines.targets.server_state import (
@@ -215,10 +222,12 @@ class PostgresqlTarget:
         judge_cold_rows(plan, self._without_cold_rows)
         self._prepare_schema()
 
+        noted = partial(self._noted, CopyLines(path))
+
         def copy(connection: Any) -> SnapshotCopy:
             again = self._is_to_be_copied_again(connection)
             replaceable = own_schema.copied_alone(connection, self._name) if again else ()
-            copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
+            copying = SnapshotCopy(connection, self._address, path, self._server.session.features, noted)
             way_out = f"leave the table out of the publication, or {NO_COPY}"
             copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), way_out)
             own_schema.note_copied(connection, self._name, copying.shapes())
@@ -234,8 +243,9 @@ class PostgresqlTarget:
         self._report(plan, copied)
         return state
 
-    def _noted(self, progress: CopyProgress) -> None:
+    def _noted(self, lines: CopyLines, progress: CopyProgress) -> None:
         self._progress = progress
+        lines.tell(progress.bytes, progress.rows)
 
     def _is_to_be_copied_again(self, connection: Any) -> bool:
         """Whether rows that are there may be replaced: they are an empty log's, or of a different history."""

@@ -15,7 +15,14 @@ from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import keep_types
 from spgrepl.engines.sqlite_applier import StatementApplier
 from spgrepl.engines.targets import stored_state
-from spgrepl.engines.targets.copy_report import NO_COPY, judge_cold_rows, judge_snapshot, report_copy
+from spgrepl.engines.targets.copy_report import (
+    NO_COPY,
+    CopyLines,
+    judge_cold_rows,
+    judge_snapshot,
+    report_copy,
+    told_by_growth,
+)
 from spgrepl.engines.targets.initial_copy import (
     ATTACHED_SNAPSHOT,
     CopyPlan,
@@ -229,7 +236,8 @@ class SqliteTarget:
             replaceable = self._shapes.copied(connection)
         else:
             replaceable = stored_state.replaceable_tables(connection, self._name)
-        copy_tables(connection, self._database, plan, replaceable)
+        with told_by_growth(connection, self._database, CopyLines(plan.path)):
+            copy_tables(connection, self._database, plan, replaceable)
         self._shapes.note(connection, (table.shape.name for table in plan.tables))
         keep_types(connection, ATTACHED_SNAPSHOT, [table.shape.name for table in plan.tables])
         if position == 0:
