@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,25 @@ def test_every_field_of_a_status_is_explained_once() -> None:
     fields = [(name, role) for names, role in rows for name in re.findall(r"`([^`]+)`", names)]
     assert len(fields) > 40
     assert sorted(fields) == sorted(set(fields))
+
+
+def schema_names(schema: Any) -> Iterator[str]:
+    """The names of all fields in a JSON schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+    for value in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(value, dict | list):
+            yield from schema_names(value)
+
+
+def test_every_field_of_the_schema_is_explained_by_hand() -> None:
+    """The reference lists them with their types; what each means stands in a page that somebody wrote."""
+    written = {path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference"}
+    text = " ".join(path.read_text("utf-8") for path in written)
+    explained = set(re.findall(r"`(?:[a-z_.]*\.)?([a-z_]+)`", text))
+    names = set(schema_names(json.loads((ROOT / "docs" / "status.schema.json").read_text("utf-8"))))
+    assert len(names) > 100
+    assert names - explained == {"lag"}, "`lag.bytes` and `lag.seconds` are explained"
 
 
 PAGES = sorted(

@@ -36,9 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Compare two databases table by table: rows, values and their types. Each is a SQLite file, a running "
         "server (unix:PATH of its control socket, or http://HOST:PORT), or postgresql://USER@HOST/DATABASE. Two "
         "files are compared with their schemas; of others ranges of keys are summed up at both ends, and rows "
-        "that differ are named. Of a SQLite database and PostgreSQL it is the tables of the former. Tables that "
-        "begin with spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference "
-        "of each table."
+        "that differ are named. In PostgreSQL it is the tables that the search path shows. Tables that begin with "
+        "spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference of each "
+        "table."
     )
     parser.add_argument(
         "--table",
@@ -78,8 +78,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --pinned: write the statements that would give B the rows of A into this new file",
     )
-    parser.add_argument("first", metavar="A")
-    parser.add_argument("second", metavar="B")
+    parser.add_argument("first", metavar="A", help="a database; with --repair the one whose rows are right")
+    parser.add_argument("second", metavar="B", help="the other one")
 
 
 def run(arguments: argparse.Namespace) -> int:

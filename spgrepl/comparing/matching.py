@@ -29,8 +29,6 @@ class Matched:
 def match(readers: Readers, tables: Collection[str] | None) -> Matched:
     """Find the tables to compare.
 
-    Of a SQLite database and PostgreSQL it is those that the first of these has: the other one may hold more.
-
     Args:
         readers: Read both databases.
         tables: Those that are wanted; None for all.
@@ -53,13 +51,19 @@ def _unlike_databases(
         if fold_ascii(name) not in known
     ]
     pairs = []
+    taken = set()
     for name in sorted(ours):
         theirs = server.fit(ours[name])
         if isinstance(theirs, str):
             unlike.append(f"table {name}: {theirs}")
             continue
+        taken.add(theirs.name)
         pair = _together(attrs.evolve(ours[name], types=theirs.types), theirs)
         pairs.append(pair[::-1] if server_first else pair)
+    if tables is None:
+        # One that does not fit was named with what is in the way.
+        more = [name for name in server.layouts() if name not in taken and fold_ascii(name) not in known]
+        unlike += [f"table {name}: in the {'first' if server_first else 'second'} only" for name in sorted(more)]
     return Matched(tuple(pairs), tuple(unlike))
 
 

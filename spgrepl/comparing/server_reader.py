@@ -21,13 +21,19 @@ from spgrepl.postgresql.comparing.canonical import (
 from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
 from spgrepl.postgresql.session import Session
 from spgrepl.postgresql.tables import Table, difference_of, read_table
+from spgrepl.sqlite.state import OWN_PREFIX
 
 _TABLES = f"""
 SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND pg_table_is_visible(oid)
    AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_'
                                  OR nspname IN ('information_schema', '{SCHEMA}'))
+   AND relname !~* '^({OWN_PREFIX}|sqlite_)'
+   AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid
+                                             AND deptype = 'e')
  ORDER BY 1
 """
+"""All that the search path shows, without what an extension brings and what no SQLite database can have."""
+
 _BYTE_ORDER = frozenset({"UTF8", "LATIN1", "SQL_ASCII"})
 """Encodings in which texts are in the same order, byte for byte, as they are in UTF-8."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from twisted.logger import LogEvent, globalLogPublisher
 from spgrepl.base.life_cycle import LifeCycle
 from spgrepl.errors import EngineFailed, ServiceStopped, SpgReplError
 from tests.conftest import LoggedFailures
+
+
+EXAMPLES = int(os.environ.get("SPGREPL_ORDERS", "60"))
 
 
 class Parts:
@@ -156,7 +160,7 @@ class LifeMachine(RuleBasedStateMachine):
 
 
 class TestLife(LifeMachine.TestCase):  # type: ignore[misc, name-defined]
-    settings = settings(max_examples=60, stateful_step_count=15)
+    settings = settings(max_examples=EXAMPLES, stateful_step_count=15)
 
 
 def errors_in_log(make: Any) -> list[LogEvent]:

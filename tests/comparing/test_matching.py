@@ -57,6 +57,17 @@ def test_a_table_has_the_types_of_the_server_at_both_ends() -> None:
     assert match((there, here), ["t", "x"]).unlike == ("table x: the SQLite database does not have it",)
 
 
+def test_a_table_that_only_the_server_has_is_named() -> None:
+    more = attrs.evolve(THERE, name="more")
+    here, there = Tables(SQLITE, HERE, SHADOW), Tables(POSTGRESQL, THERE, more)
+    assert match((here, there), None).unlike == ("table more: in the second only",)
+    assert match((there, here), None).unlike == ("table more: in the first only",)
+    assert match((here, there), ["t"]).unlike == ()
+    # A name of other case is not one more table, but the one that does not fit.
+    folded = Tables(POSTGRESQL, attrs.evolve(THERE, name="T"))
+    assert match((here, folded), None).unlike == ("table t: there it is not",)
+
+
 def test_two_servers_may_have_other_types_and_another_order() -> None:
     other = Layout("t", ("b", "a"), ("b", "a"), 1, types=(TEXT, NUMERIC), in_server=True)
     found = match((Tables(POSTGRESQL, THERE), Tables(POSTGRESQL, other)), None)

@@ -124,6 +124,28 @@ def test_one_difference_is_found_and_named(
     assert output.splitlines()[-1] in ("1 differences", "2 differences")
 
 
+def test_tables_that_only_the_server_has_are_named(
+    source: Path, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for statement in (
+        "CREATE TABLE more (id int PRIMARY KEY)",
+        "CREATE TABLE parts (id int) PARTITION BY LIST (id)",
+        "CREATE TABLE part PARTITION OF parts FOR VALUES IN (1)",
+        "CREATE VIEW shown AS SELECT 1",
+        "CREATE TABLE spgrepl_of_somebody (id int)",
+        "CREATE SCHEMA hidden",
+        "CREATE TABLE hidden.elsewhere (id int)",
+        "CREATE TABLE hidden.empty (id int, other text)",
+    ):
+        database.query(statement)
+    assert compare(capsys, source, database.url) == (
+        1,
+        "table more: in the second only\ntable parts: in the second only\n2 differences\n",
+    )
+    code, output = compare(capsys, database.url, source, "--table", "empty")
+    assert (code, output) == (0, "equal: 1 tables, 0 rows\n")
+
+
 def test_of_many_differences_the_first_are_named(
     source: Path, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
