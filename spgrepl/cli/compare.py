@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "server (unix:PATH of its control socket, or http://HOST:PORT), or postgresql://USER@HOST/DATABASE. Two "
         "files are compared with their schemas; of others ranges of keys are summed up at both ends, and rows "
         "that differ are named. In PostgreSQL it is the tables that the search path shows. Tables that begin with "
-        "spgrepl_ or sqlite_stat are left out. Exit code 0: equal; 1: not, with the first difference of each "
-        "table."
+        "spgrepl_ or sqlite_stat are left out, with --pinned sqlite_sequence, too. Exit code 0: equal; 1: not, "
+        "with the first difference of each table."
     )
     parser.add_argument(
         "--table",

@@ -32,7 +32,8 @@ def first_difference(
 ) -> tuple[int, Row | None, Row | None] | None:
     """Compare a table's rows, in the order of their rowid or primary key, their values with their types.
 
-    Those of tables without a primary key are compared with their row numbers.
+    Those of tables without a primary key are compared with their row numbers. Where a table has a key, its hidden
+    row numbers do not count: a copy that was repaired, or a subscriber's, may have its rows in another order.
 
     Args:
         pair: Both databases, which have the table with the same columns.
@@ -45,6 +46,15 @@ def first_difference(
     order = _order(pair[0], table)
     # Without a primary key it is by the row's number that the log names a row: a copy has the same one.
     number = order if order in _ROW_NUMBERS and not _has_key(pair[0], table) else None
+    found = _in_order(pair, table, order, number, told)
+    if found is None or number is not None or order not in _ROW_NUMBERS or _is_number(pair[0], table):
+        return found
+    return _in_order(pair, table, _by_values(pair[0], table), None, told)
+
+
+def _in_order(
+    pair: Pair, table: str, order: str, number: str | None, told: Callable[[int], None]
+) -> tuple[int, Row | None, Row | None] | None:
     try:
         return _compare(pair, f"SELECT {_listed(number, '*')} FROM {quote_name(table)} ORDER BY {order}", told)
     except UnicodeDecodeError:
@@ -142,6 +152,19 @@ def _has_key(connection: apsw.Connection, table: str) -> bool:
     """Whether a table has a primary key."""
     query = "SELECT 1 FROM pragma_table_info(?) WHERE pk"
     return connection.execute(query, (table,)).fetchone() is not None
+
+
+def _is_number(connection: apsw.Connection, table: str) -> bool:
+    """Whether the primary key is the row's number."""
+    query = "SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'"
+    return connection.execute(query, (table,)).fetchone() is None
+
+
+def _by_values(connection: apsw.Connection, table: str) -> str:
+    """All columns, those of the primary key first."""
+    query = "SELECT name FROM pragma_table_xinfo(?) ORDER BY pk = 0, pk, cid"
+    names = [quote_name(str(name)) for (name,) in connection.execute(query, (table,))]
+    return ", ".join(f"{name} COLLATE BINARY, typeof({name})" for name in names)
 
 
 def _order(connection: apsw.Connection, table: str) -> str:

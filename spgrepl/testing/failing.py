@@ -14,11 +14,15 @@ from spgrepl.interfaces.target import ITarget
 class FailOnDemand:
     """Says which calls fail.
 
+    Args:
+        methods: The methods that can.
+
     Attributes:
         calls: How often each method was called, by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *methods: str) -> None:
+        self._methods = methods
         self.calls: dict[str, int] = {}
         self._due: dict[str, list[tuple[int, Exception]]] = {}
 
@@ -29,7 +33,12 @@ class FailOnDemand:
             method: The method's name, such as ``commit``.
             after: How many calls go well before.
             error: What it raises; by default `EngineFailed`, as where a disk is full.
+
+        Raises:
+            ValueError: No such method can be let fail, so that the test would wait for nothing.
         """
+        if method not in self._methods:
+            raise ValueError(f"{method!r} cannot be let fail: name one of {', '.join(self._methods)}")
         said = error or EngineFailed(f"{method} fails, as the test wants it")
         self._due.setdefault(method, []).append((self.calls.get(method, 0) + after, said))
 
@@ -59,7 +68,7 @@ class FailingEngine(proxyForInterface(IEngine, "_engine")):  # type: ignore[misc
 
     def __init__(self, engine: Any) -> None:
         super().__init__(engine)
-        self.faults = FailOnDemand()
+        self.faults = FailOnDemand("begin", "execute", "commit")
 
     def begin(self) -> None:
         """See `IEngine`."""
@@ -89,7 +98,7 @@ class FailingTarget(proxyForInterface(ITarget, "_target")):  # type: ignore[misc
 
     def __init__(self, target: Any) -> None:
         super().__init__(target)
-        self.faults = FailOnDemand()
+        self.faults = FailOnDemand("start", "begin", "execute", "commit")
 
     def start(self, *arguments: Any, **named: Any) -> Any:
         """See `ITarget`."""

@@ -41,27 +41,39 @@ class Faults:
         flip: At which byte, from 0, which bit (0 to 7) is turned over; None for none.
         piece: So many bytes arrive at once, at most.
         held: Whether nothing arrives.
+        delay: For how many seconds of the reactor's clock bytes are on their way.
     """
 
     cut_after: int | None = None
     flip: tuple[int, int] | None = None
     piece: int = PIECE
     held: bool = False
+    delay: float = 0.0
 
 
 class _Pipe:
     """One direction of a connection: what was written and has not arrived."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, reactor: StepReactor) -> None:
         self.faults = faults
-        self.waiting: deque[bytes] = deque()
+        self.reactor = reactor
+        self.waiting: deque[tuple[float, bytes]] = deque()
         self.size = 0
         self.arrived = 0
 
     def put(self, data: bytes) -> None:
         if data:
-            self.waiting.append(data)
+            due = self.reactor.seconds() + self.faults.delay
+            self.waiting.append((due, data))
             self.size += len(data)
+            if self.faults.delay:
+                # The clock stops there, and the reactor looks again.
+                self.reactor.callLater(self.faults.delay, int)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next bytes have been on their way for long enough."""
+        return bool(self.waiting) and self.waiting[0][0] <= self.reactor.seconds()
 
     def take(self) -> bytes:
         """The next bytes that arrive, as the faults leave them."""
@@ -69,10 +81,10 @@ class _Pipe:
         if self.faults.cut_after is not None:
             room = min(room, self.faults.cut_after - self.arrived)
         taken: list[bytes] = []
-        while self.waiting and room > 0:
-            piece = self.waiting.popleft()
+        while self.is_due and room > 0:
+            due, piece = self.waiting.popleft()
             if len(piece) > room:
-                self.waiting.appendleft(piece[room:])
+                self.waiting.appendleft((due, piece[room:]))
                 piece = piece[:room]
             taken.append(piece)
             room -= len(piece)
@@ -196,8 +208,8 @@ class MemoryConnection:
         here, there = IPv4Address("TCP", "127.0.0.1", port), IPv4Address("TCP", "127.0.0.1", 1)
         self.name, self.client_name = name, client_name
         self.to_server, self.to_client = attrs.evolve(network.to_server), attrs.evolve(network.to_client)
-        self.client = MemoryTransport(self, _Pipe(self.to_server), here, there)
-        self.server = MemoryTransport(self, _Pipe(self.to_client), there, here)
+        self.client = MemoryTransport(self, _Pipe(self.to_server, network.reactor), here, there)
+        self.server = MemoryTransport(self, _Pipe(self.to_client, network.reactor), there, here)
         self._ends = ((self.client, self.server), (self.server, self.client))
         self._closing: Exception | None = None
 
@@ -231,7 +243,7 @@ class MemoryConnection:
         if faults.held:
             return False
         if pipe.size:
-            return receiver.reading or pipe.is_cut
+            return (receiver.reading and pipe.is_due) or pipe.is_cut
         return sender.disconnecting or (faults.cut_after is not None and pipe.is_cut)
 
     def step(self) -> None:
@@ -306,6 +318,7 @@ class MemoryNetwork:
         reactor: Lets bytes arrive.
 
     Attributes:
+        reactor: The same.
         to_server: The faults of connections that are made from now on, for what clients send.
         to_client: And for what servers send.
         connections: The connections that are open, the oldest first.
@@ -314,6 +327,7 @@ class MemoryNetwork:
     """
 
     def __init__(self, reactor: StepReactor) -> None:
+        self.reactor = reactor
         self.to_server, self.to_client = Faults(), Faults()
         self.connections: list[MemoryConnection] = []
         self.unreachable: set[str] = set()

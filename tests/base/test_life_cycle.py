@@ -15,7 +15,6 @@ from spgrepl.base.life_cycle import LifeCycle
 from spgrepl.errors import EngineFailed, ServiceStopped, SpgReplError
 from tests.conftest import LoggedFailures
 
-
 EXAMPLES = int(os.environ.get("SPGREPL_ORDERS", "60"))
 
 

@@ -53,7 +53,7 @@ class DamagedPipe(network._Pipe):
     """What a master sends, cut into frames in order to damage one."""
 
     def __init__(self, faults: network.Faults, hello: network._Pipe, damage: Damage) -> None:
-        super().__init__(faults)
+        super().__init__(faults, hello.reactor)
         self._hello, self._damage = hello, damage
         self._sent = b""
         self._next: int | None = None
@@ -101,9 +101,9 @@ def damage(monkeypatch: pytest.MonkeyPatch) -> Damage:
     made = Damage()
 
     class Connection(network.MemoryConnection):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
-            self.client.out = HeardPipe(self.to_server)
+        def __init__(self, of: network.MemoryNetwork, *args: Any) -> None:
+            super().__init__(of, *args)
+            self.client.out = HeardPipe(self.to_server, of.reactor)
             self.server.out = DamagedPipe(self.to_client, self.client.out, made)
 
     monkeypatch.setattr(network, "MemoryConnection", Connection)

@@ -56,6 +56,28 @@ def test_equal_databases(two: tuple[Path, Path]) -> None:
     assert (found.tables, found.rows) == (6, 3 + 2 + 3 + 2 + 1 + 1)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CREATE TABLE t (k TEXT PRIMARY KEY, v)",
+        "CREATE TABLE t (k, j BLOB, v, PRIMARY KEY (j, k))",
+        "CREATE TABLE t (k INTEGER PRIMARY KEY DESC, v)",
+        "CREATE TABLE t (k REAL PRIMARY KEY COLLATE NOCASE, v)",
+    ],
+)
+def test_the_order_of_rows_that_have_a_key_does_not_count(two: tuple[Path, Path], table: str) -> None:
+    """Their row numbers are hidden, and others in a copy that was repaired."""
+    rows = [f"INSERT INTO t (k, v) VALUES ({one});" for one in ("1, 'x'", "2, NULL", "3, x'00'")]
+    assert compared(two, f"{table};{''.join(rows)}", f"{table};{''.join(reversed(rows))}").equal
+    for path in two:
+        path.unlink()
+    rows[1] = "INSERT INTO t (k, v) VALUES (2, 'other');"
+    found = compared(two, f"{table};{''.join(rows)}", f"{table};{''.join(reversed(rows)).replace('other', 'one')}")
+    assert len(found.differences) == 1
+    assert "'other'" in found.differences[0]
+    assert "'one'" in found.differences[0]
+
+
 def test_the_tables_of_the_package_and_statistics_are_left_out(two: tuple[Path, Path]) -> None:
     more = "CREATE TABLE spgrepl_replay (x); CREATE INDEX by_x ON spgrepl_replay (x); ANALYZE;"
     assert compared(two, FULL, FULL + more).equal

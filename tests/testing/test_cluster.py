@@ -110,6 +110,27 @@ def test_bytes_that_trickle(cluster: Cluster) -> None:
     assert_applied(cluster.reactor, copy, primary.execute("INSERT INTO t VALUES (1, 'x')"))
 
 
+def test_bytes_that_are_on_their_way_for_a_while(cluster: Cluster) -> None:
+    primary = cluster.primary()
+    primary.execute(TABLE)
+    cluster.network.to_client.delay = 1.5
+    copy = cluster.follower()
+    position = primary.execute("INSERT INTO t VALUES (1, 'x')")
+    assert_applied(cluster.reactor, copy, position)
+    sent = cluster.reactor.seconds()
+    position = primary.execute("INSERT INTO t VALUES (2, 'x')")
+    cluster.pass_time(1.4)
+    assert count(cluster, "follower") == 1
+    assert_applied(cluster.reactor, copy, position)
+    assert 1.5 <= cluster.reactor.seconds() - sent < 2
+    # With a connection that is cut meanwhile, nothing is left on the way.
+    primary.execute("INSERT INTO t VALUES (3, 'x')")
+    cluster.network.cut()
+    cluster.network.to_client.delay = 0
+    assert_applied(cluster.reactor, copy, primary.execute("INSERT INTO t VALUES (4, 'x')"))
+    assert_equal_databases(primary.paths.database, cluster.paths("follower").database)
+
+
 def test_a_network_that_stands_still(cluster: Cluster) -> None:
     primary = cluster.primary()
     primary.execute(TABLE)

@@ -16,7 +16,7 @@ from spgrepl.testing.failing import FailingEngine, FailingTarget, FailOnDemand
 
 
 def test_the_call_that_was_ordered_fails_once() -> None:
-    faults = FailOnDemand()
+    faults = FailOnDemand("commit")
     faults.called("commit")
     faults.fail("commit", after=1)
     faults.called("commit")
@@ -27,7 +27,7 @@ def test_the_call_that_was_ordered_fails_once() -> None:
 
 
 def test_it_raises_what_was_said_and_nothing_else_fails() -> None:
-    faults = FailOnDemand()
+    faults = FailOnDemand("begin")
     faults.fail("begin", error=OSError("no"))
     faults.called("commit")
     with pytest.raises(OSError, match="no"):
@@ -57,3 +57,9 @@ def test_a_target_too(tmp_path: Path) -> None:
     target.faults.fail("begin")
     with pytest.raises(EngineFailed):
         target.begin()
+
+
+def test_what_cannot_be_let_fail_is_refused() -> None:
+    with pytest.raises(ValueError, match="'comit' cannot be let fail: name one of begin, execute, commit"):
+        FailingEngine(object()).faults.fail("comit")
+    FailingTarget(object()).faults.fail("start")
