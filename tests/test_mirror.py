@@ -200,7 +200,6 @@ NOT_YET = {
     "spgsql.language.times",
     "spgsql.language.token_reader",
     "spgsql.language.types",
-    "spgsql.meanings",
     "spgsql.replay",
     "spgsql.tables",
     "spgsql.typed.calls",

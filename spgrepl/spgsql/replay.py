@@ -12,7 +12,7 @@ from spgrepl.spgsql.alterations import AlterationReader
 from spgrepl.spgsql.changes import plan_change, plan_create_as
 from spgrepl.spgsql.counts import Counts
 from spgrepl.spgsql.definitions import TableReader
-from spgrepl.spgsql.language.kinds import Effect, drops_more, kind_of
+from spgrepl.spgsql.language.kinds import Effect, does_more, kind_of
 from spgrepl.spgsql.language.lexing import (
     Dialect,
     Literal,
@@ -147,7 +147,7 @@ class SpgReplay:
             )
         if kind.effect is Effect.UNKNOWN:
             raise StatementStopped(f"{kind.name}: {kind.why}")
-        if (more := drops_more(words, text)) is not None:
+        if (more := does_more(words, text)) is not None:
             raise StatementStopped(more)
         if kind.effect is Effect.NONE:
             self._counts.skip(kind.name)

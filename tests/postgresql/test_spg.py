@@ -173,6 +173,7 @@ def test_mysqls_words_that_mean_the_same_are_put_into_postgresqls(
         ("DELETE FROM orders LIMIT 1", "LIMIT 1 may mean something else"),
         ("REPLACE INTO orders (id) VALUES (1)", "not understood"),
         ("INSERT IGNORE INTO orders (id) VALUES (1)", "syntax error"),
+        ("UPDATE orders SET n = id, id = n + 1", "n has been set when it is read"),
         ("UPDATE orders SET at = NOW()", "NOW() has another value here"),
         ("UPDATE orders SET n = RAND()", "has another value here"),
     ],

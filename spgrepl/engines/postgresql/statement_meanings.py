@@ -7,17 +7,17 @@ the master.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.reading.ddl import folded
-from spgrepl.spgsql.language.kinds import Effect, drops_more, kind_of
+from spgrepl.spgsql.language.kinds import Effect, does_more, kind_of
 from spgrepl.spgsql.language.lexing import Token as PgToken
 from spgrepl.spgsql.language.lexing import TokenKind as PgKind
 from spgrepl.spgsql.language.lexing import head_words, lex, split
 from spgrepl.spgsql.language.stops import StatementStopped
-from spgrepl.spgsql.meanings import is_other_zone, refuse_setting
+from spgrepl.spgsql.meanings import is_other_zone, is_zone, refuse_setting, settings_of
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens, split_statements
 
 _OBJECTS = frozenset({"VIEW", "SEQUENCE", "SCHEMA", "INDEX", "TYPE", "DOMAIN"})
@@ -134,11 +134,11 @@ def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:
     if kind.effect is Effect.UNKNOWN and kind.name not in _UNDERSTOOD:
         raise Refused(f"{kind.name}: {kind.why}")
     is_object = kind.effect is not Effect.ROWS and _is_made(words)
-    if not is_object and (more := drops_more(words, text)) is not None:
+    if not is_object and (more := does_more(words, text)) is not None:
         raise Refused(more)
     if kind.effect is not Effect.ROWS and not is_object and kind.name not in _UNDERSTOOD:
-        if words[0] == "SET":
-            _refuse_setting(tokens_of(text))
+        if sets(kind.name):
+            _refuse_settings(text)
         return Meaning.NOTHING, kind.name
     tokens = tokens_of(text)
     if _is_of_one_connection(tokens):
@@ -159,6 +159,18 @@ def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:
 
 _UNDERSTOOD = frozenset({"MERGE"})
 """What SQLite does not have and this server has."""
+
+
+def sets(name: str) -> bool:
+    """Whether a kind of statement sets what later ones mean.
+
+    Args:
+        name: What the status calls it.
+    """
+    return name in _SETTING
+
+
+_SETTING = frozenset({"SET", "ALTER USER", "ALTER ROLE", "ALTER DATABASE", "ALTER SYSTEM"})
 
 
 def _is_made(words: list[str]) -> bool:
@@ -202,27 +214,26 @@ def _refuse_moments(tokens: list[Token]) -> None:
         raise Refused("DEFAULT may have another value here than it had on the master")
 
 
-def _setting(tokens: list[Token]) -> tuple[str, list[str]]:
-    """What a SET sets, and to what, in small letters."""
-    words = [(token.name or token.text.strip("'")).lower() for token in tokens[1:]]
-    if words and words[0] in ("session", "local"):
-        del words[0]
-    if words[:2] == ["time", "zone"]:
-        words[:2] = ["timezone"]
-    return (words[0] if words else ""), [word for word in words[1:] if word not in ("=", "to", ",", ";")]
+def _settings(text: str) -> Iterator[tuple[str, list[str]]]:
+    """What a SET sets, or an ALTER ROLE … SET, in small letters."""
+    words = [(token.name or token.text.strip("'")).lower() for token in tokens_of(text) if token.text != ";"]
+    start = words.index("set") if "set" in words else len(words)
+    yield from settings_of(words[start + 1 :])
 
 
-def _refuse_setting(tokens: list[Token]) -> None:
+def _refuse_settings(text: str) -> None:
     try:
-        refuse_setting(*_setting(tokens))
+        for name, values in _settings(text):
+            if not is_zone(name):
+                refuse_setting(name, values)
     except StatementStopped as error:
         raise Refused(str(error)) from error
 
 
 def zone_set(text: str) -> str | None:
     """The time zone that a SET sets; None where it sets none, or UTC."""
-    name, values = _setting(tokens_of(text))
-    return " ".join(values) if name in ("timezone", "time_zone") and is_other_zone(values) else None
+    found = (" ".join(values) for name, values in _settings(text) if is_zone(name) and is_other_zone(values))
+    return next(found, None)
 
 
 def _refuse_filling(tokens: list[Token]) -> None:

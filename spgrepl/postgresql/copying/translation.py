@@ -77,6 +77,20 @@ def _refuse_other_meanings(sql: str, statements: Iterable[exp.Expr]) -> None:
         other = next((part for part in statement.walk() if not _is_known(part)), None)
         if other is not None:
             raise NotTranslated(f"MySQL's {other.sql(MYSQL)[:_SHOWN]} may mean something else in PostgreSQL")
+        if isinstance(statement, exp.Update):
+            _refuse_one_after_another(statement)
+
+
+def _refuse_one_after_another(update: exp.Update) -> None:
+    """MySQL sets one column after another: what is read of one that has been set is its new value."""
+    done: set[str] = set()
+    for one in update.expressions:
+        read = {column.name.lower() for column in one.expression.find_all(exp.Column)}
+        if read & done:
+            raise NotTranslated(
+                f"MySQL sets columns one after another, and {min(read & done)} has been set when it is read"
+            )
+        done.add(one.this.name.lower())
 
 
 def _is_known(part: exp.Expr) -> bool:

@@ -47,20 +47,20 @@ _NOT_HERE = "what it runs, and what that does, is not in the log"
 KINDS: tuple[Kind, ...] = (
     # -- what later statements mean
     *_kinds(Effect.KEPT, "SET", "CREATE TYPE", "CREATE DOMAIN", "DROP TYPE", "DROP DOMAIN", "ALTER TYPE"),
-    *_kinds(Effect.KEPT, "ALTER DOMAIN"),
+    *_kinds(Effect.KEPT, "ALTER DOMAIN", "ALTER USER|ROLE|DATABASE|SYSTEM"),
     # -- no effect on rows
     *_kinds(Effect.NONE, "RESET", "DISCARD", "PREPARE", "DEALLOCATE", "DECLARE", "FETCH", "CLOSE", "MOVE"),
     *_kinds(
         Effect.NONE, "LISTEN", "UNLISTEN", "NOTIFY", "LOCK", "UNLOCK", "VACUUM", "ANALYZE", "REINDEX", "CLUSTER"
     ),
     *_kinds(Effect.NONE, "COMMENT", "GRANT", "REVOKE", "CHECKPOINT", "SECURITY LABEL", "SHOW", "EXPLAIN", "USE"),
-    *_kinds(Effect.NONE, "CREATE|ALTER|DROP USER|ROLE|GROUP", "REASSIGN", "FLUSH", "OPTIMIZE"),
+    *_kinds(Effect.NONE, "CREATE|DROP USER|ROLE", "CREATE|ALTER|DROP GROUP", "REASSIGN", "FLUSH", "OPTIMIZE"),
     *_kinds(Effect.NONE, "CREATE|ALTER|DROP SCHEMA", "CREATE|ALTER|DROP EXTENSION", "CREATE|ALTER|DROP POLICY"),
     *_kinds(
         Effect.NONE, "CREATE|ALTER|DROP SEQUENCE", "CREATE|ALTER|DROP STATISTICS", "CREATE|ALTER|DROP COLLATION"
     ),
-    *_kinds(Effect.NONE, "CREATE|ALTER|DROP SERVER", "CREATE|ALTER|DROP TABLESPACE", "ALTER SYSTEM"),
-    *_kinds(Effect.NONE, "CREATE|ALTER|DROP DATABASE", "CREATE|DROP ACCESS", "ALTER DEFAULT", "ALTER INDEX"),
+    *_kinds(Effect.NONE, "CREATE|ALTER|DROP SERVER", "CREATE|ALTER|DROP TABLESPACE"),
+    *_kinds(Effect.NONE, "CREATE|DROP DATABASE", "CREATE|DROP ACCESS", "ALTER DEFAULT", "ALTER INDEX"),
     *_kinds(Effect.NONE, "CREATE VIEW", "ALTER VIEW", "DROP VIEW"),
     *_kinds(Effect.NONE, "CREATE OR REPLACE VIEW", "CREATE TEXT SEARCH", "ALTER|DROP TEXT SEARCH"),
     *_kinds(Effect.NONE, "DROP FUNCTION|PROCEDURE|AGGREGATE|ROUTINE", "DROP OPERATOR", "DROP CAST"),
@@ -112,6 +112,8 @@ KINDS: tuple[Kind, ...] = (
 
 _CASCADE = re.compile(r"\bCASCADE\b", re.IGNORECASE)
 
+_ROW_SECURITY = re.compile(r"\b(?:ENABLE|FORCE)\s+ROW\s+LEVEL\s+SECURITY\b", re.IGNORECASE)
+
 _MOST_WORDS = max(len(kind.words) for kind in KINDS)
 
 
@@ -127,13 +129,17 @@ _BY_WORDS: dict[tuple[str, ...], Kind] = {
 }
 
 
-def drops_more(words: Sequence[str], text: str) -> str | None:
-    """Why a statement that drops something drops tables or columns with it; None where it does not.
+def does_more(words: Sequence[str], text: str) -> str | None:
+    """Why what a statement does is not all in the log; None where it is, as far as this can tell.
+
+    It may drop tables or columns with something else, or hide rows from some users of a table.
 
     Args:
         words: Its first words in capitals.
         text: The statement.
     """
+    if list(words[:2]) == ["ALTER", "TABLE"] and _ROW_SECURITY.search(text) is not None:
+        return "row security: which rows a user of the master sees, and so changes, is not in the log from here on"
     if list(words[:1]) != ["DROP"] or words[1:2] not in (["SCHEMA"], ["TYPE"], ["DOMAIN"], ["EXTENSION"]):
         return None
     if _CASCADE.search(text) is None:

@@ -204,6 +204,12 @@ class Schema:
         for role in self.objects("table partition", table):
             if role.get("role") == "parent":
                 yield Hazard(every, f"{table} is partitioned: which part a row is in is decided by the master")
+        for one in self.objects("table row_security", table):
+            if one.get("enabled"):
+                seen = frozenset({"UPDATE", "DELETE", "SELECT"})
+                yield Hazard(
+                    seen, f"{table} has row security: which of its rows a user of the master sees is not known"
+                )
         children = [role for role in self.objects("table partition") if table in role.get("parents", ())]
         if children:
             yield Hazard(every, f"other tables inherit from {table}, and their rows are its rows at the master")

@@ -58,6 +58,11 @@ SECURITY LABEL ON TABLE t IS 'x'
 EXPLAIN SELECT 1
 SHOW ALL
 ALTER SYSTEM SET work_mem = '1GB'
+SET @sql_mode = 'ansi', foreign_key_checks = 1
+CREATE DATABASE d
+SET DateStyle TO 'ISO, MDY'
+SET SESSION standard_conforming_strings TO on
+SET lc_time = C
 ALTER DATABASE d SET x = 1
 ALTER INDEX i SET (fillfactor = 70)
 """.strip().splitlines()
@@ -85,6 +90,18 @@ REFUSED = {
     "CREATE TEMPORARY VIEW v AS SELECT 1": "CREATE TEMPORARY VIEW: it is of one connection",
     "PREPARE TRANSACTION 'x'": "PREPARE TRANSACTION: its transaction ends later",
     "DROP EXTENSION hstore CASCADE": "DROP EXTENSION … CASCADE: which tables and columns it drops",
+    "ALTER TABLE t ENABLE ROW LEVEL SECURITY": "row security: which rows a user of the master sees",
+    "SET datestyle = ISO, DMY": "after SET datestyle dates of that session may mean other days",
+    "SET datestyle TO 'SQL, MDY'": "after SET datestyle dates of that session may mean other days",
+    "SET transform_null_equals = on": "after SET transform_null_equals = NULL of that session finds rows",
+    "SET SESSION session_replication_role = replica": "triggers and foreign keys do nothing in that session",
+    "SET @old = 1, foreign_key_checks = 0": "triggers and foreign keys do nothing in that session",
+    "SET @@session.sql_mode = 'ANSI_QUOTES'": "after SET sql_mode strings of that session mean something else",
+    "SET lc_numeric = 'de_DE'": "numbers and months of that session are other texts",
+    "SET bytea_output TO escape": "bytes of that session become other texts",
+    "ALTER ROLE bob SET search_path TO app, public": "after SET search_path to app, public a session means other",
+    "ALTER USER bob IN DATABASE d SET array_nulls = off": "NULL in an array of that session is a text",
+    "ALTER DATABASE d SET intervalstyle = 'sql_standard'": "dates of that session may mean other days",
     "FROBNICATE t": "begins with FROBNICATE",
     "(SELECT 1)": "not known in the log",
 }
