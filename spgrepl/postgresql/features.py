@@ -14,6 +14,11 @@ import attrs
 from spgrepl.postgresql import driver
 
 _VERSION = re.compile(r"(?P<name>PostgreSQL|CockroachDB|YugabyteDB)\D*(?P<version>[\d.]+)")
+_BY_BYTES = "SELECT 1 WHERE 'B' < 'a' AND 'a-b' < 'aa' AND 'z' < 'ä' AND 'ß' < 'ä' AND 'ü' < 'Б' AND 'Я' < 'а'"
+_USUAL_LETTERS = (
+    "SELECT 1 WHERE lower('ABCDEFGHIJKLMNOPQRSTUVWXYZ') = 'abcdefghijklmnopqrstuvwxyz' "
+    "AND upper('abcdefghijklmnopqrstuvwxyz') = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
+)
 _YUGABYTE = re.compile(r"-YB-([\d.]+)")
 
 
@@ -32,8 +37,11 @@ class Features:
             changed is noticed when a row does not fit it, and at the next start.
         byte_order: Whether this database orders texts by their bytes. Without: statements of an SPG server's log
             that order texts are refused.
+        usual_letters: Whether the capital letters of ASCII are what they are in all other databases: in Turkish
+            they are not. Without: statements that tell letters apart are refused.
         binary_copy: Whether COPY is given rows in binary, where their types are plain. Without: as lines.
-        reads: Whether it shows how it reads a statement, as PostgreSQL 14 and later do. Without: statements of an
+        reads: Whether it shows how it reads a statement, as PostgreSQL 14 and later do, and the database has the
+            encoding UTF8. Without: statements of an
             SPG server's log that are not plain are refused.
     """
 
@@ -44,6 +52,7 @@ class Features:
     replica_role: bool
     row_versions: bool = True
     byte_order: bool = True
+    usual_letters: bool = True
     binary_copy: bool = True
     reads: bool = True
 
@@ -60,7 +69,9 @@ class Features:
         if not self.row_versions:
             found.append("versions of rows in the catalogue (that a table was changed is noticed later)")
         if not self.reads:
-            found.append("a way to see how it reads a statement (of an SPG server's log only plain ones run)")
+            found.append(
+                "a way to see how it reads a statement, or UTF8 (of an SPG server's log only plain ones run)"
+            )
         return tuple(found)
 
     def as_values(self) -> dict[str, object]:
@@ -100,8 +111,10 @@ def detect(connection: Any) -> Features:
         row_versions=_tried(connection, "SELECT xmin FROM pg_catalog.pg_attribute LIMIT 1"),
         # YugabyteDB makes nothing in a transaction with rows.
         reads=name in ("PostgreSQL", "Citus")
-        and _tried(connection, "SELECT 1 FROM pg_catalog.pg_attribute WHERE attname = 'prosqlbody'"),
-        byte_order=_tried(connection, "SELECT 1 WHERE 'B' < 'a' AND 'a-b' < 'aa'"),
+        and _tried(connection, "SELECT 1 FROM pg_catalog.pg_attribute WHERE attname = 'prosqlbody'")
+        and _tried(connection, "SELECT 1 WHERE current_setting('server_encoding') = 'UTF8'"),
+        byte_order=_tried(connection, _BY_BYTES),
+        usual_letters=_tried(connection, _USUAL_LETTERS),
         # Of others than PostgreSQL's own code that is not known for each of their types.
         binary_copy=name in ("PostgreSQL", "YugabyteDB", "Citus"),
     )

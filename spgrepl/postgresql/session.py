@@ -46,6 +46,12 @@ _OPTIONAL = (
     "SET transaction_timeout = 0",
     "SET xmloption = content",
     "SET lc_monetary = 'C'",
+    "SET lc_numeric = 'C'",
+    "SET lc_time = 'C'",
+    "SET transform_null_equals = off",
+    "SET array_nulls = on",
+    # What policies would hide is an error by name.
+    "SET row_security = off",
 )
 
 _NO_RIGHT = "42501"

@@ -46,6 +46,8 @@ def snapshot(path: Path) -> Path:
     made.run("CREATE TABLE stamped (id INT PRIMARY KEY, x TEXT, seen TIMESTAMPTZ)")
     details = '{"on_update": "CURRENT_TIMESTAMP"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'seen'", (details,))
+    made.run("CREATE TABLE hidden (id INT PRIMARY KEY)")
+    made.keep("table row_security", "hidden", {"enabled": True, "forced": False, "policies": []})
     made.run(
         "INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT UNIQUE)"
     )
@@ -104,6 +106,9 @@ def test_foreign_keys_do_what_they_do_at_the_master(engine: PostgresqlEngine, da
         ("UPDATE watched SET x = 'b' FROM loud l WHERE l.w = 'a'", "the column w of loud ignores case"),
         ("INSERT INTO loud VALUES (1, 'a') ON CONFLICT (w) DO NOTHING", "the column w of loud ignores case"),
         ("INSERT INTO t SELECT id FROM parent", "the column at of t has a default"),
+        ("UPDATE hidden SET id = 5", "hidden has row security"),
+        ("INSERT INTO parent SELECT id + 50 FROM hidden", "hidden has row security"),
+        ("DELETE FROM loud WHERE loud = ROW(1, 'a')::loud", "the column w of loud ignores case"),
     ],
 )
 def test_what_the_master_does_beside_a_statement_stops_it(
@@ -183,7 +188,8 @@ def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, datab
             run(engine, [statement], 300)
     kept = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
     assert kept == [
-        (name,) for name in ("child", "computed", "halves", "loud", "made", "parent", "seen", "stamped", "u")
+        (name,)
+        for name in ("child", "computed", "halves", "hidden", "loud", "made", "parent", "seen", "stamped", "u")
     ]
 
 

@@ -28,6 +28,7 @@ from spgrepl.engines.postgresql.statement_meanings import (
     find_moment,
     meaning_of,
     pieces_of,
+    sets,
     tokens_of,
     zone_set,
 )
@@ -92,19 +93,21 @@ class Running:
         rows_act: Whether triggers and foreign keys act in this session. Where they do not, they are let act for
             statements, of which the log says nothing but themselves: what their foreign keys do is not in it.
         byte_order: Whether the database orders texts by their bytes, as an SPG server does.
-        reads: Whether the server shows how it reads a statement.
+        usual_letters: Whether the capital letters of ASCII are what they are in all other databases.
+        reads: Whether the server shows how it reads a statement, and its texts are made of all letters.
     """
 
     seconds: float = DEFAULT_LIMITS.statement_seconds
     rows_act: bool = True
     byte_order: bool = True
+    usual_letters: bool = True
     reads: bool = True
 
     @classmethod
     def of(cls, server: Transactor, seconds: float) -> Running:
         """How they run in a server."""
         features = server.session.features
-        return cls(seconds, server.rows_act, features.byte_order, features.reads)
+        return cls(seconds, server.rows_act, features.byte_order, features.usual_letters, features.reads)
 
 
 _USUAL = Running()
@@ -132,7 +135,9 @@ class LogStatements:
         running: Running = _USUAL,
     ) -> None:
         self._rows_act = running.rows_act
-        self._reader = StatementReader(tables, running.byte_order) if running.reads else None
+        self._reader = (
+            StatementReader(tables, running.byte_order, running.usual_letters) if running.reads else None
+        )
         self._tables = tables
         self.schema = schema
         self._dialect = dialect
@@ -233,7 +238,7 @@ class LogStatements:
         found, name = meaning_of(text, self._spg.approximate)
         if found is Meaning.NOTHING:
             self._spg.skip(name)
-            if name == "SET" and (zone := zone_set(text)) is not None:
+            if sets(name) and (zone := zone_set(text)) is not None:
                 self._spg.set_zone(zone)
             return
         if self._respells:
@@ -262,8 +267,14 @@ class LogStatements:
             connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
         self._execute(connection, text)
 
-    def _judge(self, connection: Any, tokens: list[Token], text: str) -> bool:
+    def _judge(self, connection: Any, tokens: list[Token], text: str, lasts: bool = False) -> bool:
         """Look whether a statement means something else here, with all that stands behind the names in it.
+
+        Args:
+            connection: The connection.
+            tokens: The statement.
+            text: The statement.
+            lasts: Whether it is an expression that rows to come are given to.
 
         Returns:
             Whether foreign keys may change rows of other tables with it, beside what is known of its table.
@@ -279,6 +290,9 @@ class LogStatements:
         cascades = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
         if reading.joins and meets_several(connection, tokens, text):
             raise Refused("a row is joined with several: which of them counts cannot be told here")
+        unsure = self._reader.unsure(connection, reading, tokens, text, lasts)
+        if unsure is not None:
+            raise Refused(unsure)
         zone = self._spg.zone
         if zone is not None and (reading.zone or (reading.moments and depends_on_zone(connection, text))):
             raise Refused(
@@ -307,7 +321,7 @@ class LogStatements:
     def _judge_expressions(self, connection: Any, tokens: list[Token], text: str, word: str) -> None:
         """Look whether values that DDL has computed are others here."""
         for query in expressions_of(tokens, text, word):
-            self._judge(connection, tokens_of(query), query)
+            self._judge(connection, tokens_of(query), query, lasts=word == "GENERATED")
 
     def _made(self, connection: Any, text: str) -> bool:
         """Make, change or drop something without rows; whether the server took it.

@@ -22,6 +22,8 @@ from spgrepl.postgresql.tables import (
 )
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
 
+_WHOLE_ROW = 0
+_SELECT = "SELECT"
 _EVERY = ("INSERT", "UPDATE", "DELETE")
 _ORDERS = frozenset({"<", ">", "<=", ">="})
 _PLAIN_WORDS = frozenset(
@@ -132,11 +134,14 @@ def judge_reading(
         raise Refused(f"{own[0]}() has another value here than it had on the master")
     for reason in reading.stops:
         raise Refused(reason)
-    if reading.collates:
-        for oid, name in reading.tables.items():
-            table = tables(name)
-            if table is not None and table.oid == oid:
-                _refuse_caseless(reading, table)
+    for oid, name in reading.tables.items():
+        named = tables(name)
+        if named is None or named.oid != oid:
+            continue
+        if _SELECT in named.master and oid in reading.read:
+            raise Refused(named.master[_SELECT])
+        if reading.collates:
+            _refuse_caseless(reading, named)
     if not reading.views:
         return False
     through = sorted({name for name, _ in changed_tables(tokens)} & reading.views)
@@ -156,7 +161,7 @@ def _refuse_caseless(reading: Reading, table: Table) -> None:
     for column in table.columns.values():
         if CASELESS not in column.master:
             continue
-        if column.number in read or table.oid in reading.any_conflict:
+        if {column.number, _WHOLE_ROW} & read or table.oid in reading.any_conflict:
             raise Refused(
                 f"the column {column.name} of {table.name} ignores case at the master, and does not here: "
                 f"name rows by something else"
@@ -185,8 +190,8 @@ def refuse_unless_plain(tokens: list[Token], tables: Callable[[str], Table | Non
         plain = plain and token.text not in _ORDERS and not (is_name and (called or _folded(token) not in known))
     if not plain or (table is not None and any(CASELESS in one.master for one in table.columns.values())):
         raise Refused(
-            "this server does not show how it reads a statement, as PostgreSQL 14 and later do: whether it means "
-            "the same here cannot be told"
+            "this server does not show how it reads a statement, as PostgreSQL 14 and later do, or its database "
+            "is not in UTF8: whether it means the same here cannot be told"
         )
 
 

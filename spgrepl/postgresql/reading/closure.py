@@ -11,7 +11,7 @@ from spgrepl.postgresql import driver
 from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.reading.node_trees import Node, number, numbers, parse, walk
 
-_SAVEPOINT = "spgrepl_reading"
+SAVEPOINT = "spgrepl_reading"
 _NAME = "statement_that_is_read"
 _BUILT_IN = 16384
 """Numbers from here on belong to what users have made."""
@@ -184,7 +184,7 @@ def parsed(connection: Any, text: str, arguments: str = "", result: str = "void"
         psycopg.Error: The server does not understand it; the transaction has failed.
     """
     script = _READ.format(
-        savepoint=_SAVEPOINT,
+        savepoint=SAVEPOINT,
         schema=SCHEMA,
         name=_NAME,
         arguments=arguments,
@@ -273,7 +273,7 @@ def _body(connection: Any, source: str, arguments: str, result: str) -> str | No
     except psycopg.errors.Error as error:
         if connection.closed or error.sqlstate is None or error.sqlstate[:2] not in ("42", "0A"):
             raise
-        connection.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
+        connection.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}; RELEASE SAVEPOINT {SAVEPOINT}")
         return None
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from spgrepl.postgresql.reading.closure import gather, parsed, unchanged
+from spgrepl.postgresql import driver
+from spgrepl.postgresql.reading.closure import SAVEPOINT, gather, parsed, unchanged
+from spgrepl.postgresql.reading.conversions import ORDERS, may_be_other_day
+from spgrepl.postgresql.reading.letters import letters_of, meets_beyond
 from spgrepl.postgresql.reading.rules import Reading, read
 from spgrepl.postgresql.tables import TableBook
 from spgrepl.text.sqltext import Token, TokenKind
@@ -59,9 +63,11 @@ class StatementReader:
     Args:
         tables: The tables of the server; what was read is forgotten with them.
         byte_order: Whether the database orders texts by their bytes.
+        usual_letters: Whether the capital letters of ASCII are what they are in all other databases.
     """
 
-    def __init__(self, tables: TableBook, byte_order: bool = True) -> None:
+    def __init__(self, tables: TableBook, byte_order: bool = True, usual_letters: bool = True) -> None:
+        self._usual_letters = usual_letters
         self._tables = tables
         self._byte_order = byte_order
 
@@ -86,6 +92,40 @@ class StatementReader:
         known_shapes[shape] = found
         return found
 
+    def unsure(
+        self, connection: Any, reading: Reading, tokens: list[Token], text: str, lasts: bool = False
+    ) -> str | None:
+        """Why a statement with these constants and rows may mean something else at the master; None where not.
+
+        Args:
+            connection: The connection, with a transaction open.
+            reading: What was read of it.
+            tokens: The statement, without blanks and comments.
+            text: The statement.
+            lasts: Whether it is an expression that rows to come are given to.
+
+        Raises:
+            psycopg.Error: The server does not let its columns be read; the transaction has failed.
+        """
+        if reading.days and may_be_other_day(tokens) and depends_on_order(connection, text):
+            return "which day a text such as 01/02/03 is depends on the DateStyle of its session: write 2003-01-02"
+        letters = reading.letters
+        if letters is None:
+            return None
+        if not text.isascii() or "\\" in text:
+            # Of statements of one shape this one has letters of its own.
+            letters = letters_of(gather(connection, text)) or letters
+        if letters.other_rule or not self._usual_letters:
+            return f"{letters.name}() here takes other letters for capitals: make the database with LOCALE 'C'"
+        met: str | None = "rows to come"
+        if not lasts:
+            met = "a constant" if letters.beyond else meets_beyond(connection, letters, reading.read)
+        if met is None:
+            return None
+        return (
+            f"{letters.name}() may meet letters beyond ASCII in {met}: what the master makes of them is not known"
+        )
+
     def _holds(self, connection: Any, known: Reading) -> bool:
         return self._tables.has_versions() and unchanged(connection, known.marks)
 
@@ -96,9 +136,28 @@ def depends_on_zone(connection: Any, text: str) -> bool:
     Raises:
         psycopg.Error: The server does not understand it; the transaction has failed.
     """
+    return _depends(connection, text, "timezone", _ZONES)
+
+
+def depends_on_order(connection: Any, text: str) -> bool:
+    """Whether constants of a statement are other days, or none, where the numbers of a day have another order.
+
+    Raises:
+        psycopg.Error: The server does not understand it at all; the transaction has failed.
+    """
+    psycopg = driver.load()
+    try:
+        return _depends(connection, text, "datestyle", ORDERS)
+    except psycopg.errors.DataError:
+        connection.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}; RELEASE SAVEPOINT {SAVEPOINT}")
+        connection.execute(f"SET LOCAL datestyle = '{ORDERS[0]}'")
+        return True
+
+
+def _depends(connection: Any, text: str, setting: str, values: Sequence[str]) -> bool:
     found = set()
-    for zone in _ZONES:
-        connection.execute(f"SET LOCAL timezone = '{zone}'")
+    for value in values:
+        connection.execute(f"SET LOCAL {setting} = '{value}'")
         found.add(parsed(connection, text))
-    connection.execute(f"SET LOCAL timezone = '{_ZONES[0]}'")
+    connection.execute(f"SET LOCAL {setting} = '{values[0]}'")
     return len(found) > 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from spgrepl.postgresql.reading.closure import Closure, Function, Relation
+from spgrepl.postgresql.reading.conversions import has_days, unsure_conversion, unsure_function
 from spgrepl.postgresql.reading.joins import may_meet_own, may_meet_several
+from spgrepl.postgresql.reading.letters import Letters, letters_of
 from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, of_query, type_of, walk
 
 _ZONED = (1184, 1266)
@@ -34,8 +35,6 @@ _PLAIN, _VIEW = frozenset("rp"), "v"
 _EXISTS, _ARRAY = 0, 6
 _SKIP_LOCKED = 1
 
-Keys = Callable[[int], "tuple[frozenset[int], ...]"]
-
 
 @attrs.frozen
 class Reading:
@@ -46,6 +45,8 @@ class Reading:
         random: Functions in the statement itself whose value is this server's own.
         zone: What of it depends on the time zone of the session; None for nothing.
         moments: Whether a text in the statement itself may be a moment.
+        days: Whether a constant in it is a day, or a moment.
+        letters: What of it depends on which letters are capitals, or letters at all; None for nothing.
         collates: Whether it compares texts in any way.
         any_conflict: Tables into which it inserts with an ON CONFLICT that does not say with what.
         read: The columns that it reads, by the table's number.
@@ -59,6 +60,8 @@ class Reading:
     random: frozenset[str]
     zone: str | None
     moments: bool
+    days: bool
+    letters: Letters | None
     collates: bool
     any_conflict: frozenset[int]
     read: dict[int, frozenset[int]]
@@ -85,7 +88,7 @@ class _Rules:
         self._stops: dict[str, None] = {}
         self._random: set[str] = set()
         self._zone: str | None = None
-        self._moments = self._collates = self._joins = False
+        self._moments = self._days = self._collates = self._joins = False
         self._any_conflict: set[int] = set()
         self._read: dict[int, set[int]] = {}
         self._compared: set[int] = set()
@@ -104,6 +107,8 @@ class _Rules:
             frozenset(self._random),
             self._zone,
             self._moments,
+            self._days,
+            letters_of(self._closure),
             self._collates,
             frozenset(self._any_conflict),
             {oid: frozenset(columns) for oid, columns in self._read.items()},
@@ -124,6 +129,10 @@ class _Rules:
             function = self._closure.functions.get(number(node, field))
             if function is not None:
                 self._function(place, function)
+        unsure = unsure_conversion(node, self._closure.functions)
+        if unsure is not None:
+            self._stop(place, unsure)
+        self._days = self._days or has_days(node)
         self._texts(node)
         self._zones(place, node, kind)
         if kind == "SQLVALUEFUNCTION":
@@ -145,6 +154,9 @@ class _Rules:
             self._stop(place, f"what the function {one.name} here does cannot be read: it is {one.unread}")
         if not one.built_in:
             return
+        unsure = unsure_function(one)
+        if unsure is not None:
+            self._stop(place, unsure)
         own = one.volatility == "v" or (
             one.volatility == "s"
             and (
