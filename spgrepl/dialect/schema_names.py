@@ -67,6 +67,25 @@ def with_plain_names(sql: str) -> str | None:
     return apply_edits(sql, edits) if edits else None
 
 
+def without_public(sql: str, tokens: list[Token]) -> str:
+    """Leave out the schema ``public`` in front of names, for a server whose tables are in another one.
+
+    Args:
+        sql: A statement.
+        tokens: Its tokens, without blanks and comments.
+
+    Returns:
+        The text; as it was where ``public`` stands in another place too, as a table's name or alias.
+    """
+    edits = sorted(_schema_edits(tokens))
+    return apply_edits(sql, edits) if edits else sql
+
+
+def names_public(tokens: list[Token]) -> bool:
+    """Whether ``public`` is a name in a statement."""
+    return any(_is_public(token) for token in tokens)
+
+
 def _schema_edits(tokens: list[Token]) -> list[tuple[int, int, str]]:
     edits = []
     for index, token in enumerate(tokens):

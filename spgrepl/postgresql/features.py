@@ -40,6 +40,8 @@ class Features:
         usual_letters: Whether the capital letters of ASCII are what they are in all other databases: in Turkish
             they are not. Without: statements that tell letters apart are refused.
         binary_copy: Whether COPY is given rows in binary, where their types are plain. Without: as lines.
+        in_public: Whether tables are made in the schema ``public``. Without: that schema of an SPG server's log is
+            the one where they are.
         reads: Whether it shows how it reads a statement, as PostgreSQL 14 and later do, and the database has the
             encoding UTF8. Without: statements of an
             SPG server's log that are not plain are refused.
@@ -54,6 +56,7 @@ class Features:
     byte_order: bool = True
     usual_letters: bool = True
     binary_copy: bool = True
+    in_public: bool = True
     reads: bool = True
 
     @property
@@ -115,6 +118,7 @@ def detect(connection: Any) -> Features:
         and _tried(connection, "SELECT 1 WHERE current_setting('server_encoding') = 'UTF8'"),
         byte_order=_tried(connection, _BY_BYTES),
         usual_letters=_tried(connection, _USUAL_LETTERS),
+        in_public=_tried(connection, "SELECT 1 WHERE current_schema() = 'public'"),
         # Of others than PostgreSQL's own code that is not known for each of their types.
         binary_copy=name in ("PostgreSQL", "YugabyteDB", "Citus"),
     )

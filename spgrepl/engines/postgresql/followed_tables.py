@@ -12,9 +12,12 @@ from typing import Any
 
 import attrs
 
+from spgrepl.engines.postgresql.statement_meanings import Refused
 from spgrepl.postgresql import own_schema
 from spgrepl.postgresql.names import SCHEMA
+from spgrepl.postgresql.reading.ddl import changed_by_ddl
 from spgrepl.postgresql.tables import OF_TABLE
+from spgrepl.text.sqltext import Token
 
 _TABLES = """
 SELECT c.oid::bigint, c.relname, (SELECT json_object_agg(a.attnum, a.attname) FROM pg_attribute a
@@ -23,6 +26,11 @@ SELECT c.oid::bigint, c.relname, (SELECT json_object_agg(a.attnum, a.attname) FR
 """
 _NOTED = f"SELECT table_name, columns FROM {SCHEMA}.columns"
 _FORGET = f"DELETE FROM {SCHEMA}.copy_tables WHERE table_name = %s"
+_NOT_OF_COPY = f"""
+SELECT c.relname FROM pg_class c
+ WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(current_schema())
+   AND c.relname NOT IN (SELECT table_name FROM {SCHEMA}.copy_tables)
+"""
 _KEEP = f"INSERT INTO {SCHEMA}.copy_tables VALUES (%s) ON CONFLICT DO NOTHING"
 
 
@@ -69,3 +77,20 @@ def _renamed(kinds: Mapping[str, Any], old: _Seen, new: _Seen) -> dict[str, Any]
         if now is not None:
             found[now] = kind
     return found
+
+
+def refuse_tables_of_others(connection: Any, tokens: list[Token], text: str) -> None:
+    """Let DDL of a log change tables of the copy only, where it stands.
+
+    Args:
+        connection: A connection of psycopg.
+        tokens: The statement, without blanks and comments.
+        text: The statement.
+
+    Raises:
+        Refused: It drops, alters or takes for its own a table there that others have made.
+    """
+    for name in changed_by_ddl(tokens, text):
+        row = connection.execute(_NOT_OF_COPY, (name,)).fetchone()
+        if row is not None:
+            raise Refused(f"the table {row[0]} here is not of this copy: move or rename it, or skip this record")

@@ -12,7 +12,7 @@ import attrs
 
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
-from spgrepl.engines.postgresql.followed_tables import following_tables
+from spgrepl.engines.postgresql.followed_tables import following_tables, refuse_tables_of_others
 from spgrepl.engines.postgresql.master_effects import (
     judge_effects,
     judge_reading,
@@ -28,6 +28,7 @@ from spgrepl.engines.postgresql.statement_meanings import (
     find_moment,
     meaning_of,
     pieces_of,
+    plain_names,
     sets,
     tokens_of,
     zone_set,
@@ -94,6 +95,7 @@ class Running:
             statements, of which the log says nothing but themselves: what their foreign keys do is not in it.
         byte_order: Whether the database orders texts by their bytes, as an SPG server does.
         usual_letters: Whether the capital letters of ASCII are what they are in all other databases.
+        in_public: Whether the tables are in the schema ``public``.
         reads: Whether the server shows how it reads a statement, and its texts are made of all letters.
     """
 
@@ -101,13 +103,14 @@ class Running:
     rows_act: bool = True
     byte_order: bool = True
     usual_letters: bool = True
+    in_public: bool = True
     reads: bool = True
 
     @classmethod
     def of(cls, server: Transactor, seconds: float) -> Running:
         """How they run in a server."""
-        features = server.session.features
-        return cls(seconds, server.rows_act, features.byte_order, features.usual_letters, features.reads)
+        of = server.session.features
+        return cls(seconds, server.rows_act, of.byte_order, of.usual_letters, of.in_public, of.reads)
 
 
 _USUAL = Running()
@@ -135,6 +138,7 @@ class LogStatements:
         running: Running = _USUAL,
     ) -> None:
         self._rows_act = running.rows_act
+        self._in_public = running.in_public
         self._reader = (
             StatementReader(tables, running.byte_order, running.usual_letters) if running.reads else None
         )
@@ -241,6 +245,8 @@ class LogStatements:
             if sets(name) and (zone := zone_set(text)) is not None:
                 self._spg.set_zone(zone)
             return
+        if not self._in_public:
+            text = plain_names(text)
         if self._respells:
             text = respelled(text, partial(self._tables.get, connection))
         if found is Meaning.OBJECT:
@@ -304,6 +310,7 @@ class LogStatements:
     def _make(self, connection: Any, text: str) -> None:
         """Change the schema, and what of rows goes with that."""
         tokens = tokens_of(text)
+        refuse_tables_of_others(connection, tokens, text)
         query = query_of(tokens, text)
         if query is not None:
             self._judge(connection, tokens_of(query), query)

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 
+from spgrepl.dialect.schema_names import PUBLIC, names_public, without_public
 from spgrepl.postgresql.names import SCHEMA
 from spgrepl.postgresql.reading.ddl import folded
 from spgrepl.spgsql.language.kinds import Effect, does_more, kind_of
@@ -106,6 +107,20 @@ def pieces_of(text: str) -> list[str]:
         return split(text)
     except StatementStopped as error:
         raise Refused(str(error)) from error
+
+
+def plain_names(text: str) -> str:
+    """A statement without the schema ``public`` before its names, for a copy that is in another one.
+
+    Raises:
+        Refused: What that word names cannot be told.
+    """
+    if PUBLIC not in text.lower():
+        return text
+    found = without_public(text, tokens_of(text))
+    if names_public(tokens_of(found)):
+        raise Refused(f"{PUBLIC} is a schema here, and a table or an alias: which one is meant cannot be told")
+    return found
 
 
 def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:

@@ -20,6 +20,25 @@ def _named(tokens: list[Token], words: list[str], kind: str) -> tuple[int, int]:
     return at, end
 
 
+def changed_by_ddl(tokens: list[Token], text: str) -> Iterator[str]:
+    """The tables that DDL drops, alters, or makes unless they are there, as they are written.
+
+    Args:
+        tokens: The statement, without blanks and comments.
+        text: The statement.
+    """
+    words = [token.upper for token in tokens]
+    if "TABLE" not in words[:5] or words[0] not in ("CREATE", "ALTER", "DROP"):
+        return
+    first, end = _named(tokens, words, "TABLE")
+    yield text[tokens[first].start : tokens[end - 1].end]
+    while words[0] == "DROP" and end + 1 < len(tokens) and tokens[end].text == ",":
+        first, end = end + 1, end + 2
+        while end + 1 < len(tokens) and tokens[end].text == ".":
+            end += 2
+        yield text[tokens[first].start : tokens[end - 1].end]
+
+
 def replaced_view(tokens: list[Token]) -> str | None:
     """The view whose meaning a statement changes, where there is one of that name."""
     words = [token.upper for token in tokens]

@@ -179,12 +179,22 @@ class _Rules:
         known = [one for oid in operators if (one := self._closure.operators.get(oid)) is not None]
         extreme = self._closure.functions.get(number(node, "aggfnoid") or number(node, "winfnoid"))
         orders = any(one.orders for one in known) or node[""] == "MINMAXEXPR"
+        whole = any(self._name_of(one.function).startswith("record_") for one in known)
+        self._collates = self._collates or whole
+        if whole and orders and not self._byte_order:
+            self._stop(
+                "", "it compares rows by their order, and texts have another one at the master: use LOCALE 'C'"
+            )
         if any(collations) and (orders or (extreme is not None and extreme.extreme)):
             self._compared.update(collations)
         for field in ("sortClause", "aggorder", "orderClause"):
             for clause in nodes(node, field):
                 by = self._closure.operators.get(number(clause, "sortop"))
                 self._sorts = self._sorts or by is None or by.texts
+
+    def _name_of(self, function: int) -> str:
+        found = self._closure.functions.get(function)
+        return "" if found is None else found.name
 
     def _zones(self, place: str, node: Node, kind: str) -> None:
         if kind == "CONST" and number(node, "consttype") in _ZONED:
