@@ -119,7 +119,17 @@ class Transactor:
     def _set_origin(self, connection: Any) -> None:
         """Let commits say where they come from, so that who decodes the server's log can tell."""
         psycopg = driver.load()
-        name = literal(self._origin)
+        try:
+            self._take_origin(connection, self._origin)
+        except psycopg.errors.ObjectInUse:
+            # Origins are of the whole server: a name of the same may have it in another database.
+            database = connection.execute("SELECT current_database()").fetchone()[0]
+            self._take_origin(connection, f"{self._origin}@{database}")
+
+    @staticmethod
+    def _take_origin(connection: Any, origin: str) -> None:
+        psycopg = driver.load()
+        name = literal(origin)
         if connection.execute(f"SELECT pg_replication_origin_oid({name})").fetchone()[0] is None:
             # Somebody else may be quicker.
             with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):

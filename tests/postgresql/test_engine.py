@@ -280,3 +280,19 @@ def test_a_subscriber_says_which_ddl_to_run(target: PostgresqlTarget, database: 
         with pytest.raises(StatementRefused, match=said):
             target.commit(SubscriptionState((), 0, 100))
         target.rollback()
+
+
+def test_two_databases_of_one_server_have_a_copy_each(engine: PostgresqlEngine, database: Database) -> None:
+    """A replication origin is of the whole server: the second copy has one of its own."""
+    other = PostgresqlEngine(ServerAddress.parse(database.server.new_database("beside")))
+    other.open()
+    query = "SELECT roname FROM pg_replication_origin ORDER BY 1"
+    assert [row for row in database.query(query) if "copy" in str(row[0])] == [
+        ("spgrepl_copy_follower",),
+        ("spgrepl_copy_follower@beside",),
+    ]
+    engine.begin()
+    engine.execute([insert(1)])
+    engine.commit(ReplayState(30, 10))
+    other.close()
+    database.server.query("postgres", "DROP DATABASE beside WITH (FORCE)")
