@@ -46,7 +46,7 @@ def snapshot(path: Path) -> Path:
     made.run("CREATE TABLE stamped (id INT PRIMARY KEY, x TEXT, seen TIMESTAMPTZ)")
     details = '{"on_update": "CURRENT_TIMESTAMP"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'seen'", (details,))
-    made.run("CREATE TABLE hidden (id INT PRIMARY KEY)")
+    made.run("CREATE TABLE hidden (id INT PRIMARY KEY)", "CREATE TABLE hashes (id INT PRIMARY KEY, h HSTORE)")
     made.keep("table row_security", "hidden", {"enabled": True, "forced": False, "policies": []})
     made.run(
         "INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT UNIQUE)"
@@ -106,6 +106,12 @@ def test_foreign_keys_do_what_they_do_at_the_master(engine: PostgresqlEngine, da
         ("UPDATE watched SET x = 'b' FROM loud l WHERE l.w = 'a'", "the column w of loud ignores case"),
         ("INSERT INTO loud VALUES (1, 'a') ON CONFLICT (w) DO NOTHING", "the column w of loud ignores case"),
         ("INSERT INTO t SELECT id FROM parent", "the column at of t has a default"),
+        (
+            "INSERT INTO hashes VALUES (1, '{}')",
+            "the column h of hashes is a HSTORE at the master, and jsonb here",
+        ),
+        ("UPDATE hashes SET h = '5'", "the column h of hashes is a HSTORE"),
+        ("UPDATE watched SET x = h -> 'a' FROM hashes", "the column h of hashes is a HSTORE"),
         ("UPDATE hidden SET id = 5", "hidden has row security"),
         ("INSERT INTO parent SELECT id + 50 FROM hidden", "hidden has row security"),
         ("DELETE FROM loud WHERE loud = ROW(1, 'a')::loud", "the column w of loud ignores case"),
@@ -133,6 +139,8 @@ def test_what_it_does_not_touch_goes_on(engine: PostgresqlEngine, database: Data
             "TRUNCATE stamped",
             "INSERT INTO halves (id) VALUES (1)",
             "INSERT INTO loud (id, w) VALUES (1, 'a')",
+            "INSERT INTO hashes (id) VALUES (1)",
+            "UPDATE hashes SET id = 2 WHERE id = 1",
             "UPDATE loud SET w = 'b' WHERE id = 1",
         ],
     )
@@ -189,7 +197,19 @@ def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, datab
     kept = database.query("SELECT table_name FROM spgrepl.copy_tables ORDER BY 1")
     assert kept == [
         (name,)
-        for name in ("child", "computed", "halves", "hidden", "loud", "made", "parent", "seen", "stamped", "u")
+        for name in (
+            "child",
+            "computed",
+            "halves",
+            "hashes",
+            "hidden",
+            "loud",
+            "made",
+            "parent",
+            "seen",
+            "stamped",
+            "u",
+        )
     ]
 
 

@@ -14,6 +14,7 @@ from spgrepl.postgresql.tables import (
     CASELESS,
     GENERATED,
     ON_UPDATE,
+    OTHERWISE,
     ROUNDED,
     TABLE_KINDS,
     Table,
@@ -138,6 +139,9 @@ def judge_reading(
         named = tables(name)
         if named is None or named.oid != oid:
             continue
+        for column in named.columns.values():
+            if OTHERWISE in column.master and {column.number, _WHOLE_ROW} & reading.read.get(oid, frozenset()):
+                raise Refused(_otherwise(named, column))
         if _SELECT in named.master and oid in reading.read:
             raise Refused(named.master[_SELECT])
         if reading.collates:
@@ -153,6 +157,13 @@ def judge_reading(
                 f"that at the master: name the table"
             )
     return any(table.cascades for table in behind)
+
+
+def _otherwise(table: Table, column: TableColumn) -> str:
+    return (
+        f"the column {column.name} of {table.name} is a {column.master[OTHERWISE]} at the master, and "
+        f"{column.type.sql} here: what a statement means by it is something else"
+    )
 
 
 def _refuse_caseless(reading: Reading, table: Table) -> None:
@@ -206,6 +217,8 @@ def _refuse_set(tokens: list[Token], table: Table, event: str) -> None:
                 f"the column {column.name} of {table.name} is a {column.master[ROUNDED]}, which rounds its "
                 f"numbers in a way that this server does not know"
             )
+        if OTHERWISE in column.master and (_sets(tokens, column.name) or _inserts(tokens, column.name)):
+            raise Refused(_otherwise(table, column))
         if event == "UPDATE" and ON_UPDATE in column.master and not _sets(tokens, column.name):
             raise Refused(
                 f"the column {column.name} of {table.name} is set by the master at every UPDATE "
