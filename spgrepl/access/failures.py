@@ -22,11 +22,11 @@ class WrongServerName(Exception):
         shown = ", ".join(repr(name[:100]) for name in found[:_MOST_NAMES])
         more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
         if found:
-            names = f"but for {shown}{more}: name one of them with --tls-server-name, if that server is meant"
+            names = f"but for {shown}{more}: name one of them with --tls-server-name, if that server is meant, or"
         else:
-            names = "and for no other host or address (a common name alone does not count)"
+            names = "and for no other host or address (a common name alone does not count):"
         super().__init__(
-            f"the server's certificate is not for {wanted!r}, {names}; or give the server a certificate for "
+            f"the server's certificate is not for {wanted!r}, {names} give the server a certificate for "
             f"{wanted!r} in its subject alternative name"
         )
 

@@ -49,7 +49,7 @@ def test_the_name_that_twisted_has_asked_for(name: str) -> None:
         (["a.example", "10.0.0.7"], "not for 'db.example', but for 'a.example', '10.0.0.7': name one of them"),
         (
             [],
-            "not for 'db.example', and for no other host or address (a common name alone does not count); or give",
+            "not for 'db.example', and for no other host or address (a common name alone does not count): give",
         ),
         ([f"n{number}" for number in range(12)], "'n8', 'n9' and 2 more: "),
     ],

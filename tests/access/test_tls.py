@@ -186,7 +186,7 @@ async def test_the_name_of_the_server_is_checked(server: Server, authority: Auth
         assert await server.ask(client, name) == (
             b"",
             f"the server's certificate is not for '{name}', but for 'localhost', '127.0.0.1': name one of them "
-            f"with --tls-server-name, if that server is meant; or give the server a certificate for '{name}' in "
+            f"with --tls-server-name, if that server is meant, or give the server a certificate for '{name}' in "
             f"its subject alternative name",
         )
 
