@@ -104,7 +104,9 @@ class SqliteEngine:
             return None
         if stored.role != sqlite_state.ROLE_FOLLOWER:
             raise LocalFilesDamaged(
-                f"{self._database} is a primary's database; a follower would overwrite it: name another file"
+                f"{self._database} is a primary's database; a follower would overwrite it. If this copy was "
+                f"promoted, start it as `twistd spgrepl master`; if another one was, let this follow that with "
+                f"`spgrepl follow`; else name another file"
             )
         return stored.replay
 

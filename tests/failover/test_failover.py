@@ -314,6 +314,8 @@ async def test_what_cannot_be_promoted(failover: Failover, chain: Chain, tmp_pat
     await failover.lose_head()
     with pytest.raises(Exception, match="primary"):
         await promoted_copy(chain.paths("head"))
+    with pytest.raises(LocalFilesDamaged, match="start it as `twistd spgrepl master`; if another"):
+        await chain.follower("head", "relay")
     with pytest.raises(ConfigurationError, match="holds no copy"):
         await promoted_copy(DatabasePaths.of(tmp_path / "nothing.db"))
 
