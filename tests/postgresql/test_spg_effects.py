@@ -352,3 +352,29 @@ def test_foreign_keys_act_for_a_subscriber_and_its_triggers_do_not(database: Dat
     assert database.query("SELECT count(*) FROM child") == [(0,)]
     assert database.query("SELECT count(*) FROM seen") == [(0,)]
     target.close()
+
+
+def test_a_table_that_is_there_with_other_defaults(database: Database, tmp_path: Path) -> None:
+    """A column that is given no value gets the master's default, or the statement stops."""
+    database.query("CREATE TABLE loud (id INT PRIMARY KEY, w TEXT UNIQUE DEFAULT 'here', more INT DEFAULT 5)")
+    database.query(
+        "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMPTZ, d DATE DEFAULT 'Feb 3 2024', "
+        "tags TEXT[] DEFAULT '{a,b}', "
+        "n NUMERIC(6,2) DEFAULT 2, x TEXT, y BYTEA DEFAULT '\\x00ff', odd TEXT, k INT)"
+    )
+    target = subscribe(database, Nondeterministic.STOP)
+    target.copy_snapshot(snapshot(tmp_path / "received"), (), 0)
+    for statement, said in (
+        ("INSERT INTO loud (id) VALUES (1)", r"the column w of loud has a default .*\(NULL\)"),
+        ("INSERT INTO t (id, at, x, odd, k) VALUES (1, NULL, '', '', 1)", r"the column n of t has a default"),
+    ):
+        with pytest.raises(StatementRefused, match=said):
+            give(target, [statement], 200)
+    given = [
+        "INSERT INTO loud (id, w) VALUES (1, 'a')",
+        "INSERT INTO t (id, at, n, x, odd, k) VALUES (1, NULL, 1, '', '', 1)",
+    ]
+    give(target, given, 200)
+    assert database.query("SELECT w, more FROM loud") == [("a", 5)]
+    assert database.query("SELECT d::text, tags, y FROM t") == [("2024-02-03", ["a", "b"], b"\x00\xff")]
+    target.close()

@@ -29,6 +29,7 @@ from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
 from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, Table, difference_of, read_table
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.text.sqltext import significant_tokens
 
 _SAVEPOINT = "spgrepl_copy"
 _TELL_EVERY = 0.5
@@ -183,7 +184,7 @@ class SnapshotCopy:
         else:
             self._refuse_other_table(source, present, replaceable, way_out)
             if of_spg:
-                self._note_effects(source.name, _left_to_master(snapshot, source, present, of_spg))
+                self._note_effects(source.name, self._left_to_master(snapshot, source, present, of_spg))
         self._copy_rows(snapshot, source, present, of_spg)
         self._copied.append(source.name)
         self._note(attrs.evolve(self.progress, tables=self.progress.tables + 1))
@@ -232,6 +233,35 @@ class SnapshotCopy:
         self._note_effects(source.name, effects)
         self.notes += ddl.notes
         return ddl.later
+
+    def _left_to_master(
+        self, snapshot: apsw.Connection, source: SourceTable, present: Table, of_spg: Mapping[str, SpgColumn]
+    ) -> dict[str, dict[str, str]]:
+        """What an SPG server does by itself to the rows of a table that was here before."""
+        found = spg_effects(snapshot, source.name)
+        for column in source.columns:
+            default = spg_default(snapshot, column, of_spg) or "NULL"
+            here = present.columns[column.name]
+            if not self._is_same_default(default, here.default or "NULL", here.type.sql):
+                found.setdefault(column.name, {}).setdefault(DEFAULT, default)
+        return found
+
+    def _is_same_default(self, default: str, here: str, kind: str) -> bool:
+        """Whether two defaults of a column are the same value; what is computed here is judged when it is used."""
+        if default == here or any(token.text == "(" for token in significant_tokens(here)):
+            return True
+        psycopg = driver.load()
+        self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+        query = f"SELECT ({here})::{kind}::text IS NOT DISTINCT FROM ({default})::{kind}::text"
+        try:
+            same = bool(self._connection.execute(query.encode()).fetchone()[0])
+        except psycopg.Error as error:
+            if judge(error, self._connection) is not Fault.REFUSED:
+                raise
+            self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
+            same = False
+        self._connection.execute(f"RELEASE {_SAVEPOINT}")
+        return same
 
     def _set_default(self, table: str, column: str, default: str) -> bool:
         """Give a column a default; whether the server took it."""
@@ -318,18 +348,6 @@ class SnapshotCopy:
                 self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
                 self.notes.append(f"{statement.what} was not made: {said(error)}")
             self._connection.execute(f"RELEASE {_SAVEPOINT}")
-
-
-def _left_to_master(
-    snapshot: apsw.Connection, source: SourceTable, present: Table, of_spg: Mapping[str, SpgColumn]
-) -> dict[str, dict[str, str]]:
-    """What an SPG server does by itself to the rows of a table that was here before."""
-    found = spg_effects(snapshot, source.name)
-    for column in source.columns:
-        default = spg_default(snapshot, column, of_spg)
-        if default is not None and present.columns[column.name].default is None:
-            found.setdefault(column.name, {}).setdefault(DEFAULT, default)
-    return found
 
 
 def _place_of(error: Exception, table: str, columns: Sequence[str]) -> tuple[int | None, str | None]:
