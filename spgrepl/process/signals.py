@@ -10,8 +10,21 @@ from typing import Any
 from twisted.application.service import Service
 
 
+def hold_hangups() -> None:
+    """Let a SIGHUP wait from now on: before it is listened for, it would end the process.
+
+    Call it while the process has one thread, which those that begin later take it from.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def release_hangups() -> None:
+    """Let a SIGHUP come, one that has waited at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
 class HangupListener(Service):
-    """Calls something in the reactor's thread whenever the process gets SIGHUP.
+    """Calls something in the reactor's thread whenever the process gets SIGHUP, or got it since `hold_hangups`.
 
     Args:
         reactor: The reactor.
@@ -27,6 +40,7 @@ class HangupListener(Service):
         """Listen for the signal."""
         Service.startService(self)
         self._before = signal.signal(signal.SIGHUP, self._came)
+        release_hangups()
 
     def stopService(self) -> None:
         """Give the signal back to whoever had it."""

@@ -19,7 +19,7 @@ from spgrepl.process.heap import HeapKeeper
 from spgrepl.process.notify import SystemdNotifier, notifier_for
 from spgrepl.process.run_options import RunOptions
 from spgrepl.process.service import ProcessService
-from spgrepl.process.signals import HangupListener
+from spgrepl.process.signals import HangupListener, release_hangups
 from spgrepl.server.exit_code import ExitCode, end_process
 from spgrepl.server.plain_usage import PlainUsage
 from spgrepl.server.promoted import go_on_when_promoted
@@ -51,6 +51,8 @@ class Options(PlainUsage):
             role = f" {self.subCommand}" if refused is not self else ""
             print(f"See `twistd spgrepl{role} --help`.", file=sys.stderr)
             raise SystemExit(EXIT_USAGE) from error
+        if self.subCommand != "run":
+            release_hangups()
 
     def postOptions(self) -> None:
         """Refuse to run without a role."""

@@ -124,6 +124,27 @@ def test_three_roles_in_one_process(process: Process) -> None:
     assert process.tells("STOPPING=1")
 
 
+HANGUP_WHILE_LOADING = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Hangup(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "spgrepl.process.configuration":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Hangup())
+"""
+
+
+def test_sighup_before_the_service_starts(process: Process) -> None:
+    """It does not end the process: the file is read again when it has started."""
+    process.write(MASTER.format(process.folder))
+    process.start([sys.executable, "-c", f"{HANGUP_WHILE_LOADING}\n{TWISTD}", *COMMAND[3:]])
+    until(lambda: "was read again: 1 roles go on" in process.output(), process.output)
+    assert set(process.roles()) == {"main"}
+
+
 def test_the_example_runs(process: Process) -> None:
     """contrib/spgrepl.toml, but for ports: each role has what the ones before it give."""
     example = (Path(__file__).parent.parent.parent / "contrib" / "spgrepl.toml").read_text()
