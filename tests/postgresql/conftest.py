@@ -18,6 +18,16 @@ def postgres() -> Iterator[PostgresServer]:
         yield server.start()
 
 
+EMPTIED = """DO $$
+DECLARE one name;
+BEGIN
+    FOR one IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    LOOP EXECUTE format('DROP SCHEMA %I CASCADE', one);
+    END LOOP;
+END $$"""
+"""Drops every schema, whoever made it, and all that is in it."""
+
+
 @attrs.frozen
 class Database:
     """An empty database."""
@@ -40,6 +50,6 @@ def database(shared: Database) -> Database:
     """A database that is empty: to make one takes ten times as long as to empty it."""
     query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     shared.query(query, shared.name)
-    shared.query("DROP SCHEMA IF EXISTS public, spgrepl CASCADE")
+    shared.query(EMPTIED)
     shared.query("CREATE SCHEMA public")
     return shared
