@@ -7,7 +7,7 @@ rows that changed on that connection, or `StatementStopped`. The way of a statem
                                        ─► definitions, alterations, meanings, run at once
 
 - `language` reads text, `typed` knows tables and types.
-- `changes`: INSERT, UPDATE, DELETE, TRUNCATE, SELECT INTO.
+- `changes`: INSERT, UPDATE, DELETE, TRUNCATE, SELECT INTO. `one_by_one`: what their order decides.
 - `tables`, `definitions`, `alterations`: DDL. `meanings`: types, domains and settings, which change no rows.
 - `replay`: one statement run, plans kept by template. `counts`: what was skipped and approximated.
 

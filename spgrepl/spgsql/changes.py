@@ -20,6 +20,7 @@ from spgrepl.spgsql.language.nodes import (
     Update,
 )
 from spgrepl.spgsql.language.stops import StatementStopped
+from spgrepl.spgsql.one_by_one import ONCE, reads, refuse_columns_in_turn, refuse_own_rows, same_keys
 from spgrepl.spgsql.typed.defaults import default_of, has_moving_default, is_next_number, next_number
 from spgrepl.spgsql.typed.expressions import Compiler
 from spgrepl.spgsql.typed.plan import Plan, Step
@@ -97,18 +98,22 @@ class _ChangeMaker:
         if node.replace:
             table = self._table(node.table.name, "DELETE")
         query = node.query
+        refuse_own_rows(node, table)
         named = self._named(table, node)
+        queries = QueryCompiler(self._compiler, node.ctes)
         if query is None or query.values:
             rows = query.values if query is not None else ((),)
             for row in rows:
                 yield self._row(table, node, named, row)
             return
-        queries = QueryCompiler(self._compiler, node.ctes)
         wanted = [column.known for column in named]
         text, kinds = queries.query(query, None, wanted, exact=True)
         if len(kinds) > len(named) or (node.columns is not None and len(kinds) != len(named)):
             raise StatementStopped(_too_many(table, named, len(kinds)))
         named = named[: len(kinds)]
+        if query.sources:
+            for found, reason in same_keys(self._schema.connection, table, node, named, text):
+                yield Step(found, tuple(self._compiler.bindings), reason)
         extra, values = self._left_out(table, named, many=True)
         columns = ", ".join(quote_name(column.name) for column in (*named, *extra))
         if extra:
@@ -201,6 +206,8 @@ class _ChangeMaker:
 
     def _assignments(self, table: TableInfo, assignments: _Assignments, scope: Scope) -> str:
         parts, set_names = [], set()
+        if self._compiler.dialect is Dialect.MYSQL:
+            refuse_columns_in_turn(assignments)
         for name, value in assignments:
             column = table.column(name)
             set_names.add(column.name)
@@ -221,6 +228,8 @@ class _ChangeMaker:
         target = f"{quote_name(table.name)} AS {quote_name(alias)}"
         if not node.sources:
             text = f"UPDATE {target} SET {self._assignments(table, node.assignments, own)}"
+            # SQLite reads rows that it has written before, where it is not told to find all values first.
+            text += ONCE if reads((node.assignments, node.ctes), table) else ""
             yield self._step(text + self._where(node.where, own))
             return
         sources, found = queries.sources(node.sources, None)
