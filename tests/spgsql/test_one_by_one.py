@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from spgrepl.spgsql.language.lexing import Dialect
+from spgrepl.spgsql.language.nodes import Scalar, Select, Source
+from spgrepl.spgsql.one_by_one import reads
+from spgrepl.spgsql.typed.schema import TableInfo
 from tests.spgsql.copy import Copy
 
 
@@ -116,3 +119,9 @@ def test_rows_that_are_inserted_read_none_of_the_same_statement(copy: Copy, stat
     copy.stop(statement, "a query reads rows of s while the statement inserts several")
     copy.run("INSERT INTO s (id, g) VALUES (8, (SELECT count(*) FROM s))")
     assert copy.values("SELECT g FROM s WHERE id = 8") == [3]
+
+
+def test_a_query_anywhere_in_a_part_of_a_statement_reads_its_table() -> None:
+    part = (("x", Scalar(Select(sources=(Source("S", None, ""),)))),)
+    assert reads(part, TableInfo("s", (), (), False, ()))
+    assert not reads(part, TableInfo("t", (), (), False, ()))
