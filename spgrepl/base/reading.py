@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 
 from spgrepl.errors import LocalFilesDamaged
+from spgrepl.text.quantities import number_of
 
 _T = TypeVar("_T")
 
@@ -102,7 +103,8 @@ class FileReader:
             count = os.preadv(self._handle, [view], start)
             if not count:
                 raise LocalFilesDamaged(
-                    f"{self._name} ends at {start}, {len(view)} bytes early: it was truncated while it was served"
+                    f"{self._name} ends at {start}, {number_of(len(view), 'byte')} early: it was "
+                    f"truncated while it was served"
                 )
             view = view[count:]
             start += count

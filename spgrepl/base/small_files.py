@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from spgrepl.text.quantities import number_of
+
 MOST_BYTES = 4 * 1024 * 1024
 """A file that is longer is something else."""
 
@@ -59,5 +61,9 @@ def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
     with open_regular(path) as file:
         found = file.read(most + 1)
     if len(found) > most:
-        raise OSError(errno.EFBIG, f"it is longer than {most} bytes, and so not what is expected here", str(path))
+        raise OSError(
+            errno.EFBIG,
+            f"it is longer than {number_of(most, 'byte')}, and so not what is expected here",
+            str(path),
+        )
     return found

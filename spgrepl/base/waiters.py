@@ -13,6 +13,7 @@ from spgrepl.base.histories import Histories, History
 from spgrepl.base.results import Position
 from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import DifferentHistory, ServiceStopped, UsageError, WaitTimeout
+from spgrepl.text.quantities import in_seconds
 
 MAX_WAITERS = 10_000
 
@@ -181,8 +182,8 @@ class PositionWaiters:
         self._compact()
         waiting.deferred.errback(
             WaitTimeout(
-                f"position {waiting.position} was not reached within {seconds:g} s; {self._name} stands at "
-                f"{self._counted(self._reached, waiting.position)}"
+                f"position {waiting.position} was not reached within {in_seconds(seconds)}; "
+                f"{self._name} stands at {self._counted(self._reached, waiting.position)}"
             )
         )
 

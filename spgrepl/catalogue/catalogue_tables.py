@@ -28,6 +28,7 @@ from spgrepl.errors import StatementRefused, UsageError
 from spgrepl.errors.shown import shown_connection
 from spgrepl.sqlite.any_connection import SqlConnection
 from spgrepl.sqlite.state import OWN_PREFIX, ROLE_FOLLOWER, read_state
+from spgrepl.text.quantities import number_of
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS spgrepl_publications "
@@ -119,14 +120,15 @@ def reason_against(connection: SqlConnection, change: CatalogChange) -> str | No
         size = len(name.encode("utf-8"))
         if size > LONGEST_NAME:
             return (
-                f"the publication's name has {size} bytes, and a subscriber can ask for one of {LONGEST_NAME}: "
-                f"choose a shorter one"
+                f"the publication's name has {number_of(size, 'byte')}, and a subscriber can ask for "
+                f"one of {LONGEST_NAME}: choose a shorter one"
             )
         return next(_reasons_against_tables(connection, change.tables), None)
     size = sum(2 + len(one.encode("utf-8")) for one in change.publications)
     if len(change.publications) > MOST_ASKED_FOR or size > LONGEST_NAME + 2:
         return (
-            f"the subscription asks for {len(change.publications)} publications, whose names have {size} bytes; a "
+            f"the subscription asks for {number_of(len(change.publications), 'publication')} with "
+            f"names of {number_of(size, 'byte')}; a "
             f"subscriber can ask for {MOST_ASKED_FOR} and {LONGEST_NAME + 2}: make several subscriptions of it"
         )
     try:

@@ -24,6 +24,7 @@ from spgrepl.server.comparing.remote_end import RemoteEnd
 from spgrepl.server.status.client import StatusAddress
 from spgrepl.sqlite.comparison import Comparison, compare_databases
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.quantities import number_of
 
 _MOST_SHOWN = 50
 _LIVE = ("http://", "unix:")
@@ -155,9 +156,9 @@ def _run(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -> int:
     if len(found.differences) > _MOST_SHOWN:
         print(f"and {len(found.differences) - _MOST_SHOWN} more")
     if found.equal:
-        print(f"equal: {found.tables} tables, {found.rows} rows")
+        print(f"equal: {number_of(found.tables, 'table')}, {number_of(found.rows, 'row')}")
         return 0
-    print(f"{len(found.differences)} differences")
+    print(number_of(len(found.differences), "difference"))
     return 1
 
 
@@ -200,11 +201,13 @@ def _run_pinned(arguments: argparse.Namespace, ends: _Ends, reading: RowsLine) -
         print(f"and {found.differences - _MOST_SHOWN} more rows")
     print(f"at position {found.position}; writers were kept waiting for {found.held:.3f} s")
     if found.equal:
-        print(f"equal: {found.tables} tables, {found.rows} rows")
+        print(f"equal: {number_of(found.tables, 'table')}, {number_of(found.rows, 'row')}")
         return 0
-    print(f"{found.differences} rows differ, {found.rows} are equal")
+    print(
+        f"{number_of(found.differences, 'row differs', 'rows differ')}, {number_of(found.rows, 'is', 'are')} equal"
+    )
     if repair is not None:
-        print(f"{repair.statements} statements are in {arguments.repair}")
+        print(f"{number_of(repair.statements, 'statement is', 'statements are')} in {arguments.repair}")
     return 1
 
 

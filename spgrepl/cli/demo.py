@@ -24,6 +24,7 @@ from spgrepl.primary import Primary
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 from spgrepl.sqlite.comparison import compare_databases
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.quantities import number_of
 
 _NAMES = ("master", "follower", "subscriber")
 _COPIES = ("follower", "subscriber")
@@ -177,7 +178,7 @@ class Demo:
             position = yield self._until_it_is_open(name)
             self._table.event(
                 f"the {name} is back; its database stands at position {position:,}, "
-                f"{self._primary.position - position:,} bytes behind: it catches up"
+                f"{number_of(self._primary.position - position, 'byte', form=',')} behind: it catches up"
             )
         yield self._sleep(third)
 
@@ -193,7 +194,9 @@ class Demo:
             )
             if count % 20 == 0:
                 change = f"UPDATE readings SET celsius = celsius + 0.5 WHERE id = {key - _WRITERS}"
-                entry = f"INSERT INTO journal (entry) VALUES ('writer {writer} has written {count} rows')"
+                entry = (
+                    f"INSERT INTO journal (entry) VALUES ('writer {writer} has written {number_of(count, 'row')}')"
+                )
                 yield self._primary.transaction(
                     [row, change, entry, f"DELETE FROM readings WHERE id = {key - 5 * _WRITERS}"]
                 )
@@ -205,7 +208,8 @@ class Demo:
     def _catch_up(self) -> Any:
         position = yield self._primary.execute("INSERT INTO journal (entry) VALUES ('the last one')")
         self._table.event(
-            f"{self._written:,} rows were written or changed; both have to reach position {position:,}"
+            f"{number_of(self._written, 'row was', 'rows were', form=',')} written or changed; both "
+            f"have to reach position {position:,}"
         )
         path = f"/wait?position={position}&timeout={_CATCH_UP_TIMEOUT:g}"
         for name in _COPIES:
@@ -222,8 +226,13 @@ class Demo:
         for difference in (*whole.differences, *part.differences):
             self._table.event(difference)
         if whole.equal and part.equal:
-            self._table.event(f"master and follower are equal: {whole.tables} tables, {whole.rows:,} rows")
-            self._table.event(f"the subscriber has its {part.tables} table, equal: {part.rows:,} rows")
+            self._table.event(
+                f"master and follower are equal: {number_of(whole.tables, 'table')}, "
+                f"{number_of(whole.rows, 'row', form=',')}"
+            )
+            self._table.event(
+                f"the subscriber has its {part.tables} table, equal: {number_of(part.rows, 'row', form=',')}"
+            )
             self.exit_code = 0
         else:
             self._table.event("THE DATABASES DIFFER")

@@ -17,7 +17,6 @@ from spgrepl.cli import argument
 from spgrepl.cli.parts.exec_plan import Step, Steps, plan, script_pieces
 from spgrepl.cli.parts.exec_report import (
     StepFailed,
-    counted,
     report,
     report_all,
     say_logged,
@@ -46,6 +45,7 @@ from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.reading.reader import DatabaseReader
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.server.status.client import StatusAddress
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import split_pieces, tokenize
 
 _GROUP = 1000
@@ -259,7 +259,7 @@ class _Run:
         elif step.refusal is not None:
             report(step, StatementFailed(step.refusal, step.sql))
         elif step.dropped is not None:
-            print(f"rolled back: {counted(step.dropped, 'statement')} not run")
+            print(f"rolled back: {number_of(step.dropped, 'statement was', 'statements were')} not run")
         elif isinstance(step.server, WaitForPosition):
             self._wait(step, step.server)
         elif step.server is not None:

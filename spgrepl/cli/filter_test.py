@@ -33,6 +33,7 @@ from spgrepl.pairs.texts import Owner
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.session import cannot_open, plain_connection
 from spgrepl.text.options import parse_name, parse_position, parse_size
+from spgrepl.text.quantities import number_of
 from spgrepl.text.terminal import json_line
 
 FORWARD = "forward"
@@ -274,11 +275,17 @@ def _as_json(judged: JudgedRecords, index: int, outcome: str) -> str:
 
 def _sums(printer: _Printer) -> str:
     rows = [
-        f"{outcome:<19} {records:>10,} records {printer.bytes[outcome]:>14,} bytes"
+        f"{outcome:<19} {_column(records, 'record', 10)} {_column(printer.bytes[outcome], 'byte', 14)}".rstrip()
         for outcome, records in sorted(printer.records.items(), key=lambda row: (row[0] != FORWARD, row[0]))
     ]
-    every = f"{'in all':<19} {printer.records.total():>10,} records {printer.bytes.total():>14,} bytes"
-    return "\n".join([*rows, every])
+    records, length = printer.records.total(), printer.bytes.total()
+    every = f"{'in all':<19} {_column(records, 'record', 10)} {_column(length, 'byte', 14)}"
+    return "\n".join([*rows, every.rstrip()])
+
+
+def _column(count: int, noun: str, width: int) -> str:
+    """A number with its word, both as wide in every line."""
+    return f"{number_of(count, noun, form=f'>{width},'):<{width + 2 + len(noun)}}"
 
 
 def _sums_as_json(printer: _Printer) -> str:

@@ -14,6 +14,7 @@ from spgrepl.cli.parts.reading_line import ReadingLine
 from spgrepl.errors import EXIT_DATA, SegmentDamaged, UsageError
 from spgrepl.segments.format import SegmentCheck, SegmentSummary, reason_left_out, segment_id_of
 from spgrepl.segments.manifest import Manifest, read_manifest
+from spgrepl.text.quantities import number_of
 
 _BLOCK = 1024 * 1024
 _HEAD = 4096
@@ -181,7 +182,9 @@ def _judge(inventory: _Inventory, number: int, progress: Callable[[int], None]) 
         summary = _read(path, progress)
     except SegmentDamaged as error:
         return "DAMAGED", str(error)
-    found = f"{path.name}, {summary.length:,} bytes, {summary.described}, CRC {summary.crc:08x}"
+    found = (
+        f"{path.name}, {number_of(summary.length, 'byte', form=',')}, {summary.described}, CRC {summary.crc:08x}"
+    )
     if inventory.manifest is not None:
         if number not in inventory.registered:
             return "not registered", found

@@ -15,6 +15,7 @@ from spgrepl.log.file_kinds import FileKind, what_it_looks_like
 from spgrepl.spg.describe import describe
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.to_sqlite import json_of
+from spgrepl.text.quantities import number_of
 from spgrepl.text.terminal import escaped_json
 
 _TARGET = "sqlite:"
@@ -108,7 +109,7 @@ def _say(line: str) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    _say(f"{found['file']}: {found['kind']}, {found['bytes']:,} bytes")
+    _say(f"{found['file']}: {found['kind']}, {number_of(found['bytes'], 'byte', form=',')}")
     for name, value in found["versions"].items():
         _say(f"  {name.replace('_', ' ')}: {value if value is not None else 'none'}")
     for check in found["checks"]:
@@ -126,9 +127,9 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _print_table(table: dict[str, Any]) -> None:
-    words = [f"{table['rows']:,} rows"]
+    words = [number_of(table["rows"], "row", form=",")]
     if table.get("dead"):
-        words.append(f"{table['dead']:,} dead ones")
+        words.append(number_of(table["dead"], "dead one", form=","))
     if table.get("cold"):
         count = sum(table["cold"].values())
         words.append(f"{count:,} in segments {', '.join(map(str, table['cold']))}")

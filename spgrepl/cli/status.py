@@ -16,6 +16,7 @@ from spgrepl.cli import argument
 from spgrepl.errors import EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, UsageError
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.quantities import number_of
 from spgrepl.text.terminal import escaped_json, plain
 
 _TIMEOUT = 3.0
@@ -145,16 +146,20 @@ def _lines(answer: Answer) -> Iterator[str]:
             heard = role.get("heard_seconds")
             # Without a connection all of this is what was heard last.
             as_of = "" if heard is None or role["state"] in _HEARS else f"; heard {heard:.1f} s ago"
-            yield f"  behind {upstream}: {_number(lag['bytes'])} bytes, {seconds}{as_of}"
+            yield f"  behind {upstream}: {_bytes(lag['bytes'])}, {seconds}{as_of}"
         bootstrap = role.get("bootstrap") or role.get("copy")
         if bootstrap:
             received, length = bootstrap["received"], bootstrap["length"]
-            yield f"  snapshot: {_number(received)} of {_number(length)} bytes, {received / max(1, length):.0%}"
+            yield f"  snapshot: {_number(received)} of {_bytes(length)}, {received / max(1, length):.0%}"
         for peer in role.get("peers") or ():
             name = f"{peer['name']} ({peer['address']})" if peer.get("name") else peer["address"]
-            yield f"  peer {name}: {peer['state']}, {_number(peer['lag_bytes'])} bytes to send"
+            yield f"  peer {name}: {peer['state']}, {_bytes(peer['lag_bytes'])} to send"
         for problem in role.get("problems", ()):
             yield f"  ! {problem['kind']}: {problem['reason']}"
+
+
+def _bytes(value: int | None) -> str:
+    return "unknown" if value is None else number_of(value, "byte", form=",")
 
 
 def _number(value: int | None) -> str:

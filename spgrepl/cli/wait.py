@@ -12,6 +12,7 @@ from spgrepl.cli.parts.servers import wait_at
 from spgrepl.errors import EXIT_TRY_AGAIN
 from spgrepl.server.status.client import StatusAddress
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.quantities import in_seconds
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if applied is None:
         print(
             f"spgrepl: {arguments.http} has not applied position {arguments.position} within "
-            f"{arguments.timeout:g} s",
+            f"{in_seconds(arguments.timeout)}",
             file=sys.stderr,
         )
         return EXIT_TRY_AGAIN

@@ -18,6 +18,7 @@ from spgrepl.log.reader import Damage, LogReport, iterate_records, scan_log
 from spgrepl.log.transactions.places import Place, RecordPlaces
 from spgrepl.log.watch import TransactionCounts
 from spgrepl.text.options import parse_position, parse_size
+from spgrepl.text.quantities import number_of
 from spgrepl.text.terminal import json_line
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +89,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     opened = report.open_transaction
     print(f"{path}: {'whole' if report.damage is Damage.NONE else report.damage.value}")
     print(f"  records           {report.records:,}")
-    print(f"  length            {report.length} bytes")
+    print(f"  length            {number_of(report.length, 'byte')}")
     print(f"  last whole end    {report.whole_end}")
     print(f"  open transaction  {'none' if opened is None else _opened(opened, report)}")
     for line in _transaction_lines(report.transactions):
@@ -104,7 +105,7 @@ def _opened(position: int, report: LogReport) -> str:
     """What is open at the end of a log."""
     counts = report.transactions
     still = counts.begun - counts.committed - counts.rolled_back
-    several = f"; {still} transactions are open" if still > 1 else ""
+    several = f"; {number_of(still, 'transaction is', 'transactions are')} open" if still > 1 else ""
     return f"since {position}{several}; {counts.held:,} of its statements have not happened yet"
 
 
@@ -118,7 +119,10 @@ def _transaction_lines(counts: TransactionCounts) -> list[str]:
     if counts.most_open > 1:
         lines.append(f"at the same time  {counts.most_open:,}")
     if counts.inside:
-        lines.append(f"inside            {counts.inside:,} records were committed by themselves inside of one")
+        lines.append(
+            f"inside            {number_of(counts.inside, 'record was', 'records were', form=',')} "
+            f"committed alone inside of one"
+        )
     if counts.strays:
         lines.append(f"without a BEGIN   {counts.strays:,}")
     if counts.ambiguous:
@@ -132,7 +136,10 @@ def explain_damage(path: Path, report: LogReport) -> int:
         return 0
     left = report.length - report.whole_end
     if report.error is None:
-        reason = f"at position {report.whole_end}: a record of which {left} bytes are there and more are stated"
+        reason = (
+            f"at position {report.whole_end}: a record of which "
+            f"{number_of(left, 'byte is', 'bytes are')} there and more are stated"
+        )
     else:
         reason = str(report.error)
     if report.damage is Damage.TORN:

@@ -11,6 +11,7 @@ from spgrepl.base.histories import History
 from spgrepl.base.results import Position
 from spgrepl.comparing.ends import ComparedEnd
 from spgrepl.errors import DifferentHistory, EngineFailed, WaitTimeout
+from spgrepl.text.quantities import in_seconds
 
 _LOOK_EVERY = 0.005
 
@@ -88,8 +89,8 @@ def _meet(ahead: ComparedEnd, behind: ComparedEnd, step: int, seconds: float) ->
             behind.leave()
             if time.monotonic() > end:
                 raise WaitTimeout(
-                    f"{behind} stands at {found} and did not come to {position + step} within {seconds:g} s, "
-                    f"where {ahead} was held meanwhile"
+                    f"{behind} stands at {found} and did not come to {position + step} within "
+                    f"{in_seconds(seconds)}, where {ahead} was held meanwhile"
                 )
             time.sleep(_LOOK_EVERY)
     return position if found == position + step else None

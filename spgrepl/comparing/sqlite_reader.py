@@ -15,6 +15,7 @@ from spgrepl.postgresql.comparing.canonical import BYTES, NUMBER, TEXT, canonica
 from spgrepl.rows.values import RawText
 from spgrepl.sqlite.compared_rows import count_rows
 from spgrepl.sqlite.state import OWN_PREFIX
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _GENERATED = frozenset({2, 3})
@@ -119,7 +120,8 @@ class SqliteReader(TableReader):
         most = self._connection.limit(apsw.SQLITE_LIMIT_COLUMN) // 2
         if len(layout.columns) > most:
             raise UsageError(
-                f"table {layout.name} has {len(layout.columns)} columns: tables of at most {most} can be compared "
+                f"table {layout.name} has {number_of(len(layout.columns), 'column')}: tables of at "
+                f"most {most} can be compared "
                 f"in ranges of keys; compare the two files as they are, without --pinned"
             )
         return self._rows(layout, one, _typed(layout.columns))

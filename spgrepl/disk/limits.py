@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from spgrepl.errors import LimitReached
+from spgrepl.text.quantities import in_seconds, number_of
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -37,8 +38,8 @@ class ReplicaLimits:
         """
         if length > self.snapshot_bytes:
             raise LimitReached(
-                f"the master announces a snapshot of {length} bytes, and {self.snapshot_bytes} are accepted "
-                f"(--max-snapshot-bytes)"
+                f"the master announces a snapshot of {number_of(length, 'byte')}, and "
+                f"{self.snapshot_bytes} are accepted (--max-snapshot-bytes)"
             )
 
     def check_room(self, folder: Path, more: int = 0) -> None:
@@ -50,16 +51,16 @@ class ReplicaLimits:
         found = os.statvfs(folder)
         free = found.f_bavail * found.f_frsize
         if free < more + self.free_bytes:
-            needed = f"{more} bytes are to come, and " if more else ""
+            needed = f"{number_of(more, 'byte is', 'bytes are')} to come, and " if more else ""
             raise LimitReached(
-                f"the disk of {folder} has {free} bytes free: {needed}{self.free_bytes} are left free on it "
-                f"(--min-free-bytes)"
+                f"the disk of {folder} has {number_of(free, 'byte')} free: {needed}{self.free_bytes} "
+                f"are left free on it (--min-free-bytes)"
             )
 
 
 def ran_too_long(seconds: float) -> str:
     """Why a statement was ended that may run so long."""
-    return f"it ran for {seconds:g} s, which is the limit (--max-statement-seconds)"
+    return f"it ran for {in_seconds(seconds)}, which is the limit (--max-statement-seconds)"
 
 
 DEFAULT_LIMITS = ReplicaLimits()

@@ -8,6 +8,7 @@ import struct
 from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import DatabasePaths, replace_file
 from spgrepl.errors import LocalFilesDamaged, unusable_file
+from spgrepl.text.quantities import number_of
 
 _U64 = struct.Struct("<Q")
 
@@ -50,6 +51,7 @@ def load_cluster_id(paths: DatabasePaths) -> int:
         raise unusable_file(error, f"{paths.cluster_id} cannot be read or made") from error
     if len(content) != _U64.size:
         raise LocalFilesDamaged(
-            f"{paths.cluster_id} holds {len(content)} bytes, expected 8; restore it, or remove it to get a new id"
+            f"{paths.cluster_id} holds {number_of(len(content), 'byte')}, expected 8; restore it, or "
+            f"remove it to get a new id"
         )
     return int(_U64.unpack(content)[0])

@@ -15,6 +15,7 @@ from spgrepl.errors import LocalFilesDamaged, SnapshotError
 from spgrepl.interfaces.engine import IEngine, ReplayState
 from spgrepl.log.file_kinds import FileKind, what_it_looks_like
 from spgrepl.log.format.records import RecordType
+from spgrepl.text.quantities import number_of
 
 _BLOCK = 1024 * 1024
 
@@ -54,7 +55,7 @@ class ArchiveEngine:
         length = self._database.stat().st_size
         if found[1].get(SNAPSHOT_LENGTH, length) != length:
             raise LocalFilesDamaged(
-                f"{self._database} has {length} bytes, the snapshot of this archive had "
+                f"{self._database} has {number_of(length, 'byte')}, the snapshot of this archive had "
                 f"{found[1][SNAPSHOT_LENGTH]}: it was replaced or damaged. Put the snapshot back; this file stays"
             )
         self._length = length

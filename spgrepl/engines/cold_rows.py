@@ -20,6 +20,7 @@ from spgrepl.spg.segment import PayloadDecoder, SegmentFile
 from spgrepl.spg.to_sqlite import COLUMNS_TABLE, OBJECTS_TABLE
 from spgrepl.spg.values.types import TYPE_TAGS, SpgType
 from spgrepl.sqlite.any_connection import SqlConnection, SqlCursor
+from spgrepl.text.quantities import number_of
 
 PENDING = "spgrepl_spg_cold"
 """The table of rows that are missing."""
@@ -169,5 +170,5 @@ def describe_missing(tables: Iterable[tuple[str, int, Sequence[Sequence[Any]]]])
     for table, count, named in tables:
         listed = ", ".join(f"key {key} (segment {segment})" for key, segment in named)
         more = f" and {count - len(named):,} more" if count > len(named) else ""
-        parts.append(f"{count:,} rows of {table}: {listed}{more}")
+        parts.append(f"{number_of(count, 'row', form=',')} of {table}: {listed}{more}")
     return "; ".join(parts)

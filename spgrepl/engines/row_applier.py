@@ -15,6 +15,7 @@ from spgrepl.rows.values import RawText, RowValue
 from spgrepl.sqlite.own_names import ForbiddenStatement
 from spgrepl.sqlite.session import extended_code
 from spgrepl.sqlite.state import OWN_PREFIX
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import quote_name
 
 INSERT_EXISTS = "insert_exists"
@@ -115,7 +116,9 @@ class RowApplier:
             return 0
         if self._connection.changes() != run.count:
             # Whatever it was, it was undone by nobody: the transaction must not go on.
-            raise RowConflict(INSERT_EXISTS, f"{run.count} rows into {run.shape.table} became fewer or more")
+            raise RowConflict(
+                INSERT_EXISTS, f"{number_of(run.count, 'row')} into {run.shape.table} became fewer or more"
+            )
         self.pending.add(run.shape, run.count)
         return run.count
 
@@ -185,7 +188,9 @@ def require_one(shape: Shape, values: Sequence[RowValue], count: int) -> None:
     if shape.kind is ChangeKind.INSERT:
         raise RowConflict(INSERT_EXISTS, f"{where}: a trigger or an ON CONFLICT clause left it out")
     kind = DELETE_MISSING if shape.kind is ChangeKind.DELETE else UPDATE_MISSING
-    what = "no such row is there" if count == 0 else f"{count} rows are there instead of one"
+    what = (
+        "no such row is there" if count == 0 else f"{number_of(count, 'row is', 'rows are')} there instead of one"
+    )
     raise RowConflict(kind, f"{where}: {what}")
 
 
@@ -206,7 +211,8 @@ def require_empty(connection: apsw.Connection, shape: Shape) -> None:
         raise RowConflict(
             TABLE_CLEARED,
             f"table {shape.table}: the master emptied it in one record, written while it neither had publications "
-            f"nor served subscribers, which does not say which rows it had. {count} rows are here: delete those "
+            f"nor served subscribers, which does not say which rows it had. "
+            f"{number_of(count, 'row is', 'rows are')} here: delete those "
             f"that came from there, or skip the record, which leaves them all",
         )
 

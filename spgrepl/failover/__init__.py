@@ -5,5 +5,5 @@ changed nothing. `promotion` makes a copy a primary, `rejoin` makes a copy of wh
 `common` finds in both sides' histories; `lost` lists what was not shared.
 
 Imports: `base`, `disk`, `engines`, `errors`, `interfaces`, `log`, `log.format`, `log.transactions`, `pairs`,
-`primary.parts`, `primary.writing`, `replica.following`, `sqlite`.
+`primary.parts`, `primary.writing`, `replica.following`, `sqlite`, `text`.
 """

@@ -12,6 +12,7 @@ import attrs
 from spgrepl.disk.files import create_private, own_name, remove_own, sync_folder
 from spgrepl.log.reader import iterate_records
 from spgrepl.pairs.turns import TURN_HEAD
+from spgrepl.text.quantities import number_of
 
 _UNFINISHED = "listing"
 
@@ -34,8 +35,8 @@ class Lost:
 
     def __str__(self) -> str:
         return (
-            f"{self.statements} statements, {self.length} bytes after position {self.position}, were not shared: "
-            f"they are listed in {self.path}"
+            f"{number_of(self.statements, 'statement')}, {number_of(self.length, 'byte')} after "
+            f"position {self.position}, were not shared: they are listed in {self.path}"
         )
 
 

@@ -26,6 +26,7 @@ from spgrepl.replica.following.local_files import LocalFiles
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.row_mark import rows_begin, rows_move
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.text.quantities import number_of
 
 _SHOWN = 80
 _ROLLBACK = b"ROLLBACK"
@@ -52,8 +53,9 @@ class Dropped:
     def __str__(self) -> str:
         first = f", first {self.first!r}" if self.first else ""
         return (
-            f"what was open at position {self.position} was dropped: {self.records} records{first}; its "
-            f"{self.length} bytes are in {self.kept}"
+            f"what was open at position {self.position} was dropped: "
+            f"{number_of(self.records, 'record')}{first}; its "
+            f"{number_of(self.length, 'byte is', 'bytes are')} in {self.kept}"
         )
 
 
@@ -73,8 +75,10 @@ class EndedTransactions:
 
     def __str__(self) -> str:
         return (
-            f"{self.transactions} transactions that were open since position {self.position} are rolled back, "
-            f"with the {self.statements} statements that waited for their end"
+            f"{number_of(self.transactions, 'transaction that was', 'transactions that were')} "
+            f"open since position {self.position} "
+            f"{'is' if self.transactions == 1 else 'are'} rolled back, "
+            f"with the {number_of(self.statements, 'statement')} that waited for their end"
         )
 
 

@@ -19,6 +19,7 @@ from spgrepl.log.format.parser import RecordBatch, RecordParser
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.log.format.salvage import find_record, is_whole
 from spgrepl.log.watch import LogWarning, LogWatch, TransactionCounts
+from spgrepl.text.quantities import number_of
 
 PIECE = 1024 * 1024
 """How many bytes of a log are read at once."""
@@ -157,8 +158,8 @@ def _length_from(file: BinaryIO, path: Path, start: int) -> int:
     length = os.fstat(file.fileno()).st_size
     if start > length:
         raise LocalFilesDamaged(
-            f"{path} is {length} bytes long and ends before position {start}, from where it should be read: it "
-            f"was truncated or replaced, or belongs to something else"
+            f"{path} is {number_of(length, 'byte')} long and ends before position {start}, from where "
+            f"it should be read: it was truncated or replaced, or belongs to something else"
         )
     file.seek(start)
     return length

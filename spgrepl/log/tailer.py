@@ -28,6 +28,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ConfigurationError, LocalFilesDamaged, LogTruncated
 from spgrepl.log.durable import DurableReader
 from spgrepl.log.source import ILogListener, ILogSource
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 DEFAULT_INTERVAL = 0.05
@@ -240,15 +241,17 @@ class WalTailer:
     def _loss(self, file: _OpenLog, status: os.stat_result) -> str | None:
         """Say in words why the file is no longer the one that was published; None while it is."""
         if status.st_size < file.length:
-            return f"it was truncated to {status.st_size} bytes after {file.length} had been published"
+            return (
+                f"it was truncated to {number_of(status.st_size, 'byte')} after {file.length} had been published"
+            )
         if _seen(status) != file.seen and not file.ends_as_before():
             return f"other bytes stand before position {file.length} than were published: it was written again"
         try:
             named = os.stat(self._path)
         except FileNotFoundError:
-            return f"it has disappeared after {file.length} bytes had been published"
+            return f"it has disappeared after {number_of(file.length, 'byte')} had been published"
         if (named.st_dev, named.st_ino) != file.identity:
-            return f"it was replaced by another file after {file.length} bytes had been published"
+            return f"it was replaced by another file after {number_of(file.length, 'byte')} had been published"
         return None
 
     def _lose(self, loss: str) -> None:

@@ -12,6 +12,7 @@ from spgrepl.disk.file_lock import lock_open_file
 from spgrepl.disk.file_watch import GOES_ON
 from spgrepl.disk.files import create_private, keep_mode, own_name, sync_folder
 from spgrepl.errors import FileLost, LocalFilesDamaged
+from spgrepl.text.quantities import number_of
 
 
 class LogWriter:
@@ -91,8 +92,8 @@ class LogWriter:
             raise self._lost("was replaced by another file while it was being written")
         if found.st_size != self._length and not self._half_written:
             raise self._lost(
-                f"has {found.st_size} bytes, and {self._length} were written here: another program truncated it "
-                f"or wrote there"
+                f"has {number_of(found.st_size, 'byte')}, and {self._length} were written here: "
+                f"another program truncated it or wrote there"
             )
 
     def _lost(self, what: str) -> FileLost:
@@ -136,7 +137,7 @@ class LogWriter:
             length: The length that remains, in bytes; not above the present one.
         """
         if length > self._length:
-            raise ValueError(f"{self.path} has {self._length} bytes and cannot be cut to {length}")
+            raise ValueError(f"{self.path} has {number_of(self._length, 'byte')} and cannot be cut to {length}")
         os.ftruncate(self._handle, length)
         self._length = length
         os.fsync(self._handle)

@@ -25,6 +25,7 @@ from spgrepl.master.streams.base import Stream
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.master.streams.logical import SubscriberStream
 from spgrepl.master.streams.physical import FollowerStream
+from spgrepl.text.quantities import in_seconds
 from spgrepl.text.shown import shown
 from spgrepl.watch.status import ConnectedPeer
 from spgrepl.wire.handshake import FollowerHello, HelloParser, StreamVersion
@@ -269,14 +270,15 @@ class MasterProtocol(Protocol):
             if now - self._since >= limits.handshake:
                 self.abort(
                     Cause.HANDSHAKE_TIMEOUT,
-                    PeerTimeout(f"no whole hello came within {limits.handshake:g} s"),
+                    PeerTimeout(f"no whole hello came within {in_seconds(limits.handshake)}"),
                 )
         elif state is ConnectionState.STARTING:
             if now - self._since >= limits.not_ready:
                 self.abort(
                     Cause.NOT_READY,
                     PeerTimeout(
-                        f"this server does not know its log after {limits.not_ready:g} s: it is still starting, "
+                        f"this server does not know its log after "
+                        f"{in_seconds(limits.not_ready)}: it is still starting, "
                         f"has no copy yet, or its log is missing"
                     ),
                 )
@@ -292,7 +294,7 @@ class MasterProtocol(Protocol):
         elif now - self._moved >= patience:
             self.abort(
                 Cause.STALLED,
-                PeerTimeout(f"bytes have waited for {patience:g} s and the peer took none of them"),
+                PeerTimeout(f"bytes have waited for {in_seconds(patience)} and the peer took none of them"),
             )
 
     def _stalled(self, now: float) -> float:

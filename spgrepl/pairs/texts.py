@@ -11,6 +11,7 @@ import attrs
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.log.file_kinds import FileKind
+from spgrepl.text.quantities import number_of
 
 
 class Owner(enum.Enum):
@@ -43,7 +44,8 @@ class PairTexts:
         paths = self.paths
         whose = f" It is the log of {owner}." if owner is not None and owner != paths.database else ""
         return (
-            f"{paths.wal} holds {length} bytes and is {kind}; {paths.database} was not written beside it.{whose} "
+            f"{paths.wal} holds {number_of(length, 'byte')} and is {kind}; {paths.database} was not "
+            f"written beside it.{whose} "
             f"Both stay as they are: name another log for this database, such as --wal {self._own_log()}"
         )
 
@@ -73,7 +75,10 @@ class PairTexts:
     def missing_database(self, length: int, from_empty: bool | None) -> str:
         """A log without its database."""
         paths = self.paths
-        held = f"{paths.wal} holds {length} bytes of a log, but its database {paths.database} is missing. "
+        held = (
+            f"{paths.wal} holds {number_of(length, 'byte')} of a log, but its database "
+            f"{paths.database} is missing. "
+        )
         if self.owner is not Owner.PRIMARY:
             return held + (
                 f"Put the database back. To take a fresh copy instead, name another log, such as --wal "
@@ -95,7 +100,8 @@ class PairTexts:
     def short_log(self, state: ReplayState, length: int) -> str:
         """A log that ends before its database's position."""
         return (
-            f"{self.paths.wal} holds {length} bytes, but {self.paths.database} holds what stands in its log up to "
+            f"{self.paths.wal} holds {number_of(length, 'byte')}, but {self.paths.database} holds "
+            f"what stands in its log up to "
             f"position {state.position - state.base}: the log was truncated or replaced, or comes from an older "
             f"backup. The database is whole. Put the whole log back, or name it with --wal. If it is lost, "
             f"{self._without_log()}"
@@ -105,7 +111,8 @@ class PairTexts:
         """A log that is long enough and holds something else."""
         wal = self.paths.wal if kind.may_be_log else self._wal_of_its_own()
         return (
-            f"{self.paths.wal} and {self.paths.database} do not belong together: the file holds {length} bytes "
+            f"{self.paths.wal} and {self.paths.database} do not belong together: the file holds "
+            f"{number_of(length, 'byte')} "
             f"and is {kind}, but what stands in it before position {state.position - state.base} is not what the "
             f"database was written beside. Both stay as they are: name the database's own log with --wal. If that "
             f"is lost, {self._without_log(wal)}"

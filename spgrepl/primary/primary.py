@@ -37,6 +37,7 @@ from spgrepl.primary.told import PrimaryTold
 from spgrepl.primary.writing.request_queue import DEFAULT_LIMITS, PrimaryLimits, RequestQueue
 from spgrepl.primary.writing.transactions import DEADLINE, Transaction
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger, Speaker, speak_for
 
 CLOSING_SECONDS = 5.0
@@ -348,9 +349,8 @@ class Primary(PrimaryTold):
         if not are_texts((sql,)):
             return UsageError("a statement is text")
         if len(self._readers) >= self._limits.requests:
-            return Overloaded(
-                f"{self._limits.requests} queries wait already; let some end before you ask for more"
-            )
+            waiting = number_of(self._limits.requests, "query waits", "queries wait")
+            return Overloaded(f"{waiting} already; let some end before you ask for more")
         return None
 
     def drain(self, on: bool = True) -> Deferred[Position]:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from spgrepl.base.beat import Beat
+from spgrepl.text.quantities import number_of
 
 EVERY = 1.0
 """Seconds between two looks at the roles; systemd is told only what has changed."""
@@ -152,7 +153,7 @@ def _one_status(status: Mapping[str, Any]) -> str:
     if status["role"] == "master":
         said += f", {status.get('connections', 0)} connected"
     elif status["lag"]["seconds"] is not None:
-        said += f", lag {status['lag']['bytes'] or 0} bytes, {status['lag']['seconds']:.0f} s"
+        said += f", lag {number_of(status['lag']['bytes'] or 0, 'byte')}, {status['lag']['seconds']:.0f} s"
     else:
         said += ", lag unknown"
     kinds = Counter(problem["kind"] for problem in status.get("problems") or ())

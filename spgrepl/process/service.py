@@ -21,6 +21,7 @@ from spgrepl.server.role import HttpService, Role
 from spgrepl.server.roles import FollowerRole
 from spgrepl.server.status.resource import build_site
 from spgrepl.text.log_words import SqlInLogs, for_log
+from spgrepl.text.quantities import number_of
 from spgrepl.watch.metrics import Watched
 from spgrepl.watch.site import SiteWatch
 
@@ -180,10 +181,10 @@ class ProcessService(LivingService):
         if self.running and (before.http, before.ready_lag) != (wanted.http, wanted.ready_lag):
             yield self._move_site()
         self._log.info(
-            "{file} was read again: {kept} roles go on, {fresh} were started, {gone} stopped",
+            "{file} was read again: {kept} on, {fresh} started, {gone} stopped",
             file=wanted.file,
-            kept=len(kept),
-            fresh=len(fresh),
+            kept=number_of(len(kept), "role goes", "roles go"),
+            fresh=number_of(len(fresh), "was", "were"),
             gone=len(gone),
         )
 

@@ -14,6 +14,7 @@ from spgrepl.errors import EngineFailed, Overloaded, ServiceStopped, UsageError
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.reading.reader_pool import ReaderPool
 from spgrepl.primary.reading.row_stream import RowStream
+from spgrepl.text.quantities import number_of
 
 READERS = 4
 """So many queries read at the same time; further ones wait."""
@@ -116,7 +117,10 @@ class CopyQueries:
         if self._readers is None:
             raise ServiceStopped(f"{self._name} is not open")
         if len(self._readers) >= MOST_QUERIES:
-            raise Overloaded(f"{MOST_QUERIES} queries are open already; let some end before you ask for more")
+            raise Overloaded(
+                f"{number_of(MOST_QUERIES, 'query is', 'queries are')} open already; let some "
+                f"end before you ask for more"
+            )
         if at_least is None:
             return self._readers.stream(sql, parameters, patience)
 

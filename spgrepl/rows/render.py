@@ -170,7 +170,7 @@ def _identical(column: str, value: RowValue) -> str:
 
 def _check(names: Sequence[str], values: Sequence[RowValue]) -> None:
     if not names or len(names) != len(values):
-        raise ValueError(f"{len(names)} columns are named and {len(values)} values are given for them")
+        raise ValueError(f"columns named: {len(names)}; values given for them: {len(values)}")
 
 
 def _origin(origin: int | None) -> str:

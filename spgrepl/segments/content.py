@@ -10,6 +10,7 @@ import struct
 import attrs
 
 from spgrepl.base.checksum import crc32
+from spgrepl.text.quantities import number_of
 
 SEGMENT_MAGICS = {b"SPGSEG\x01\x00": 1, b"SPGSEG\x03\x00": 3, b"SPGSEG\x04\x00": 4}
 """What a segment begins with, and its number."""
@@ -154,13 +155,15 @@ class ContentReader:
             ContentDamaged: It does not fit its checksum, or its head is damaged.
         """
         if self._skip or (self._brin is not None and self.content is None and not self._head):
-            raise ContentDamaged(f"ends in its part BRIN of {self._brin} pages")
+            raise ContentDamaged(f"ends in its part BRIN of {number_of(self._brin or 0, 'page')}")
         if self.content is None:
             self._judge_head()
         assert self.content is not None
         if self.content.magic and self._judged:
             if self._length < FOOTER_BYTES:
-                raise ContentDamaged(f"has {self._length + MAGIC_BYTES} bytes, too few for a magic and a checksum")
+                raise ContentDamaged(
+                    f"has {number_of(self._length + MAGIC_BYTES, 'byte')}, too few for a magic and a checksum"
+                )
             (stated,) = _U32.unpack(self._tail)
             if stated != self._crc:
                 raise ContentDamaged(f"has a body with CRC {self._crc:08x}, its footer states {stated:08x}")

@@ -23,6 +23,7 @@ from spgrepl.segments.content import (
     ContentReader,
     SegmentContent,
 )
+from spgrepl.text.quantities import number_of
 
 MAX_ID = 2**32 - 1
 
@@ -116,7 +117,7 @@ class SegmentSummary:
             brin = "BRIN and " if content.brin is not None else ""
             words = [f"v2 ({brin}{inner}{', LZSS' if self.compressed else ''})"]
         if content.rows is not None:
-            words += [f"{content.rows:,} rows", content.keys]
+            words += [number_of(content.rows, "row", form=","), content.keys]
         return ", ".join(words)
 
 
@@ -251,7 +252,9 @@ class SegmentCheck:
         if self._content is None:
             # The file is shorter than an envelope's header.
             if self._head.startswith(ENVELOPE_MAGIC):
-                raise ContentDamaged(f"has {self.length} bytes, its header alone has {_ENVELOPE.size}")
+                raise ContentDamaged(
+                    f"has {number_of(self.length, 'byte')}, its header alone has {_ENVELOPE.size}"
+                )
             self._content = ContentReader(not self._is_plain)
             self._content.update(self._head)
         if self._is_plain:
@@ -267,7 +270,7 @@ class SegmentCheck:
     def _check_footer(self) -> None:
         body = self.length - MAGIC_BYTES - FOOTER_BYTES
         if body < 0:
-            raise ContentDamaged(f"has {self.length} bytes, too few for a magic and a checksum")
+            raise ContentDamaged(f"has {number_of(self.length, 'byte')}, too few for a magic and a checksum")
         stated = int.from_bytes(self._tail, "little")
         # The body's CRC follows from that of magic and body together, which is known anyway.
         found = self._crc ^ _shifted(crc32(self._head[:MAGIC_BYTES]), body)

@@ -17,6 +17,7 @@ from spgrepl.interfaces.engine import IEngine
 from spgrepl.interfaces.store import IStore
 from spgrepl.segments.store import SegmentStore, StoredSegment
 from spgrepl.segments.transfer import ChunkStream, SegmentTransfer, follow_chain
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.segment_chunks import ChunkHeader, ChunkOrder
 
@@ -192,8 +193,8 @@ class SegmentAssembler:
         unfinished = header.length + sum(transfer.received for transfer in self._transfers.values())
         if unfinished > self._most_open:
             raise LimitReached(
-                f"segments of {unfinished} bytes are under way, and none of them is whole: "
-                f"{self._most_open} bytes are accepted (--max-open-segment-bytes)"
+                f"segments of {number_of(unfinished, 'byte')} are under way, and none of them is whole: "
+                f"{number_of(self._most_open, 'byte is', 'bytes are')} accepted (--max-open-segment-bytes)"
             )
         transfer = self._transfers.get(header.segment)
         if transfer is None:
@@ -316,9 +317,9 @@ class SegmentAssembler:
         unchecked = not stored.summary.content.magic
         self._unchecked += unchecked
         self._log.info(
-            "segment {id} is in place: {length} bytes, {count} since the start, {rate:.1f} MB/s{note}",
+            "segment {id} is in place: {length}, {count} since the start, {rate:.1f} MB/s{note}",
             id=stored.id,
-            length=stored.summary.length,
+            length=number_of(stored.summary.length, "byte"),
             count=self._received,
             rate=transfer.rate(self._clock.seconds()) / 1e6,
             note=", without a checksum of its own: taken as it is" if unchecked else "",

@@ -22,6 +22,7 @@ from spgrepl.errors import (
     ManifestTruncated,
     UnsupportedManifest,
 )
+from spgrepl.text.quantities import number_of
 
 MAGIC = b"SPGMAN01"
 VERSION = 10
@@ -145,8 +146,8 @@ class _Reader:
         end = self._at + size
         if end > len(self._data):
             raise ManifestTruncated(
-                f"{self._name} ends after {len(self._data)} bytes, in {what}, which needs {end - len(self._data)} "
-                f"more; restore the file"
+                f"{self._name} ends after {number_of(len(self._data), 'byte')}, in {what}, which "
+                f"needs {end - len(self._data)} more; restore the file"
             )
         piece = self._data[self._at : end]
         self._at = end
@@ -165,7 +166,8 @@ class _Reader:
             )
         if self._at != len(self._data):
             raise ManifestChecksumMismatch(
-                f"{self._name} has {len(self._data) - self._at} bytes after its CRC, expected none; restore it"
+                f"{self._name} has {number_of(len(self._data) - self._at, 'byte')} after its CRC, "
+                f"expected none; restore it"
             )
 
 

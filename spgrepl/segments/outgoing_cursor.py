@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from spgrepl.base.reading import PIECE, FileReader
 from spgrepl.errors import SegmentChanged
 from spgrepl.segments.outgoing import SegmentFile, SegmentRegistry
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.frames import CHUNK_ROOM, encode_chunk_start
 from spgrepl.wire.segment_chunks import ChunkHeader, chunk_count
 
@@ -188,7 +189,11 @@ class _OpenSegment:
     def _check_unchanged(self) -> None:
         found = _identity(self._handle)
         if found != self._identity:
-            what = "was removed or replaced" if not found[2] else f"changed: {self._size} bytes became {found[0]}"
+            what = (
+                "was removed or replaced"
+                if not found[2]
+                else f"changed: {number_of(self._size, 'byte')} became {found[0]}"
+            )
             raise SegmentChanged(
                 f"{self._file.path} {what} while segment {self._file.id} was sent; the follower gets it when "
                 f"it connects again"

@@ -19,6 +19,7 @@ from twisted.web.server import Site
 
 from spgrepl.access.client import peer_of
 from spgrepl.errors import ConfigurationError
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 LONGEST_PATH = 107
@@ -72,8 +73,8 @@ class ControlSocket(Service):
         size = len(os.fsencode(self._path))
         if size > LONGEST_PATH:
             raise ConfigurationError(
-                f"{self._path} has {size} bytes, the name of a UNIX socket may have {LONGEST_PATH}: put the log "
-                f"into a folder with a shorter name"
+                f"{self._path} has {number_of(size, 'byte')}, the name of a UNIX socket may have "
+                f"{LONGEST_PATH}: put the log into a folder with a shorter name"
             )
         if not os.access(self._path.parent, os.W_OK | os.X_OK):
             raise ConfigurationError(f"{self._path.parent} is not a folder that this process may write into")

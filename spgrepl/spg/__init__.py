@@ -18,5 +18,5 @@ Who owns what:
 Nothing here knows a reactor or a connection of the network: all of it blocks, and runs in threads. Everything
 unknown is an error that names file, offset, version and tag; nothing is guessed.
 
-Imports: `errors`, `base`, `segments`, `spg.values`, `spg.blocks`.
+Imports: `errors`, `text`, `base`, `segments`, `spg.values`, `spg.blocks`.
 """

@@ -16,6 +16,7 @@ from spgrepl.spg.blocks.schema import Table
 from spgrepl.spg.segment import PayloadDecoder, SegmentFile
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.values.rows import Row
+from spgrepl.text.quantities import number_of
 
 MOST_OPEN = 256
 """How many segments are open at once."""
@@ -51,7 +52,7 @@ class MissingRows:
     def __str__(self) -> str:
         named = ", ".join(f"{self.column} = {key} (segment {segment})" for key, segment in self.keys)
         more = f" and {self.count - len(self.keys):,} more" if self.count > len(self.keys) else ""
-        return f"{self.count:,} rows of {self.table}: {named}{more}"
+        return f"{number_of(self.count, 'row', form=',')} of {self.table}: {named}{more}"
 
 
 class ColdRows:

@@ -10,6 +10,7 @@ import attrs
 
 from spgrepl.errors import SnapshotError
 from spgrepl.spg.blocks.schema import Column, ForeignKey, Index, IndexKind, Table
+from spgrepl.text.quantities import number_of
 
 OWN_PREFIX = "spgrepl_"
 """What the names of spgrepl's own tables begin with."""
@@ -83,7 +84,9 @@ def check_names(tables: Iterable[Table]) -> None:
         columns = [_folded(column.name) for column in table.columns]
         twice = next((name for name in columns if columns.count(name) > 1), None) if columns else None
         if twice is not None or not 0 < len(columns) <= _MOST_COLUMNS:
-            found = f"has two columns {twice!r}" if twice is not None else f"has {len(columns)} columns"
+            found = (
+                f"has two columns {twice!r}" if twice is not None else f"has {number_of(len(columns), 'column')}"
+            )
             raise SnapshotError(
                 f"the table {table.name!r} {found}, which SQLite cannot hold (capital letters make no difference "
                 f"there); change it at the master"

@@ -17,6 +17,7 @@ from spgrepl.base.checksum import crc32
 from spgrepl.base.small_files import open_regular
 from spgrepl.errors import MalformedSpgFile, SpgChecksumMismatch, UnknownSpgVersion
 from spgrepl.spg.values.cursor import Cursor, T
+from spgrepl.text.quantities import number_of
 
 ENVELOPE_MAGIC = b"SPGENV01"
 CATALOG_MAGIC = b"SPGDB001"
@@ -115,7 +116,11 @@ def read_envelope(file: BinaryIO, name: str) -> Envelope:
                 body,
             )
     if cursor.left:
-        raise MalformedSpgFile(f"{cursor.left} bytes follow the end of the envelope", name, cursor.offset)
+        raise MalformedSpgFile(
+            f"{number_of(cursor.left, 'byte follows', 'bytes follow')} the end of the envelope",
+            name,
+            cursor.offset,
+        )
     return Envelope(version, sections)
 
 
@@ -180,7 +185,7 @@ def check_statistics(file: BinaryIO, name: str, envelope: Envelope) -> None:
 
 def _whole(cursor: Cursor, found: T, what: str) -> T:
     if cursor.left:
-        raise cursor.malformed(f"{cursor.left} bytes follow the {what}")
+        raise cursor.malformed(f"{number_of(cursor.left, 'byte follows', 'bytes follow')} the {what}")
     return found
 
 

@@ -22,6 +22,7 @@ from spgrepl.spg.values.bodies import FORM_FROM
 from spgrepl.spg.values.cursor import Cursor
 from spgrepl.spg.values.rows import Row, RowDecoder, RowError
 from spgrepl.spg.values.types import SpgType
+from spgrepl.text.quantities import number_of
 
 HEADER_BYTES = 36
 
@@ -130,7 +131,8 @@ class SegmentFile:
         length, pages = cursor.u32(), cursor.u32()
         if length != 4 + _PAGE_ENTRY.size * pages or pages != content.pages:
             raise cursor.malformed(
-                f"an index of {length} bytes for {pages} pages, the header states {content.pages}"
+                f"an index of {number_of(length, 'byte')} for {number_of(pages, 'page')}, the header "
+                f"states {content.pages}"
             )
         cursor.checked(pages, _PAGE_ENTRY.size)
         self._first_keys, self._offsets = array("Q"), array("Q")
@@ -153,7 +155,7 @@ class SegmentFile:
         offset = cursor.offset
         bloom = cursor.take(length)
         if length < _BLOOM_HEAD.size:
-            raise cursor.malformed(f"a bloom filter of {length} bytes")
+            raise cursor.malformed(f"a bloom filter of {number_of(length, 'byte')}")
         magic, bits, hashes, stated = _BLOOM_HEAD.unpack_from(bloom)
         if magic != _BLOOM_MAGIC or bits % 64 or not 1 <= hashes <= 32 or length != _BLOOM_HEAD.size + bits // 8:
             raise cursor.malformed(f"a bloom filter that begins with {bloom[: _BLOOM_HEAD.size].hex()}")
@@ -180,7 +182,7 @@ class SegmentFile:
                 count += 1
                 yield StoredRow(signed_key(key), payload)
         if count != self.content.rows:
-            raise self._cursor.malformed(f"{count} rows, the header states {self.content.rows}")
+            raise self._cursor.malformed(f"{number_of(count, 'row')}, the header states {self.content.rows}")
 
     def find(self, key: int) -> bytes | None:
         """The payload of the row with a key.
@@ -216,12 +218,12 @@ class SegmentFile:
         found: dict[int, bytes] = {}
         for place in places:
             if place + _ROW_HEAD.size > size:
-                raise cursor.malformed(f"a row at {place} in the page at {start} of {size} bytes")
+                raise cursor.malformed(f"a row at {place} in the page at {start} of {number_of(size, 'byte')}")
             key, length = _ROW_HEAD.unpack_from(page, place)
             end = place + _ROW_HEAD.size + length
             if end > size or key in found:
                 raise cursor.malformed(
-                    f"a row at {place} in the page at {start}, of {length} bytes, with key {key}"
+                    f"a row at {place} in the page at {start}, of {number_of(length, 'byte')}, with key {key}"
                 )
             found[key] = page[end - length : end]
         self._check_keys(cursor, number, found)

@@ -28,6 +28,7 @@ from spgrepl.spg.envelope import (
 from spgrepl.spg.values.crc32c import crc32c
 from spgrepl.spg.values.cursor import Cursor
 from spgrepl.spg.values.rows import Row, RowDecoder, RowError
+from spgrepl.text.quantities import number_of
 
 OLDEST, NEWEST = 8, 100
 """The versions of catalogs that can be read."""
@@ -188,7 +189,9 @@ class Snapshot:
         tables = cursor.list32(lambda at: read_table(at, variant), 10)
         objects = read_objects(cursor)
         if cursor.left:
-            raise cursor.malformed(f"{cursor.left} bytes follow the end of the catalog")
+            raise cursor.malformed(
+                f"{number_of(cursor.left, 'byte follows', 'bytes follow')} the end of the catalog"
+            )
         names = [table.name for table in tables]
         if len(set(names)) != len(names):
             raise cursor.malformed("a table stands there twice")

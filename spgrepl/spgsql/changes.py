@@ -27,6 +27,7 @@ from spgrepl.spgsql.typed.plan import Plan, Step
 from spgrepl.spgsql.typed.queries import QueryCompiler
 from spgrepl.spgsql.typed.schema import ColumnInfo, TableInfo
 from spgrepl.spgsql.typed.scopes import Rows, Scope
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _ROW_NUMBERS = ("rowid", "_rowid_", "oid")
@@ -298,7 +299,10 @@ class _ChangeMaker:
 
 
 def _too_many(table: TableInfo, named: list[ColumnInfo], count: int) -> str:
-    return f"table {table.name} has {len(named)} columns for the values, and {count} values were supplied"
+    return (
+        f"table {table.name} has {number_of(len(named), 'column')} for the values, and "
+        f"{number_of(count, 'value was', 'values were')} supplied"
+    )
 
 
 def _row_number(table: TableInfo) -> str:

@@ -7,7 +7,8 @@ reactor and a network in memory, the same each time.
 - `cluster` owns the nodes of one test; `assertions` looks at what came of them.
 - `failing`: engines and targets that fail on demand. `plugin`: the fixture for pytest.
 
-Imports: `base`, `disk`, `errors`, `interfaces`, `log`, `primary`, `replica.subscribing`, `server`, `sqlite`.
+Imports: `base`, `disk`, `errors`, `interfaces`, `log`, `primary`, `replica.subscribing`, `server`, `sqlite`,
+`text`.
 """
 
 from spgrepl.testing.assertions import assert_applied, assert_equal_databases

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from spgrepl.base.worker import IThreadPools
+from spgrepl.text.quantities import in_seconds
 
 _T = TypeVar("_T")
 
@@ -247,7 +248,7 @@ class StepReactor(Clock):
         end = self.seconds() + seconds
         while not condition():
             if self.seconds() >= end:
-                raise NotInTime(f"{what} has not come about within {seconds:g} s")
+                raise NotInTime(f"{what} has not come about within {in_seconds(seconds)}")
             self._advance_towards(end)
 
     def wait(self, deferred: Deferred[_T], seconds: float = 60.0) -> _T:

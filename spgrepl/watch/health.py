@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.web.server import Request
 
+from spgrepl.text.quantities import in_seconds
 from spgrepl.watch.leaf import Leaf
 from spgrepl.watch.metrics import Watched
 
@@ -80,6 +81,7 @@ def not_ready(status: Mapping[str, Any], ready_lag: float) -> str | None:
         return f"the {role} is {state}{because}"
     if seconds > ready_lag:
         return (
-            f"the {role} is {state}, its newest change is {seconds:.1f} s old, more than {ready_lag:g} s{because}"
+            f"the {role} is {state}, its newest change is {seconds:.1f} s old, more than "
+            f"{in_seconds(ready_lag)}{because}"
         )
     return None

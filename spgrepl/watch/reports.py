@@ -8,6 +8,7 @@ from twisted.logger import Logger
 
 from spgrepl.errors import SpgReplError
 from spgrepl.text.log_words import for_log
+from spgrepl.text.quantities import number_of
 from spgrepl.watch.troubles import kind_of
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
@@ -95,5 +96,5 @@ class Reports:
             peer=self.peer,
             position=position,
             failures=after,
-            again=f", after {after} failure{'s' if after > 1 else ''}" if after else "",
+            again=f", after {number_of(after, 'failure')}" if after else "",
         )

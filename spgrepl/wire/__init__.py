@@ -6,5 +6,5 @@ a follower, `record_frames` that of a subscriber (`long_record` is one that take
 carries cold segments, `unknown_types` says what is sent on purpose from what was damaged. Each parser owns what it
 has not parsed yet.
 
-Imports: `base`, `compiled`, `errors`, `log.format`.
+Imports: `base`, `compiled`, `errors`, `log.format`, `text`.
 """

@@ -11,6 +11,7 @@ import attrs
 from spgrepl.base.histories import History
 from spgrepl.errors import FrameTooLong, MalformedFrame
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.segment_chunks import (
     CHUNK_HEADER_SIZE,
     ChunkHeader,
@@ -200,10 +201,12 @@ def _decode_names(payload: bytes) -> tuple[str, ...]:
             (length,) = _NAME.unpack_from(payload, at)
             at += _NAME.size + length
             if at > len(payload):
-                raise ValueError(f"a name of {length} bytes is cut")
+                raise ValueError(f"a name of {number_of(length, 'byte')} is cut")
             names.append(payload[at - length : at].decode("utf-8"))
     except (struct.error, ValueError) as error:
-        raise MalformedFrame(f"an UNKNOWN frame of {len(payload)} bytes does not hold names: {error}") from error
+        raise MalformedFrame(
+            f"an UNKNOWN frame of {number_of(len(payload), 'byte')} does not hold names: {error}"
+        ) from error
     return tuple(names)
 
 
@@ -315,7 +318,7 @@ class FrameParser:
         self._header = b""
         if length > self._limit:
             raise FrameTooLong(
-                f"a frame of type 0x{kind:02x} states {length} bytes, the limit is {self._limit} "
+                f"a frame of type 0x{kind:02x} states {number_of(length, 'byte')}, the limit is {self._limit} "
                 f"(raise it with --max-frame)"
             )
         known = kind == FrameType.WAL or (kind == FrameType.STATUS and length == _STATUS.size)

@@ -8,6 +8,7 @@ import struct
 import attrs
 
 from spgrepl.errors import HandshakeError
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.subscription import MAGIC_SUBSCRIBER, SubscriberHello, SubscriberHelloParser
 
 MAGIC_V1 = b"SPGREPL\x01"
@@ -170,8 +171,8 @@ class ReplyParser:
             return SnapshotEnd(value)
         if self._start and value:
             raise HandshakeError(
-                f"the master announces a snapshot of {value} bytes to a start at position {self._start}, "
-                f"expected 0 bytes"
+                f"the master announces a snapshot of {number_of(value, 'byte')} to a start at "
+                f"position {self._start}, expected 0 bytes"
             )
         self._left = value
         self.complete = bool(self._start)

@@ -28,6 +28,7 @@ from spgrepl.log.format.records import (
     is_compressed,
     stated_length,
 )
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.frames import (
     DEFAULT_MAX_FRAME,
     HEADER_SIZE,
@@ -288,16 +289,16 @@ class RecordFrameParser:
         kind, length = _HEADER.unpack_from(data, at)
         if length > self._max_frame:
             raise FrameTooLong(
-                f"behind position {found.end}: a frame of type 0x{kind:02x} states {length} bytes, the limit is "
-                f"{self._max_frame} (raise it with --max-frame)"
+                f"behind position {found.end}: a frame of type 0x{kind:02x} states "
+                f"{number_of(length, 'byte')}, the limit is {self._max_frame} (raise it with --max-frame)"
             )
         start, end = at + HEADER_SIZE, at + HEADER_SIZE + length
         if kind == FrameType.WAL:
             return self._cut_record(data, start, min(end, size), length, found)
         if kind == FrameType.SKIP and length != _SKIP.size:
             raise MalformedFrame(
-                f"behind position {found.end}: a SKIP frame has {length} bytes, expected {_SKIP.size}: the "
-                f"position that follows cannot be known"
+                f"behind position {found.end}: a SKIP frame has {number_of(length, 'byte')}, expected "
+                f"{_SKIP.size}: the position that follows cannot be known"
             )
         if kind == FrameType.SKIP or (kind == FrameType.STATUS and length == _STATUS.size):
             if end > size:
@@ -306,7 +307,8 @@ class RecordFrameParser:
                 (count,) = _SKIP.unpack_from(data, start)
                 if found.end + count > MAX_POSITION:
                     raise MalformedFrame(
-                        f"behind position {found.end}: a SKIP frame counts {count} bytes, beyond any position"
+                        f"behind position {found.end}: a SKIP frame counts "
+                        f"{number_of(count, 'byte')}, beyond any position"
                     )
                 found.end += count
             else:
@@ -321,7 +323,8 @@ class RecordFrameParser:
         if self._unknown is not None and not self._unknown.on_purpose(kind, length):
             # What comes after it would be counted from a wrong position.
             raise PeerError(
-                f"a frame of the unknown type 0x{kind:02x} with {length} bytes came after position {found.end}: "
+                f"a frame of the unknown type 0x{kind:02x} with {number_of(length, 'byte')} came "
+                f"after position {found.end}: "
                 f"it may be a record whose frame was damaged. The log is asked for again from there"
             )
         # Skipped without being kept: that is how the protocol grows.
@@ -335,7 +338,7 @@ class RecordFrameParser:
         stated = stated_length(payload, 0, found.end, self._max_record)
         if (stated is not None and stated != length) or (stated is None and length == stop - start):
             raise MalformedFrame(
-                f"at position {found.end}: a WAL frame of {length} bytes, and the record in it has "
+                f"at position {found.end}: a WAL frame of {number_of(length, 'byte')}, and the record in it has "
                 f"{'more' if stated is None else stated}: a frame of a SUB stream holds one whole record"
             )
         if stop - start < length:

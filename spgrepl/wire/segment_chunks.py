@@ -19,6 +19,7 @@ from spgrepl.errors import (
     ChunkTotalChanged,
     TooManySegments,
 )
+from spgrepl.text.quantities import number_of
 
 MAX_CHUNK = 16 * 1024 * 1024
 """The most bytes of a file that a chunk may carry."""
@@ -73,11 +74,11 @@ def check_payload_length(length: int) -> None:
     """
     if length < CHUNK_HEADER_SIZE:
         raise ChunkHeaderTooShort(
-            f"a segment chunk's frame states {length} bytes, its header alone has {CHUNK_HEADER_SIZE}"
+            f"a segment chunk's frame states {number_of(length, 'byte')}, its header alone has {CHUNK_HEADER_SIZE}"
         )
     if length > CHUNK_HEADER_SIZE + MAX_CHUNK:
         raise ChunkTooLong(
-            f"a segment chunk's frame states {length} bytes, a header and the longest chunk have "
+            f"a segment chunk's frame states {number_of(length, 'byte')}, a header and the longest chunk have "
             f"{CHUNK_HEADER_SIZE + MAX_CHUNK}"
         )
 
@@ -97,18 +98,22 @@ def decode_chunk_header(data: bytes, payload_length: int) -> ChunkHeader:
     """
     if min(len(data), payload_length) < CHUNK_HEADER_SIZE:
         raise ChunkHeaderTooShort(
-            f"a segment chunk of {min(len(data), payload_length)} bytes, its header alone has {CHUNK_HEADER_SIZE}"
+            f"a segment chunk of {number_of(min(len(data), payload_length), 'byte')}, its header "
+            f"alone has {CHUNK_HEADER_SIZE}"
         )
     header = ChunkHeader(*_HEADER.unpack_from(data))
     what = f"chunk {header.seq} of segment {header.segment}"
     if header.length > MAX_CHUNK:
-        raise ChunkTooLong(f"{what} states {header.length} bytes, the limit is {MAX_CHUNK}")
+        raise ChunkTooLong(f"{what} states {number_of(header.length, 'byte')}, the limit is {MAX_CHUNK}")
     if payload_length != CHUNK_HEADER_SIZE + header.length:
         raise ChunkLengthMismatch(
-            f"{what} states {header.length} bytes, its frame has room for {payload_length - CHUNK_HEADER_SIZE}"
+            f"{what} states {number_of(header.length, 'byte')}, its frame has room for "
+            f"{payload_length - CHUNK_HEADER_SIZE}"
         )
     if header.seq >= header.total:
-        raise ChunkBeyondTotal(f"{what} states a total of {header.total} chunks; numbers run from 0 to one below")
+        raise ChunkBeyondTotal(
+            f"{what} states a total of {number_of(header.total, 'chunk')}; numbers run from 0 to one below"
+        )
     return header
 
 
@@ -139,8 +144,8 @@ class ChunkOrder:
         due, total = self._open.get(header.segment, (0, header.total))
         if header.total != total:
             raise ChunkTotalChanged(
-                f"chunk {header.seq} of segment {header.segment} states {header.total} chunks, those before it "
-                f"stated {total}"
+                f"chunk {header.seq} of segment {header.segment} states "
+                f"{number_of(header.total, 'chunk')}, those before it stated {total}"
             )
         if header.seq != due:
             raise ChunkOutOfOrder(f"chunk {header.seq} of segment {header.segment} came, chunk {due} was due")

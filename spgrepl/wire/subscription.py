@@ -7,6 +7,7 @@ import struct
 import attrs
 
 from spgrepl.errors import HandshakeError
+from spgrepl.text.quantities import number_of
 
 MAGIC_SUBSCRIBER = b"SPGSUB\x01\0"
 
@@ -64,11 +65,15 @@ def check_publications(publications: tuple[str, ...]) -> list[bytes]:
     except UnicodeEncodeError as error:
         raise ValueError(f"a publication's name is not Unicode text: {error}") from error
     if len(names) > MAX_PUBLICATIONS:
-        raise ValueError(f"{len(names)} publications are asked for, and one hello can ask for {MAX_PUBLICATIONS}")
+        raise ValueError(
+            f"{number_of(len(names), 'publication is', 'publications are')} asked for, and one hello "
+            f"can ask for {MAX_PUBLICATIONS}"
+        )
     length = _HEAD.size + sum(_NAME.size + len(name) for name in names) + _CLUSTER.size
     if length > MAX_HELLO:
         raise ValueError(
-            f"the names of its {len(names)} publications make a hello of {length} bytes, and masters take "
+            f"the names of its {number_of(len(names), 'publication')} make a hello of "
+            f"{number_of(length, 'byte')}, and masters take "
             f"{MAX_HELLO} at most: ask for fewer, or give them shorter names"
         )
     return names
@@ -103,7 +108,8 @@ class SubscriberHelloParser:
             self._at = _HEAD.size
             if self._count > MAX_PUBLICATIONS:
                 raise HandshakeError(
-                    f"a subscriber's hello asks for {self._count} publications, the limit is {MAX_PUBLICATIONS}"
+                    f"a subscriber's hello asks for {number_of(self._count, 'publication')}, the "
+                    f"limit is {MAX_PUBLICATIONS}"
                 )
         while len(self._names) < self._count:
             if not self._take_name(self._count):
@@ -140,7 +146,8 @@ class SubscriberHelloParser:
     def _check_length(self, more: int) -> None:
         if self._at + more > MAX_HELLO:
             raise HandshakeError(
-                f"a subscriber's hello states {self._at + more} bytes or more, the limit is {MAX_HELLO}"
+                f"a subscriber's hello states {number_of(self._at + more, 'byte')} or more, "
+                f"the limit is {MAX_HELLO}"
             )
 
 

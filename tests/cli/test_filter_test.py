@@ -361,8 +361,8 @@ def test_every_record_is_a_line_and_the_sums_follow(log: Path, capsys: pytest.Ca
         ["70", "35", "other_table", "\\u{1b}", 'INSERT INTO "\\x1b" VALUES (2)'],
         ["105", "17", "control", "-", "-- checkpoint at 0"],
         ["forward", "2", "records", "70", "bytes"],
-        ["control", "1", "records", "17", "bytes"],
-        ["other_table", "1", "records", "35", "bytes"],
+        ["control", "1", "record", "17", "bytes"],
+        ["other_table", "1", "record", "35", "bytes"],
         ["in", "all", "4", "records", "122 bytes"],
     ]
     assert err == ""

@@ -138,7 +138,7 @@ def test_rows_of_another_table_are_named(tmp_path: Path, capsys: pytest.CaptureF
     assert main([*CAT, str(tmp_path / "seg_0.spg"), "--table", "c", *SNAPSHOT]) == 65
     out, err = capsys.readouterr()
     assert json.loads(out) == {"key": 1, "alive": True, "payload": "000000"}
-    assert "1 rows do not fit the columns of c" in err
+    assert "1 row does not fit the columns of c" in err
     put(tmp_path, {0: v1(b"two")})
     assert main([*CAT, str(tmp_path / "seg_0.spg"), "--table", "c", *SNAPSHOT]) == 65
     assert "not a cold segment" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def test_show_says_what_a_snapshot_holds(tmp_path: Path, capsys: pytest.CaptureF
         "file version: 100",
         "check: CRC-32 of the envelope",
         "check: CRC-32C of the catalog",
-        "table a: 2 rows, 1 dead ones",
+        "table a: 2 rows, 1 dead one",
         "    n NUMERIC(10,2) DEFAULT '-0.5'",
         "    primary key (id)",
         "    not in SQLite: the check id > 0 is not enforced",
@@ -81,7 +81,7 @@ def test_export_writes_a_private_file_and_overwrites_nothing(
     source = VECTORS / "sweep_v100x.catalog"
     assert main(["snapshot", "export", str(source), "--to", f"sqlite:{target}"]) == 0
     out, err = capsys.readouterr()
-    assert f"{target}: 2 tables, 1 rows, 0 of them from segments" in out
+    assert f"{target}: 2 tables, 1 row, 0 of them from segments" in out
     assert "table a: the check id > 0 is not enforced" in err
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert rows(target, "a") == [(1, "hé", "-12.50", "1970-01-01 00:00:00", 1, b"\0\xff")]
@@ -96,10 +96,10 @@ def test_export_with_and_without_segments(tmp_path: Path, capsys: pytest.Capture
     target = tmp_path / "out.db"
     command = ["snapshot", "export", str(VECTORS / "d_v11.catalog"), "--to", f"sqlite:{target}"]
     assert main(command) == 65
-    assert "1 rows of c: id = 1 (segment 0)" in capsys.readouterr().err
+    assert "1 row of c: id = 1 (segment 0)" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
     assert main([*command, "--without-cold-rows"]) == 0
-    assert "missing: 1 rows of c: id = 1 (segment 0)" in capsys.readouterr().err
+    assert "missing: 1 row of c: id = 1 (segment 0)" in capsys.readouterr().err
     assert rows(target, "c") == [(9, "hot")]
     target.unlink()
     put_segments(tmp_path / "segments", {0: (VECTORS / "d_v1.seg").read_bytes()})
@@ -115,9 +115,9 @@ def test_export_of_a_sqlite_database(tmp_path: Path, capsys: pytest.CaptureFixtu
         connection.execute("CREATE TABLE t(a); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT 1")
         connection.execute("CREATE TABLE spgrepl_segments(a); CREATE TABLE spgrepl_spg_columns(a)")
         assert main(["snapshot", "show", str(source)]) == 0
-        assert "table t: 1 rows" in capsys.readouterr().out
+        assert "table t: 1 row" in capsys.readouterr().out
         assert main(["snapshot", "export", str(source), "--to", f"sqlite:{target}"]) == 0
-    assert "without spgrepl's own 1 tables" in capsys.readouterr().out
+    assert "without spgrepl's own 1 table" in capsys.readouterr().out
     assert rows(target, "t") == [(1,)]
     with contextlib.closing(apsw.Connection(str(target))) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]

@@ -181,7 +181,7 @@ def test_verify_counts_transactions_and_names_what_is_ambiguous(
     out = capsys.readouterr().out
     assert "  transactions      2: 1 committed, 1 rolled back" in out
     assert "  at the same time  2" in out
-    assert "  inside            1 records were committed by themselves inside of one" in out
+    assert "  inside            1 record was committed alone inside of one" in out
     assert "  without a BEGIN   1" in out
     assert "  ambiguous         1: see --ambiguous-transactions" in out
     assert "2 transactions were open at the same time from position 0 on (1 committed, 1 rolled back" in out

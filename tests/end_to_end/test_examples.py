@@ -41,9 +41,7 @@ def test_a_server_with_a_database_of_its_own_is_followed(make: Start, tmp_path: 
         connection.close()
         follower = make("copy", "follower", "--master", f"127.0.0.1:{listen}").start()
         follower.wait(position)
-        assert run_command("compare", tmp_path / "notes.db", follower.database).startswith(
-            "equal: 1 tables, 1 rows"
-        )
+        assert run_command("compare", tmp_path / "notes.db", follower.database).startswith("equal: 1 table, 1 row")
     finally:
         server.terminate()
         server.wait()

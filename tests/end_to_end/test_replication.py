@@ -280,4 +280,4 @@ def test_the_logs_of_both_sides_verify(make: Start) -> None:
     follower.wait(master.execute("CREATE TABLE t (a, b)", *insert_many(0, 50)))
     for server in (master, follower):
         assert "open transaction  none" in run_command("wal", "verify", server.wal)
-    assert run_command("compare", master.database, follower.database).startswith("equal: 1 tables, 50 rows")
+    assert run_command("compare", master.database, follower.database).startswith("equal: 1 table, 50 rows")

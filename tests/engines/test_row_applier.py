@@ -131,7 +131,7 @@ def test_row_numbers_are_the_primary_s_on_a_whole_copy(same: bool, number: int) 
 
 def test_a_table_that_is_emptied_by_one_record_must_be_empty_of_others(connection: apsw.Connection) -> None:
     clear = shape_of(RowChange(CLEAR, "t"))
-    with pytest.raises(RowConflict, match="1 rows are here") as conflict:
+    with pytest.raises(RowConflict, match="1 row is here") as conflict:
         require_empty(connection, clear)
     assert conflict.value.kind == "table_cleared"
     connection.execute("DELETE FROM t")

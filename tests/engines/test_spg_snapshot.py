@@ -57,7 +57,7 @@ def test_rows_are_put_in_and_the_note_goes(tmp_path: Path) -> None:
     places = {number: tmp_path / "segments" / f"seg_{number}.spg" for number in (3, 4, 5)}
     assert engine.cold_rows_pending()
     assert engine.settle_cold_rows({}) == ("3 rows of t: key -1 (segment 3), key 7 (segment 3), key 9 (segment 4)")
-    assert engine.settle_cold_rows({3: places[3], 5: places[5]}) == "1 rows of t: key 9 (segment 4)"
+    assert engine.settle_cold_rows({3: places[3], 5: places[5]}) == "1 row of t: key 9 (segment 4)"
     assert rows(tmp_path) == [(-1, None), (1, "hot"), (7, "seven")]
     engine.close()
     again = SqliteEngine(tmp_path / "copy.db")

@@ -90,7 +90,7 @@ def compare(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, st
 
 def test_what_was_copied_is_equal(source: Path, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare(capsys, source, database.url) == (0, f"equal: 8 tables, {25_000 * 3 + 16_667 + 8} rows\n")
-    assert compare(capsys, database.url, source, "--table", "texts") == (0, "equal: 1 tables, 25000 rows\n")
+    assert compare(capsys, database.url, source, "--table", "texts") == (0, "equal: 1 table, 25000 rows\n")
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,6 @@ def test_texts_in_utf_16_are_compared(
             number + "INSERT INTO t SELECT char(n * 4 + 60) || n, 'x' || n FROM c WHERE n < 13000 OR n > 15000"
         )
     copy_to(database, path)
-    assert compare(capsys, path, database.url) == (0, "equal: 1 tables, 12000 rows\n")
+    assert compare(capsys, path, database.url) == (0, "equal: 1 table, 12000 rows\n")
     database.query("UPDATE t SET a = NULL WHERE a = 'x777'")
     assert compare(capsys, path, database.url)[1].endswith("1 differences\n")

@@ -129,9 +129,9 @@ def test_a_subscription_and_a_whole_copy_of_a_role_that_owns_two_databases(
             postgres.query("postgres", f"CREATE DATABASE {name} OWNER app")
         shell = Shell(tmp_path, postgres)
         with shell.typed([*makers, *(f"{one} &" for one in servers)]) as running:
-            assert shell.shown(compare, running) == "equal: 1 tables, 1 rows\n"
+            assert shell.shown(compare, running) == "equal: 1 table, 1 row\n"
             subscribed = compare.replace("/copy", "/reports --table t")
-            assert shell.shown(subscribed, running) == "equal: 1 tables, 1 rows\n"
+            assert shell.shown(subscribed, running) == "equal: 1 table, 1 row\n"
     finally:
         for statement in ("DROP DATABASE IF EXISTS reports (FORCE)", "DROP DATABASE IF EXISTS copy (FORCE)"):
             postgres.query("postgres", statement)

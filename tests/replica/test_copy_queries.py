@@ -102,7 +102,7 @@ def test_before_and_after(rig: Rig) -> None:
 def test_there_is_a_bound(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_queries, "MOST_QUERIES", 1)
     first = rig.queries.query(SELECT)
-    with pytest.raises(Overloaded, match="1 queries are open already"):
+    with pytest.raises(Overloaded, match="1 query is open already"):
         rig.queries.query(SELECT)
     assert len(rig.rows(first)) == 2
     assert len(rig.rows(rig.queries.query(SELECT))) == 2

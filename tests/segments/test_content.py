@@ -73,7 +73,7 @@ def test_what_is_no_segment_is_let_through(data: bytes) -> None:
     ("data", "message"),
     [
         (brin(3)[:30], "ends in its part BRIN of 3 pages"),
-        (brin(1), "ends in its part BRIN of 1 pages"),
+        (brin(1), "ends in its part BRIN of 1 page"),
         (brin(1) + b"x" * 40, "has a part BRIN, and b'xxxxxxxx' after it"),
         (b"SPGSEG\x01\0ab", "too few for a magic and a checksum"),
     ],

@@ -256,7 +256,7 @@ def test_indexes_of_texts_and_of_many_rows_a_key(tmp_path: Path) -> None:
     with Snapshot(put(tmp_path, w.catalog(60, table))) as snapshot:
         (found,) = snapshot.catalogue.tables
         assert list(snapshot.cold_keys(found)) == [ColdKey(5, 3), ColdKey(6, 3)]
-    with pytest.raises(MalformedSpgFile, match="by_text of t speaks of 1 rows in segments, of which 0"):
+    with pytest.raises(MalformedSpgFile, match="by_text of t speaks of 1 row in segments, of which 0"):
         read_everything(put(tmp_path, w.catalog(60, w.table(60, "t", columns, [], [text]))))
     wrong = text_index(("a", (*many[:5000], b"\2" + bytes(8))))
     with pytest.raises(UnknownSpgTag, match="the locator 2"):
@@ -350,8 +350,8 @@ def with_rows(count: int) -> bytes:
         (b"SPGDB001\x07" + bytes(4), UnknownSpgVersion, "FILE_VERSION 7; 8 to 100"),
         (b"SPGDB001\x65" + bytes(4), UnknownSpgVersion, "FILE_VERSION 101"),
         (b"SPGENV01\x06" + bytes(40), UnknownSpgVersion, "version 6; 1 to 5"),
-        (w.catalog(8) + b"!", MalformedSpgFile, "1 bytes follow the end of the catalog .FILE_VERSION 8."),
-        (w.envelope(1, w.catalog(8)) + b"!", MalformedSpgFile, "1 bytes follow the end of the envelope"),
+        (w.catalog(8) + b"!", MalformedSpgFile, "1 byte follows the end of the catalog .FILE_VERSION 8."),
+        (w.envelope(1, w.catalog(8)) + b"!", MalformedSpgFile, "1 byte follows the end of the envelope"),
         (w.envelope(2, w.catalog(8))[:-1] + b"!", SpgChecksumMismatch, "CRC-32 "),
         (w.catalog(54)[:-1] + b"!", SpgChecksumMismatch, "CRC-32C"),
         (b"SPGDB001\x08" + w.u32(2**32 - 1), SpgFileTruncated, "4294967295 items of at least 10 bytes"),
@@ -368,7 +368,7 @@ def with_rows(count: int) -> bytes:
             UnknownSpgTag,
             "the value tag 13 is not known",
         ),
-        (w.catalog(8, w.table(8, "t", [T], [b"\x02"])), MalformedSpgFile, "a bitmap of NULLs 0x2 for 1 columns"),
+        (w.catalog(8, w.table(8, "t", [T], [b"\x02"])), MalformedSpgFile, "a bitmap of NULLs 0x2 for 1 column"),
         (w.catalog(8, w.table(8, "t", [], [b"", b""])), MalformedSpgFile, "2 rows of a table without a column"),
         (w.catalog(8, *[w.table(8, "t", [T], [])] * 2), MalformedSpgFile, "stands there twice"),
         (
@@ -379,7 +379,7 @@ def with_rows(count: int) -> bytes:
         (
             w.catalog(53, w.table(53, "t", [T], [w.row(w.i32(1))], blocks={21: w.u32(0) + w.u64(1)})),
             MalformedSpgFile,
-            "0 row headers for 1 rows",
+            "0 row headers for 1 row",
         ),
     ],
 )

@@ -122,7 +122,7 @@ class FollowerTest(kit.OwnRowsCases, kit.InterruptionCases, PostgresqlCase):
         service = self.follow(endpoint)
         yield self.until(lambda: self.server.starts)
         self.database.client().insert("a", 6)
-        named = "1 rows of a: key 3 (segment 4)"
+        named = "1 row of a: key 3 (segment 4)"
         yield self.until(lambda: named in str(service.status()["error"]))
         yield self.until(lambda: len(self.server.starts) > 3 and len(self.pairs("a")) == 4)
         yield service.stopService()

@@ -101,11 +101,6 @@ def say_warning(text: str) -> None:
     _say(f"spgrepl: warning: {text}")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things, and what was."""
-    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
-
-
 def _shown(sql: str) -> str:
     shown = " ".join(sql.split())
     return printable(shown if len(shown) <= _SHOWN_SQL else f"{shown[:_SHOWN_SQL]}…")

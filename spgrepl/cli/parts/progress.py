@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from spgrepl.text.quantities import number_of
+
 _EVERY = 0.25
 _AFTER = 1.0
 
@@ -33,7 +35,7 @@ class Progress:
         now = time.monotonic()
         if changes and now >= self._next:
             self._next = now + _EVERY
-            text = f"{changes:,} rows changed"
+            text = f"{number_of(changes, 'row', form=',')} changed"
             self._write(f"\r{text:<{self._shown}}")
             self._shown = len(text)
 

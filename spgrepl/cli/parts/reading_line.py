@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from spgrepl.text.quantities import number_of
 from spgrepl.text.shown import shown_left
 
 AFTER = 2.0
@@ -62,7 +63,7 @@ class ReadingLine:
         if self._total or rows is None:
             parts += [f"{done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB", f"{done / seconds / 1e6:,.1f} MB/s"]
         if rows is not None:
-            parts += [f"{rows:,} rows", f"{rows / seconds:,.0f} rows/s"]
+            parts += [number_of(rows, "row", form=","), f"{rows / seconds:,.0f} rows/s"]
         if read:
             parts.append(shown_left(read, whole, seconds))
         return "  ".join([*parts, note] if note else parts)

@@ -12,6 +12,7 @@ from spgrepl.spg.blocks.schema import Table
 from spgrepl.spg.segment import PayloadDecoder, SegmentFile
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.to_sqlite import json_of
+from spgrepl.text.quantities import number_of
 from spgrepl.text.terminal import escaped_json
 
 
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(escaped_json(json_of(said)))
     if unread:
         print(
-            f"{unread} rows do not fit the columns of {table.name}: they were frozen before its columns changed, "
-            f"or the segment belongs to another table",
+            f"{number_of(unread, 'row does', 'rows do')} not fit the columns of {table.name}: frozen "
+            f"before its columns changed, or the segment belongs to another table",
             file=sys.stderr,
         )
     return EXIT_DATA if unread else 0

@@ -17,6 +17,7 @@ from spgrepl.errors import LocalError, SnapshotError, UsageError
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.to_sqlite import SIDE_TABLES, Progress, SnapshotFiller
 from spgrepl.sqlite.state import OWN_PREFIX
+from spgrepl.text.quantities import number_of
 
 _PAGES = 4096
 _CACHE_KIB = 65_536
@@ -47,7 +48,10 @@ def export_spg(source: Path, segments: Path | None, target: Path, without_cold_r
         finally:
             progress.clear()
         connection.execute("COMMIT")
-    print(f"{target}: {filled.tables} tables, {filled.rows:,} rows, {filled.cold:,} of them from segments")
+    print(
+        f"{target}: {number_of(filled.tables, 'table')}, {number_of(filled.rows, 'row', form=',')}, "
+        f"{filled.cold:,} of them from segments"
+    )
     for missing in filled.missing:
         print(f"missing: {missing}", file=sys.stderr)
     for table, notes in filled.notes.items():
@@ -81,7 +85,10 @@ def export_sqlite(source: Path, target: Path) -> int:
                 copy.execute(f"DROP TABLE {quoted(name)}")
     except apsw.Error as error:
         raise SnapshotError(f"{source} cannot be copied to {target}: {error}") from error
-    print(f"{target}: a copy of {source}" + (f", without spgrepl's own {len(own)} tables" if own else ""))
+    print(
+        f"{target}: a copy of {source}"
+        + (f", without spgrepl's own {number_of(len(own), 'table')}" if own else "")
+    )
     return 0
 
 

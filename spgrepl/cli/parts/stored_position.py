@@ -16,6 +16,7 @@ from spgrepl.log.file_kinds import what_it_looks_like
 from spgrepl.primary.reading.reader import DatabaseReader
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import SQLITE_MAGIC
+from spgrepl.text.quantities import number_of
 
 _LOOK_EVERY = 0.02
 _U64_SIZE = 8
@@ -93,7 +94,9 @@ class _StoredPosition:
         except FileNotFoundError:
             return None
         if len(content) != _U64_SIZE:
-            raise LocalFilesDamaged(f"{path} holds {len(content)} bytes, a position has {_U64_SIZE}: remove it")
+            raise LocalFilesDamaged(
+                f"{path} holds {number_of(len(content), 'byte')}, a position has {_U64_SIZE}: remove it"
+            )
         return int.from_bytes(content, "little")
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
 from spgrepl.postgresql.tables import Table, TableBook
 from spgrepl.rows.changes import ChangeKind
 from spgrepl.rows.recognise import Recogniser
+from spgrepl.text.quantities import number_of
 
 _UNIQUE = frozenset({"23505", "23P01"})
 _AT_ONCE = 200
@@ -257,7 +258,8 @@ def _require_empty(connection: Any, row: Row) -> None:
             row.number,
             row.sql,
             f"table {table}: the master emptied it in one record, written while it neither had publications nor "
-            f"served subscribers, which does not say which rows it had. {count} rows are here: delete those that "
+            f"served subscribers, which does not say which rows it had. "
+            f"{number_of(count, 'row is', 'rows are')} here: delete those that "
             f"came from there, or skip the record, which leaves them all",
             TABLE_CLEARED,
         )
@@ -268,7 +270,9 @@ def _missed(row: Row, count: int) -> StatementRefused:
         reason = f"{where(row)}: a trigger or a rule of the table left it out"
         return StatementRefused(row.number, row.sql, reason, INSERT_EXISTS)
     kind = DELETE_MISSING if row.shape.kind is ChangeKind.DELETE else UPDATE_MISSING
-    what = "no such row is there" if count == 0 else f"{count} rows are there instead of one"
+    what = (
+        "no such row is there" if count == 0 else f"{number_of(count, 'row is', 'rows are')} there instead of one"
+    )
     return StatementRefused(row.number, row.sql, f"{where(row)}: {what}", kind)
 
 

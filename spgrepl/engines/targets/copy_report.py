@@ -17,6 +17,7 @@ from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.sqlite.database_copy import inspect_snapshot
 from spgrepl.sqlite.snapshot_histories import check_place
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.shown import shown_left
 
@@ -64,7 +65,7 @@ class CopyLines:
             done=done / 1e6,
             total=self._total / 1e6,
             rate=done / took / 1e6,
-            rows="" if rows is None else f", {rows:,} rows, {rows / took:,.0f} rows/s",
+            rows="" if rows is None else f", {number_of(rows, 'row', form=',')}, {rows / took:,.0f} rows/s",
             left=shown_left(known, self._total, took),
         )
 
@@ -169,8 +170,8 @@ def report_copy(plan: CopyPlan, place: str, subscription: str) -> None:
         )
     if plan.tables:
         _log.info(
-            "{count} tables were copied to {place}: {tables}",
-            count=len(plan.tables),
+            "{count} copied to {place}: {tables}",
+            count=number_of(len(plan.tables), "table was", "tables were"),
             place=place,
             tables=", ".join(table.shape.name for table in plan.tables),
         )

@@ -48,6 +48,7 @@ from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 _NOTHING: Mapping[int, RecordType] = {}
@@ -258,7 +259,9 @@ class PostgresqlTarget:
         for note in copied.notes:
             self._log.warn("{note}", note=note)
         self._log.info(
-            "{rows} rows were copied to {server}", rows=copied.progress.rows, server=self._address.shown
+            "{rows} copied to {server}",
+            rows=number_of(copied.progress.rows, "row was", "rows were"),
+            server=self._address.shown,
         )
 
     # -- transactions -----------------------------------------------------------------------------------------

@@ -5,5 +5,5 @@ the encoders, `parser` the incremental parser that replay runs on, `lzss` and `l
 `salvage` the search for whole records after damage. Each parser owns the bytes of the one record that is not whole
 yet.
 
-Imports: `compiled`, `errors`.
+Imports: `compiled`, `errors`, `text`.
 """

@@ -15,6 +15,7 @@ import struct
 
 from spgrepl.compiled.core import CORE
 from spgrepl.errors import CompressionError
+from spgrepl.text.quantities import number_of
 
 MIN_MATCH = 3
 MAX_MATCH = 18
@@ -127,15 +128,15 @@ def decompress(stream: bytes, limit: int) -> bytes:
 def python_decompress(stream: bytes, limit: int) -> bytes:
     """The reference of `decompress`, which also makes its errors."""
     if len(stream) < 4:
-        raise CompressionError(f"an LZSS stream of {len(stream)} bytes has no room for its length")
+        raise CompressionError(f"an LZSS stream of {number_of(len(stream), 'byte')} has no room for its length")
     (size,) = _LENGTH.unpack_from(stream)
     if size > limit:
-        raise CompressionError(f"an LZSS stream states {size} bytes, the limit is {limit}")
+        raise CompressionError(f"an LZSS stream states {number_of(size, 'byte')}, the limit is {limit}")
     out = bytearray()
     at, end = 4, len(stream)
     while len(out) < size:
         if at >= end:
-            raise CompressionError(f"an LZSS stream ends after {len(out)} of {size} bytes")
+            raise CompressionError(f"an LZSS stream ends after {len(out)} of {number_of(size, 'byte')}")
         flags = stream[at]
         at += 1
         if flags == 0xFF and end - at >= 8 and size - len(out) >= 8:
@@ -147,12 +148,12 @@ def python_decompress(stream: bytes, limit: int) -> bytes:
                 break
             if flags >> bit & 1:
                 if at >= end:
-                    raise CompressionError(f"an LZSS stream ends after {len(out)} of {size} bytes")
+                    raise CompressionError(f"an LZSS stream ends after {len(out)} of {number_of(size, 'byte')}")
                 out.append(stream[at])
                 at += 1
             else:
                 if at + 2 > end:
-                    raise CompressionError(f"an LZSS stream ends after {len(out)} of {size} bytes")
+                    raise CompressionError(f"an LZSS stream ends after {len(out)} of {number_of(size, 'byte')}")
                 (token,) = _TOKEN.unpack_from(stream, at)
                 at += 2
                 _copy(out, token >> 4, (token & 15) + MIN_MATCH, size)
@@ -162,9 +163,11 @@ def python_decompress(stream: bytes, limit: int) -> bytes:
 def _copy(out: bytearray, distance: int, length: int, size: int) -> None:
     produced = len(out)
     if not 0 < distance <= produced:
-        raise CompressionError(f"an LZSS copy from {distance} bytes back, where {produced} have been produced")
+        raise CompressionError(
+            f"an LZSS copy from {number_of(distance, 'byte')} back, where {produced} have been produced"
+        )
     if produced + length > size:
-        raise CompressionError(f"an LZSS stream produces more than the {size} bytes that it states")
+        raise CompressionError(f"an LZSS stream produces more than the {number_of(size, 'byte')} that it states")
     start = produced - distance
     if distance >= length:
         out += out[start : start + length]

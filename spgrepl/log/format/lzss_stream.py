@@ -10,6 +10,7 @@ import struct
 from spgrepl.compiled.core import CORE, Core
 from spgrepl.errors import CompressionError
 from spgrepl.log.format.lzss import MAX_DISTANCE, MAX_MATCH, MIN_MATCH
+from spgrepl.text.quantities import number_of
 
 _GROUP = 17
 """The most bytes of a group: its flags and eight tokens."""
@@ -74,7 +75,9 @@ class LzssExpander:
                 return b""
             (stated,) = _LENGTH.unpack_from(rest)
             if stated != self._length:
-                raise CompressionError(f"an LZSS stream of {stated} bytes stands where {self._length} are stated")
+                raise CompressionError(
+                    f"an LZSS stream of {number_of(stated, 'byte')} stands where {self._length} are stated"
+                )
             self._begun, at = True, _LENGTH.size
         at = self._expand(rest, at, _GROUP)
         self._rest = rest[at:]
@@ -90,12 +93,16 @@ class LzssExpander:
             CompressionError: It is cut short, or goes on after its end.
         """
         if not self._begun:
-            raise CompressionError(f"an LZSS stream of {len(self._rest)} bytes has no room for its length")
+            raise CompressionError(
+                f"an LZSS stream of {number_of(len(self._rest), 'byte')} has no room for its length"
+            )
         at = self._expand(self._rest, 0, 1)
         if self.produced != self._length:
-            raise CompressionError(f"an LZSS stream ends after {self.produced} of {self._length} bytes")
+            raise CompressionError(
+                f"an LZSS stream ends after {self.produced} of {number_of(self._length, 'byte')}"
+            )
         if at != len(self._rest):
-            raise CompressionError(f"an LZSS stream is followed by {len(self._rest) - at} more bytes")
+            raise CompressionError(f"an LZSS stream is followed by {number_of(len(self._rest) - at, 'more byte')}")
         self._rest = b""
         return self._emit()
 
@@ -158,7 +165,9 @@ class LzssExpander:
             if left <= 0:
                 break
             if at + (1 if flags & 1 else 2) > end:
-                raise CompressionError(f"an LZSS stream ends after {self.produced} of {self._length} bytes")
+                raise CompressionError(
+                    f"an LZSS stream ends after {self.produced} of {number_of(self._length, 'byte')}"
+                )
             if flags & 1:
                 out.append(data[at])
                 at += 1
@@ -174,10 +183,12 @@ class LzssExpander:
                 out += (out[start:] * (length // distance + 1))[:length]
             flags >>= 1
         if left < 0:
-            raise CompressionError(f"an LZSS stream produces more than the {self._length} bytes that it states")
+            raise CompressionError(
+                f"an LZSS stream produces more than the {number_of(self._length, 'byte')} that it states"
+            )
         return at, left
 
     def _too_far(self, distance: int) -> CompressionError:
         return CompressionError(
-            f"an LZSS copy from {distance} bytes back, where {self.produced} have been produced"
+            f"an LZSS copy from {number_of(distance, 'byte')} back, where {self.produced} have been produced"
         )

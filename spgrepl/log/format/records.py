@@ -23,6 +23,7 @@ from spgrepl.errors import (
     UnsupportedRecordFormat,
 )
 from spgrepl.log.format import lzss
+from spgrepl.text.quantities import number_of
 
 DEFAULT_MAX_RECORD = 64 * 1024 * 1024
 """The most bytes that a record's header may state, unless configured otherwise."""
@@ -187,7 +188,8 @@ def is_compressed(data: bytes, offset: int) -> bool:
 def _within(length: int, limit: int, position: int) -> int:
     if length > limit:
         raise RecordTooLong(
-            f"a record states {length} bytes, the limit is {limit} (raise it with --max-record)", position
+            f"a record states {number_of(length, 'byte')}, the limit is {limit} (raise it with --max-record)",
+            position,
         )
     return length
 
@@ -221,7 +223,8 @@ def decode_record(
     checked = data[offset + 8 : end]
     if crc32(checked) != crc:
         raise RecordChecksumMismatch(
-            f"a record of {length} bytes has CRC {crc32(checked):08x}, its header states {crc:08x}", position
+            f"a record of {number_of(length, 'byte')} has CRC {crc32(checked):08x}, its header states {crc:08x}",
+            position,
         )
     if word < FLAG_V3:
         return Record(position, length, RecordFormat.V2, RecordType.SQL, crc, checked)
@@ -273,7 +276,9 @@ def _decode_anchor(payload: bytes, position: int) -> tuple[int, int, bytes]:
     lsn, time, size = _ANCHOR.unpack_from(payload)
     path = payload[_ANCHOR.size :]
     if len(path) != size:
-        raise MalformedRecord(f"an anchor states a path of {size} bytes and holds {len(path)}", position)
+        raise MalformedRecord(
+            f"an anchor states a path of {number_of(size, 'byte')} and holds {len(path)}", position
+        )
     return lsn, time, path
 
 

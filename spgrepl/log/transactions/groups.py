@@ -13,6 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from spgrepl.errors import AmbiguousTransactions
+from spgrepl.text.quantities import number_of
 
 
 @attrs.frozen
@@ -114,8 +115,10 @@ class Group:
         if not self.rollbacks:
             ends += f", and one went back to a savepoint at {self.unclear}"
         return (
-            f"{self.most} transactions were open at the same time from position {self.begin} on ({ends}), and "
-            f"the log does not say which of the {self.held} statements belong to which"
+            f"{number_of(self.most, 'transaction')} were open at the same time from position "
+            f"{self.begin} on ({ends}), and "
+            f"the log does not say to which of them the {number_of(self.held, 'statement')} "
+            f"{'belongs' if self.held == 1 else 'belong'}"
         )
 
 

@@ -18,6 +18,7 @@ from spgrepl.log.transactions.groups import DEFAULT_CHOICES, TransactionChoices
 from spgrepl.master.judged.cutting import PieceCutter, work_through
 from spgrepl.master.judged.pieces import KnownUnit, Reason
 from spgrepl.master.judged.selection import Selection
+from spgrepl.text.quantities import number_of
 
 
 @attrs.frozen
@@ -83,8 +84,8 @@ class LogTrial:
         """
         if position > self.length:
             raise LocalFilesDamaged(
-                f"{self._path} is {self.length} bytes long and ends before position {position}: a master would "
-                f"turn the subscriber away, whose log is another one, or was truncated"
+                f"{self._path} is {number_of(self.length, 'byte')} long and ends before position "
+                f"{position}: a master would turn the subscriber away, whose log is another one, or was truncated"
             )
         self.position = position
         if position not in (0, boundary, self.length):

@@ -13,6 +13,7 @@ from spgrepl.errors import ConnectionRefused
 from spgrepl.master.shared.connections import Connections, IConnection
 from spgrepl.master.shared.end_reasons import Cause
 from spgrepl.master.shared.limits import MasterLimits
+from spgrepl.text.quantities import number_of
 from spgrepl.text.shown import shown_names
 from spgrepl.wire.handshake import FollowerHello
 from spgrepl.wire.subscription import SubscriberHello
@@ -55,12 +56,13 @@ class Admission:
         limits = self._limits
         if len(self._connections) >= limits.connections:
             return Cause.CONNECTION_LIMIT, ConnectionRefused(
-                f"{limits.connections} connections are served already, which is the limit (--max-connections)"
+                f"{number_of(limits.connections, 'connection is', 'connections are')} served already, "
+                f"which is the limit (--max-connections)"
             )
         if origin is not None and self._of[origin] >= limits.of_one_address:
             return Cause.ADDRESS_LIMIT, ConnectionRefused(
-                f"{limits.of_one_address} connections of its address are served already, which is the limit "
-                f"(--max-connections-per-address)"
+                f"{number_of(limits.of_one_address, 'connection is', 'connections are')} served already of its "
+                f"address, which is the limit (--max-connections-per-address)"
             )
         return None
 
@@ -88,7 +90,8 @@ class Admission:
             victim.abort(
                 Cause.HANDSHAKE_LIMIT,
                 ConnectionRefused(
-                    f"{self._limits.handshakes} connections have not said hello yet, which is the limit "
+                    f"{number_of(self._limits.handshakes, 'connection has', 'connections have')} not "
+                    f"said hello yet, which is the limit "
                     f"(--max-handshakes), and it is the oldest of those from its address"
                 ),
             )

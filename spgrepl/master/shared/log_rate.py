@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 
 from spgrepl.base.steady_clock import steady_clock
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 BURST = 100
@@ -84,6 +85,9 @@ class LogRate:
             return
         self._room -= 1
         if self._untold:
-            self._log.warn("{count} lines about connections were left out before this one", count=self._untold)
+            self._log.warn(
+                "{left} left out before this one",
+                left=number_of(self._untold, "line about connections was", "lines about connections were"),
+            )
             self._untold = 0
         self._log.emit(level, text, **values)

@@ -17,6 +17,7 @@ from spgrepl.errors import ConnectionRefused, ServiceStopped, SnapshotError, Spg
 from spgrepl.master.shared.limits import MasterLimits
 from spgrepl.master.snapshots.sources import LoggedDatabase
 from spgrepl.master.snapshots.spool import SpoolFolder
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 SETTLE_SECONDS = 5.0
@@ -198,8 +199,8 @@ class SnapshotStore:
         if youngest is None:
             if full:
                 raise ConnectionRefused(
-                    f"all {self._limits.snapshots} snapshots that may exist at once belong to a log that was lost "
-                    f"meanwhile; try again"
+                    f"{number_of(self._limits.snapshots, 'snapshot belongs', 'snapshots belong')}, as many as may "
+                    f"exist at once, to a log that was lost meanwhile; try again"
                 )
             return None
         young = self._clock.seconds() - youngest.started < self._limits.snapshot_age
@@ -272,10 +273,10 @@ class SnapshotStore:
         self._stop_waiting(entry)
         entry.ahead, entry.opened = None, snapshot
         self._log.info(
-            "a snapshot of {length} bytes at position {position} is ready for {count} connections",
-            length=snapshot.length,
+            "a snapshot of {length} at position {position} is ready for {connections}",
+            length=number_of(snapshot.length, "byte"),
             position=snapshot.position,
-            count=len(entry.tickets),
+            connections=number_of(len(entry.tickets), "connection"),
         )
         for ticket in tuple(entry.tickets):
             ticket.give(snapshot)

@@ -17,6 +17,7 @@ from spgrepl.master.snapshots.snapshot import OpenSnapshot, SnapshotTicket
 from spgrepl.master.streams.base import Close, Stream
 from spgrepl.master.streams.context import MasterContext
 from spgrepl.segments.outgoing_cursor import SegmentCursor
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.handshake import FollowerHello, encode_snapshot_end, encode_snapshot_start
 
 TELL_FROM = 64 * 1024 * 1024
@@ -163,13 +164,13 @@ class FollowerStream(Stream):
         if segments.done > self._segments_done and (segments.done == segments.total or sent >= TELL_FROM):
             self._segments_done, self._segments_told = segments.done, segments.sent
             self._log.info(
-                "segment {done} of {total} is sent to {peer}, position {position}: {bytes} bytes in all, "
+                "segment {done} of {total} is sent to {peer}, position {position}: {bytes} in all, "
                 "{rate:.1f} MB/s",
                 peer=self.peer,
                 position=self.position,
                 done=segments.done,
                 total=segments.total,
-                bytes=segments.sent,
+                bytes=number_of(segments.sent, "byte"),
                 rate=self._segment_rate(segments) / 1e6,
             )
 

@@ -19,6 +19,7 @@ from spgrepl.primary.parts.settings import SUBSCRIBERS, read_settings
 from spgrepl.rows.changes import ChangeKind, RowChange
 from spgrepl.rows.render import join_pieces, render, render_delete, render_update, render_values
 from spgrepl.rows.values import same_value
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import quote_name
 
 _MANY_ROWS = 100
@@ -188,8 +189,8 @@ class RowWriter:
         """
         if self.is_too_long(length):
             raise Unwritable(
-                f"a row that it changes takes {length} bytes in the log, a record may have {self._max_record}; "
-                f"write shorter values, or give all nodes a higher --max-record"
+                f"a row that it changes takes {number_of(length, 'byte')} in the log, a record may "
+                f"have {self._max_record}; write shorter values, or give all nodes a higher --max-record"
             )
 
     def number_rows(self, table: str) -> None:

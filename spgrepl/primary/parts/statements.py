@@ -17,6 +17,7 @@ from spgrepl.errors import StatementFailed
 from spgrepl.log.transactions.words import StatementKind, statement_kind
 from spgrepl.sqlite.own_names import ForbiddenStatement, refuse_forbidden
 from spgrepl.sqlite.state import OWN_PREFIX
+from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import (
     Token,
     TokenKind,
@@ -150,7 +151,7 @@ def prepare(sql: str, max_length: int, in_transaction: bool) -> Statement:
     _check_characters(sql)
     pieces = split_statements(sql)
     if len(pieces) != 1:
-        found = f"{len(pieces)} statements" if pieces else "no statement"
+        found = number_of(len(pieces), "statement") if pieces else "no statement"
         raise StatementFailed(
             f"{found} where one was expected: hand several ones to transaction(), or run them with `spgrepl exec`",
             sql,
@@ -191,7 +192,8 @@ def _check_length(text: str, max_length: int) -> None:
     size = len(text.encode("utf-8"))
     if size > max_length:
         raise StatementFailed(
-            f"the statement has {size} bytes, a record of the log may have {max_length}; write it as several ones",
+            f"the statement has {number_of(size, 'byte')}, a record of the log may have {max_length}; "
+            f"write it as several ones",
             text,
         )
 

@@ -15,6 +15,7 @@ from spgrepl.base.steady_clock import steady_clock
 from spgrepl.errors import ServiceStopped, StatementFailed
 from spgrepl.primary.parts.requests import Parameters
 from spgrepl.primary.reading.reader import DatabaseReader
+from spgrepl.text.quantities import in_seconds
 from spgrepl.text.sqltext import SqlValue
 
 BATCH_ROWS = 500
@@ -150,7 +151,8 @@ class RowStream:
         self._stop_timer()
         if self._overdue:
             raise StatementFailed(
-                f"no row was taken for {self._patience:g} s, so the query was ended: read faster, or ask for less",
+                f"no row was taken for {in_seconds(self._patience)}, so the query was ended: "
+                f"read faster, or ask for less",
                 self._query.sql,
             )
         if self._ended:

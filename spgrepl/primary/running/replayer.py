@@ -16,6 +16,7 @@ from spgrepl.primary.running.statement_runner import StatementRunner
 from spgrepl.rows.changes import ChangeKind
 from spgrepl.rows.recognise import Recognised, Recogniser
 from spgrepl.rows.shapes import parameters_sql
+from spgrepl.text.quantities import number_of
 
 
 class Replayer:
@@ -64,4 +65,6 @@ class Replayer:
     def _check_one_row(self, sql: bytes, row: Recognised) -> None:
         """A row that is not there means that the database is not the one that the log was written beside."""
         if row.shape.kind is not ChangeKind.CLEAR and self._connection.changes() != 1:
-            raise StatementFailed(f"it changes {self._connection.changes()} rows, not one", sql.decode("utf-8"))
+            raise StatementFailed(
+                f"it changes {number_of(self._connection.changes(), 'row')}, not one", sql.decode("utf-8")
+            )

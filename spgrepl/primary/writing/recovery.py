@@ -30,6 +30,7 @@ from spgrepl.pairs.pair import LogBond
 from spgrepl.primary.parts.marks import LoggedMark, SubscriptionMark
 from spgrepl.primary.running.session import WriterSession
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 _log = RoleLogger()
@@ -166,10 +167,10 @@ def repair_tail(log: LogWriter, tail: LogTail, bond: LogBond) -> None:
     if tail.whole_end < log.length:
         kept = bond.keep_tail(log.fileno(), tail.whole_end, log.length)
         _log.warn(
-            "{path}: cut {count} bytes of an unfinished write off at position {position}; they are in {kept} "
+            "{path}: cut {length} of an unfinished write off at position {position}; kept in {kept} "
             "until the next clean start",
             path=log.path,
-            count=log.length - tail.whole_end,
+            length=number_of(log.length - tail.whole_end, "byte"),
             position=tail.whole_end,
             kept=str(kept),
         )

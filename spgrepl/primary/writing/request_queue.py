@@ -20,6 +20,7 @@ from spgrepl.log.format.records import DEFAULT_MAX_RECORD
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.writing.waking import Waker
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger, Speaker
 
 GROUP_REQUESTS = 500
@@ -204,9 +205,9 @@ class RequestQueue:
         most = self._limits.requests
         # What is under way is two groups at most.
         if len(self._waiting) + 2 * GROUP_REQUESTS >= most and len(self) >= most:
-            return fail(self._overloaded(f"{most} requests"))
+            return fail(self._overloaded(number_of(most, "request waits", "requests wait")))
         if self._waiting and self._size + size > self._limits.size:
-            return fail(self._overloaded(f"requests with {self._size} characters of SQL"))
+            return fail(self._overloaded(f"requests with {number_of(self._size, 'character')} of SQL wait"))
         waiting = _Waiting(request, size)
         self._waiting.append(waiting)
         self._size += size
@@ -223,7 +224,7 @@ class RequestQueue:
         if self.refusal is not None:
             return fail(self.refusal())
         if len(self) >= self._limits.requests:
-            return fail(self._overloaded(f"{self._limits.requests} requests"))
+            return fail(self._overloaded(number_of(self._limits.requests, "request waits", "requests wait")))
         turn = _Turn()
         self._waiting.append(turn)
         self._go_on()
@@ -260,7 +261,7 @@ class RequestQueue:
         self._tell_idle()
 
     def _overloaded(self, what: str) -> Overloaded:
-        return Overloaded(f"{what} wait already; let some of them end before you ask for more")
+        return Overloaded(f"{what} already; let some of them end before you ask for more")
 
     # -- going out --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from spgrepl.primary.parts.requests import Parameters, Written
 from spgrepl.primary.writing.long_transaction import LongTransaction
 from spgrepl.primary.writing.request_queue import RequestQueue
 from spgrepl.primary.writing.writer import DatabaseWriter
+from spgrepl.text.quantities import in_seconds
 from spgrepl.text.role_log import RoleLogger, speak_for
 
 DEADLINE = 30.0
@@ -139,8 +140,8 @@ class Transaction:
         """Nobody ends the transaction, and others wait."""
         self._timer = None
         reason = TransactionExpired(
-            f"the transaction was not ended within {self._deadline:g} s and was rolled back: others wait while "
-            f"one is open. Do what takes time before it, or allow more time"
+            f"the transaction was not ended within {in_seconds(self._deadline)} and was rolled "
+            f"back: others wait while one is open. Do what takes time before it, or allow more time"
         )
         self._writer.control.interruption = lambda: reason
         self._lock.run(self._roll_back, reason).addErrback(

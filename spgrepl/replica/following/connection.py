@@ -10,6 +10,7 @@ from spgrepl.errors import PeerError
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.pairs.fence import FenceCheck
 from spgrepl.replica.connection import SLICE, Connection, UnknownFrames
+from spgrepl.text.quantities import number_of
 from spgrepl.wire.frames import (
     DEFAULT_MAX_FRAME,
     ChunkBytes,
@@ -288,7 +289,8 @@ class FollowerConnection(Connection[LinkState]):
 
     def _may_be_lost(self, frame: SuspectFrame) -> PeerError:
         return PeerError(
-            f"a frame of type 0x{frame.type:02x} with {frame.length} bytes, which is not known, came at position "
+            f"a frame of type 0x{frame.type:02x} with {number_of(frame.length, 'byte')}, which is not "
+            f"known, came at position "
             f"{self._position}: it may be a damaged one, and a part of the log in it. The log is asked for again"
         )
 

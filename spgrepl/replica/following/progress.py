@@ -11,6 +11,7 @@ from spgrepl.errors import SnapshotError
 from spgrepl.interfaces.engine import NO_NOTES, TransactionNotes
 from spgrepl.log.transactions.groups import Group
 from spgrepl.log.transactions.work import Section
+from spgrepl.text.quantities import number_of
 
 MAX_POSITION = 2**63 - 1
 """Positions are stored as signed 64-bit numbers."""
@@ -117,5 +118,6 @@ def dropped_text(group: Group, position: int) -> str:
     became = "took effect as a whole, as --ambiguous-transactions merge says" if group.commits else "were dropped"
     return (
         f"the transactions that were open from position {group.begin} on have not ended in time; at position "
-        f"{position} they were taken for dead, as --open-transactions says: their {group.held} statements {became}"
+        f"{position} they were taken for dead, as --open-transactions says: their "
+        f"{number_of(group.held, 'statement')} {became}"
     )

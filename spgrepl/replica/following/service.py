@@ -35,6 +35,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.segments.store import SegmentStore
 from spgrepl.segments.transfer import ChunkStream
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.frames import ChunkBytes, Status, WalBytes
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
@@ -200,7 +201,9 @@ class FollowerService(FollowerTold):
     @happened.register
     def _snapshot_started(self, event: SnapshotStart) -> None:
         length = event.length
-        self._log.info("{peer} sends a snapshot of {length} bytes", peer=self.reports.peer, length=length)
+        self._log.info(
+            "{peer} sends a snapshot of {length}", peer=self.reports.peer, length=number_of(length, "byte")
+        )
         incoming = self._incoming = IncomingSnapshot(
             self._worker,
             SnapshotPlace(self._replay.snapshot_path, limits=self._following.limits),
@@ -251,8 +254,8 @@ class FollowerService(FollowerTold):
     def _installed(self, progress: Progress, incoming: IncomingSnapshot) -> None:
         self._divergence.resnapshot = False
         self._log.info(
-            "the snapshot of {length} bytes from {peer} is in place, position {position}",
-            length=incoming.length,
+            "the snapshot of {length} from {peer} is in place, position {position}",
+            length=number_of(incoming.length, "byte"),
             peer=self.reports.peer,
             position=progress.applied,
         )

@@ -12,6 +12,7 @@ from spgrepl.errors import AmbiguousTransactions
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.replica.following.progress import Progress, ReplayTold
 from spgrepl.replica.following.replay import Replay
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
 
@@ -57,9 +58,9 @@ class TransactionWatch:
         met, self._met = self._met, progress.notes.met
         if self._met > met:
             self._log.warn(
-                "{count} statements of the log were in the snapshot at position {base} already, as its rows show: "
-                "they were skipped; what stands before them in the log and has no key was applied again",
-                count=self._met - met,
+                "{statements} in the snapshot at position {base} already, as its rows show, and skipped: "
+                "what stands before them in the log and has no key was applied again",
+                statements=number_of(self._met - met, "statement of the log was", "statements of the log were"),
                 base=progress.base,
             )
         strays, self._strays = self._strays, progress.notes.commits

@@ -28,6 +28,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
 from spgrepl.replica.subscribing.settings import not_given
+from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.wire.frames import ChunkBytes, Status
 from spgrepl.wire.handshake import SnapshotData, SnapshotEnd, SnapshotStart
@@ -140,7 +141,9 @@ class CopyLink:
     @happened.register
     def _snapshot_started(self, event: SnapshotStart) -> None:
         length = event.length
-        self._log.info("the master sends a snapshot of {length} bytes for the initial copy", length=length)
+        self._log.info(
+            "the master sends a snapshot of {length} for the initial copy", length=number_of(length, "byte")
+        )
         incoming = self._incoming = IncomingSnapshot(
             self._worker, SnapshotPlace(self._path, True, self._limits), length, self._check_head
         )
@@ -213,7 +216,10 @@ class CopyLink:
         needed = yield self._worker.call(segments_needed, incoming.path)
         link = self._link
         if needed and link is not None:
-            self._log.info("rows of the snapshot are in {count} cold segments, which follow", count=len(needed))
+            self._log.info(
+                "rows of the snapshot are in {segments}",
+                segments=number_of(len(needed), "cold segment, which follows", "cold segments, which follow"),
+            )
             segments = self._segments = CopiedSegments(self._reactor, self._worker, self._path, link, needed)
             yield segments.start()
             ready.callback(None)

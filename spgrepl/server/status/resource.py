@@ -32,6 +32,7 @@ from spgrepl.errors import (
 from spgrepl.server.status.guarded_site import LONGEST_BODY, GuardedRequest, GuardedSite
 from spgrepl.server.status.local_only import judge_sender
 from spgrepl.text.options import parse_seconds
+from spgrepl.text.quantities import in_seconds
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.watch.settings import HttpGuard
 from spgrepl.watch.site import SiteWatch
@@ -291,5 +292,7 @@ def _wait_arguments(request: Request) -> tuple[int, float]:
         raise UsageError("'position' is missing, or 'token': ask for /wait?position=N&timeout=S with one of them")
     timeout = parse_seconds(values["timeout"]) if "timeout" in values else DEFAULT_WAIT
     if timeout > LONGEST_WAIT:
-        raise UsageError(f"a timeout of {timeout:g} s is above {LONGEST_WAIT:g} s; ask again when that is over")
+        raise UsageError(
+            f"a timeout of {in_seconds(timeout)} is above {LONGEST_WAIT:g} s; ask again when that is over"
+        )
     return Position.parse(values.get("position") or values.get("token", "")), timeout

@@ -4,5 +4,5 @@ What comes in: bytes at a cursor. What goes out: frozen values of `schema`. `tab
 with its `details` and `indexes`, `objects` the rest; `parts` are the small readers that they are put together
 from.
 
-Imports: `errors`, `spg.values`.
+Imports: `errors`, `text`, `spg.values`.
 """

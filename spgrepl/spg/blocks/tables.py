@@ -17,6 +17,7 @@ from spgrepl.spg.values.bodies import BadBody, Short, UnknownTagInBody
 from spgrepl.spg.values.cursor import Cursor
 from spgrepl.spg.values.rows import RowDecoder, RowError
 from spgrepl.spg.values.types import LSN_TAG, REAL_TAG, SpgType, read_type, tagged_decoder
+from spgrepl.text.quantities import number_of
 
 ROW_HEADER = 25
 """The bytes of a row's header: xmin, xmax, flags, row id."""
@@ -84,8 +85,8 @@ class _Draft:
             count = sum(index.cold.values())
             if count > known:
                 raise self.cursor.malformed(
-                    f"the index {index.name} of {found.name} speaks of {count} rows in segments, of which {known} "
-                    f"can be told by their keys"
+                    f"the index {index.name} of {found.name} speaks of {number_of(count, 'row')} in "
+                    f"segments, of which {known} can be told by their keys"
                 )
         return found
 
@@ -148,7 +149,7 @@ def _rows(draft: _Draft) -> None:
     cursor = draft.cursor
     count = cursor.checked(cursor.u32(), (len(draft.columns) + 7) // 8)
     if count and not draft.columns:
-        raise cursor.malformed(f"{count} rows of a table without a column")
+        raise cursor.malformed(f"{number_of(count, 'row')} of a table without a column")
     draft.fields |= {"rows_at": cursor.offset, "stored": count}
     skip_rows(cursor, RowDecoder([column.type for column in draft.columns], cursor.version), count)
     draft.fields["rows_end"] = cursor.offset
@@ -201,7 +202,7 @@ def _foreign_key(cursor: Cursor, columns: int) -> ForeignKey:
     name, own, parent = cursor.optional(Cursor.text), positions(columns)(cursor), cursor.text()
     theirs = cursor.list16(Cursor.u16, 2)
     if len(own) != len(theirs):
-        raise cursor.malformed(f"a foreign key of {len(own)} columns that refers to {len(theirs)}")
+        raise cursor.malformed(f"a foreign key of {number_of(len(own), 'column')} that refers to {len(theirs)}")
     found = ForeignKey(name, own, parent, theirs, _action(cursor), _action(cursor))
     for version in (55, 79):
         if cursor.version >= version:
@@ -253,7 +254,7 @@ def _headers(draft: _Draft) -> None:
     cursor = draft.cursor
     count = cursor.u32()
     if count != draft.fields["stored"]:
-        raise cursor.malformed(f"{count} row headers for {draft.fields['stored']} rows")
+        raise cursor.malformed(f"{number_of(count, 'row header')} for {number_of(draft.fields['stored'], 'row')}")
     cursor.checked(count, ROW_HEADER)
     draft.fields["headers_at"] = cursor.offset
     dead = 0

@@ -4,5 +4,5 @@ What comes in: bytes at a `cursor`, which checks every length against the bytes 
 values. `types` says what a type tag means, `bodies`, `clock` and `texts` read one value, `rows` compiles a decoder
 of whole rows; `crc32c` is the checksum.
 
-Imports: `errors`.
+Imports: `errors`, `text`.
 """

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spgrepl.spg.values.cursor import LONG, LONG_BYTES_FROM, LONG_STR_FROM
+from spgrepl.text.quantities import number_of
 
 FORM_FROM = 56
 """The version from which a NUMERIC begins with its form."""
@@ -256,7 +257,7 @@ def grid_decoder(element: Decode | None) -> Decode:
         if at + rows * columns > len(buf):
             raise Short(at + rows * columns)
         if not columns and rows > _MOST_EMPTY_ROWS:
-            raise BadBody(f"an array of {rows} rows without a column")
+            raise BadBody(f"an array of {number_of(rows, 'row')} without a column")
         grid = []
         for _ in range(rows):
             row = []

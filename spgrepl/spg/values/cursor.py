@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from spgrepl.errors import MalformedSpgFile, SpgFileError, SpgFileTruncated, UnknownSpgTag
+from spgrepl.text.quantities import number_of
 
 BLOCK = 256 * 1024
 """How many bytes are read at once."""
@@ -88,7 +89,10 @@ class Cursor:
 
     def short(self, count: int, what: str = "bytes") -> SpgFileError:
         """Fewer bytes follow than are needed."""
-        return self.fault(SpgFileTruncated, f"{count} {what} are announced, {self.left} bytes follow")
+        return self.fault(
+            SpgFileTruncated,
+            f"{count} {what} are announced, {number_of(self.left, 'byte follows', 'bytes follow')}",
+        )
 
     # -- bytes ------------------------------------------------------------------------------------------------
 
@@ -110,7 +114,9 @@ class Cursor:
         while size < wanted:
             part = os.pread(self._handle, min(wanted - size, 1 << 30), self.offset + size)
             if not part:
-                raise self.fault(SpgFileTruncated, f"the file ends {wanted - size} bytes early: it shrank")
+                raise self.fault(
+                    SpgFileTruncated, f"the file ends {number_of(wanted - size, 'byte')} early: it shrank"
+                )
             parts.append(part)
             size += len(part)
         self._base += self.at
@@ -221,7 +227,7 @@ class Cursor:
             SpgFileTruncated: They cannot all be there.
         """
         if count * smallest > self.left:
-            raise self.short(count, f"items of at least {smallest} bytes")
+            raise self.short(count, f"items of at least {number_of(smallest, 'byte')}")
         return count
 
     def list16(self, item: Callable[[Cursor], T], smallest: int = 1) -> tuple[T, ...]:

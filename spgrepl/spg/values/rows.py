@@ -18,6 +18,7 @@ from spgrepl.spg.values.bodies import BadBody, Decode, Short
 from spgrepl.spg.values.cursor import LONG, LONG_STR_FROM
 from spgrepl.spg.values.texts import finite
 from spgrepl.spg.values.types import Body, SpgType
+from spgrepl.text.quantities import number_of
 
 MOST_PLANS = 4096
 """How many patterns of NULLs are kept compiled."""
@@ -217,7 +218,7 @@ class RowDecoder:
             raise Short(end)
         bitmap = key if isinstance(key, int) else int.from_bytes(key, "little")
         if bitmap >> len(self._bodies):
-            raise BadBody(f"a bitmap of NULLs {bitmap:#x} for {len(self._bodies)} columns")
+            raise BadBody(f"a bitmap of NULLs {bitmap:#x} for {number_of(len(self._bodies), 'column')}")
         return [bool(bitmap >> place & 1) for place in range(len(self._bodies))]
 
     def _steps(self, nulls: Sequence[bool]) -> list[_Step]:

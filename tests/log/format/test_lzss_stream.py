@@ -60,7 +60,7 @@ def test_any_bytes_as_the_whole_decoder_says(data: bytes, length: int) -> None:
         (5, b"\6\0\0\0", "6 bytes stands where 5"),
         (5, compress(b"abcde") + b"!", "followed by 1 more"),
         (5, compress(b"abcde")[:-1], "ends after 4 of 5"),
-        (5, b"\5\0\0\0\0\x10\0", "from 1 bytes back, where 0"),
+        (5, b"\5\0\0\0\0\x10\0", "from 1 byte back, where 0"),
         (2, b"\2\0\0\0\x01a\x10\0", "produces more than the 2"),
     ],
 )

@@ -290,7 +290,7 @@ def test_a_checkpoint_elsewhere_is_no_error() -> None:
         (4, b"\1" + struct.pack("<I", 9) + b"\xffabc", "ends after 3 of 9 bytes"),
         (0x11, bytes(17), "anchor of 17 payload bytes, expected 18 at least"),
         (0x11, bytes(16) + b"\2\0a", "path of 2 bytes and holds 1"),
-        (0x11, bytes(16) + b"\1\0ab", "path of 1 bytes and holds 2"),
+        (0x11, bytes(16) + b"\1\0ab", "path of 1 byte and holds 2"),
     ],
 )
 def test_malformed_payloads(kind: int, payload: bytes, reason: str) -> None:

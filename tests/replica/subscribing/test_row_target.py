@@ -93,7 +93,7 @@ def test_what_looks_like_a_row_is_one_only_where_the_master_says_so(folder: Path
 def test_a_table_is_not_emptied_of_rows_that_may_be_of_here(folder: Path) -> None:
     with target_in(folder) as target:
         apply(target, "INSERT INTO t(id,name)VALUES(1,'a')")
-        with pytest.raises(StatementRefused, match="1 rows are here: delete those that came from there") as found:
+        with pytest.raises(StatementRefused, match="1 row is here: delete those that came from there") as found:
             apply(target, "DELETE FROM t")
         assert found.value.conflict == "table_cleared"
         apply(target, "DELETE FROM t WHERE id=1")

@@ -299,7 +299,7 @@ def test_the_error_of_a_record_stays_until_that_record_is_applied(rig: Rig) -> N
     rig.grow(insert(3), BAD, insert(4))
     for _ in range(20):
         rig.settle(1)
-        assert "table t has 1 columns" in rig.status["error"]
+        assert "table t has 1 column" in rig.status["error"]
     assert rig.service.state in (SubscriberState.WAITING, SubscriberState.STREAMING)
 
 

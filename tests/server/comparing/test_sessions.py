@@ -189,7 +189,7 @@ async def test_a_subscription_is_compared_in_its_file_and_where_it_runs(
     head, path = at(chain, "head"), chain.paths("copy").database
     for other in (str(path), f"unix:{chain.folder}/copy.http"):
         assert await chain.command("compare", "--pinned", head, other) == 0
-        assert capsys.readouterr().out.splitlines()[-1] == "equal: 1 tables, 12 rows"
+        assert capsys.readouterr().out.splitlines()[-1] == "equal: 1 table, 12 rows"
     await deferToThread(change, path, "DELETE FROM t WHERE a = 2")
     assert await chain.command("compare", "--pinned", "--subscription", "copy", head, str(path)) == 1
     assert capsys.readouterr().out.splitlines()[0] == "table t, row a=2: missing in the second"

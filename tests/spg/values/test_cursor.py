@@ -63,7 +63,7 @@ def test_a_count_is_compared_with_what_is_left_before_anything_is_made(made: Mad
     assert made(b"\x02\0\x05\x06").list16(Cursor.u8) == (5, 6)
     assert made(b"\x01\0\0\0\x05").list32(Cursor.u8) == (5,)
     with pytest.raises(
-        SpgFileTruncated, match="4294967295 items of at least 1 bytes are announced, 1 bytes follow"
+        SpgFileTruncated, match="4294967295 items of at least 1 byte are announced, 1 byte follows"
     ):
         made(b"\xff\xff\xff\xff\0").list32(Cursor.u8)
     with pytest.raises(SpgFileTruncated):
