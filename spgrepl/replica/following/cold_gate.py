@@ -139,6 +139,7 @@ class ColdRowsGate:
         if stream != self._stream:
             return None
         if missing is None:
+            self._log.info("all rows of the snapshot are there: the log is applied")
             self._open()
         elif late and self._without:
             assert self._engine is not None
@@ -157,7 +158,6 @@ class ColdRowsGate:
             self._open()
 
     def _open(self) -> None:
-        self._log.info("all rows of the snapshot are there: the log is applied")
         self.end()
         if self._skipped:
             self._failed(

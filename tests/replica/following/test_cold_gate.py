@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -120,10 +121,16 @@ def test_segments_that_do_not_come_stop_it_by_name() -> None:
 
 def test_or_are_done_without_as_told() -> None:
     rig = Rig(without=True)
+    events: list[Any] = []
+    globalLogPublisher.addObserver(events.append)
     rig.gate.begin()
     rig.pass_time(PATIENCE + 2)
+    globalLogPublisher.removeObserver(events.append)
     assert (rig.engine.forgone, rig.queue.calls, rig.failures) == (True, ["release"], [])
     assert rig.gate.missing is None
+    said = " ".join(event["log_format"] or "" for event in events)
+    assert "going on without rows" in said
+    assert "all rows of the snapshot are there" not in said
 
 
 def test_one_that_is_being_put_in_place_is_waited_for() -> None:
