@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import attrs
 
 from spgrepl.errors import LogTruncated, PeerClosed, PeerError, PeerTimeout, SpgReplError
+from spgrepl.text.quantities import in_seconds
 from spgrepl.wire.frames import Status
 
 _State = TypeVar("_State", bound=enum.Enum)
@@ -65,6 +66,9 @@ class Connection(ABC, Generic[_State]):
 
     advice: ClassVar[str]
     """What to do when the master's log was truncated."""
+
+    why_at_rest: ClassVar[str] = "a part of it may have been lost on its way"
+    """Why nothing more may have come before the end of the master's log."""
 
     asks: ClassVar[tuple[type, ...]]
     """The kinds of events that have to be answered."""
@@ -261,5 +265,5 @@ class Connection(ABC, Generic[_State]):
         elif self._now - self._behind_since >= patience:
             raise PeerTimeout(
                 f"the master's log ends at {status.length}, and nothing after position {position} has "
-                f"come for {patience:g} s: a part of it may have been lost on its way. It is asked for again"
+                f"come for {in_seconds(patience)}: {self.why_at_rest}. It is asked for again"
             )

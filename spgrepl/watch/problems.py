@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from spgrepl.text.quantities import number_of
+
 OPEN_SECONDS = 1.0
 """A transaction of the log that stays open for longer holds the copy back."""
 
@@ -60,9 +62,17 @@ def _of_transactions(status: Mapping[str, Any]) -> Iterator[Problem]:
         where = (
             "at the primary: others wait while it is open"
             if status["role"] == "master"
-            else "in the log: what comes after its beginning is not visible before it ends"
+            else "in the log: what waits for its end is not visible yet"
         )
         yield Problem("open_transaction", f"a transaction has been open for {open_ones['seconds']:.1f} s {where}")
+    held = [peer["held_up"] for peer in status.get("peers") or () if peer.get("held_up")]
+    longest = max(held, key=lambda one: one["seconds"], default=None)
+    if longest is not None and longest["seconds"] > OPEN_SECONDS:
+        yield Problem(
+            "open_transaction",
+            f"a transaction has been open for {longest['seconds']:.1f} s in the log, from position "
+            f"{longest['position']} on: its end is waited for by {number_of(len(held), 'subscriber')}",
+        )
 
 
 def _of_segments(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -70,7 +80,11 @@ def _of_segments(status: Mapping[str, Any]) -> Iterator[Problem]:
     if served and served["error"]:
         yield Problem("segments", served["error"])
     if served and served["missing"]:
-        yield Problem("segments_missing", f"{len(served['missing'])} cold segments are registered and not there")
+        yield Problem(
+            "segments_missing",
+            f"{number_of(len(served['missing']), 'cold segment is', 'cold segments are')} "
+            "registered and not there",
+        )
     if came and came["damaged"]:
         yield Problem("segments_damaged", f"cold segments came damaged: {', '.join(map(str, came['damaged']))}")
 

@@ -13,11 +13,17 @@ class UnknownTypes:
     A frame whose type or length was damaged may swallow a part of the log: whole frames behind it, too, where the
     length grew. Nothing in it shows that. But a damaged frame does not come again: what came on the connection
     before is sent on purpose. Of a type that is known, such as a STATUS of another size, the length counts too.
+
+    Attributes:
+        rested_at: The position of the last stream that came to rest before the end of the master's log. A part of
+            that one may have been swallowed; where the next one comes to rest there again, the master has nothing
+            to send, as while a transaction is open.
     """
 
     def __init__(self) -> None:
         self._before: set[tuple[int, int]] = set()
         self._now: set[tuple[int, int]] = set()
+        self.rested_at: int | None = None
 
     def begin(self) -> None:
         """A stream begins, on another connection."""

@@ -34,6 +34,15 @@ def test_a_transaction_is_a_problem_when_it_stays_open() -> None:
     assert "at the primary" in status["problems"][0]["reason"]
 
 
+def test_a_transaction_that_holds_subscribers_up_is_told_once() -> None:
+    held = {"position": 40, "seconds": 3.0, "bytes": 60, "transactions": 1, "held": 1}
+    assert found(master(peers=[peer(held_up={**held, "seconds": 0.5})])) == []
+    status = master(peers=[peer(held_up=held), peer(held_up={**held, "seconds": 7.0}), peer(held_up=None), peer()])
+    assert found(status) == [("open_transaction", None)]
+    reason = status["problems"][0]["reason"]
+    assert "7.0 s in the log, from position 40 on: its end is waited for by 2 subscribers" in reason
+
+
 def test_a_configured_peer_that_is_away() -> None:
     away = peer(name="berlin", state="away", position=None, lag_bytes=None, away_seconds=12.4)
     status = master(peers=[peer(), away])

@@ -7,12 +7,12 @@ import enum
 import attrs
 
 from spgrepl.compiled.core import CORE
-from spgrepl.errors import PeerError
+from spgrepl.errors import PeerError, PeerTimeout
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD, IN_REACTOR
 from spgrepl.replica.connection import SLICE, Connection
 from spgrepl.replica.subscribing.fence import FenceComparison
-from spgrepl.wire.frames import DEFAULT_MAX_FRAME
+from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
 from spgrepl.wire.long_record import LongRecord
 from spgrepl.wire.record_frames import RecordFrameParser, RecordFrames
 from spgrepl.wire.subscription import SubscriberHello, SubscriberReply, SubscriberReplyParser
@@ -91,6 +91,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
     """
 
     read_size = READ_SIZE
+    why_at_rest = "a transaction that is open may hold it up, or a part of it was lost on its way"
     advice = "Point the subscriber at the right master, or make the subscription again"
     asks = (SubscriberReply, LongRecord)
     leads_to = _LEADS_TO
@@ -200,7 +201,7 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
                 # Of what came in front of it, not after it.
                 self._judge_length(found.status, max(found.settled[1], self._applied))
                 if self.state is SubscriptionLinkState.STREAMING:
-                    self._judge_progress(found.status, found.end, self._timeouts.behind)
+                    self._judge_rest(found.status, found.end)
                 self._events.append(found.status)
             if self._fence.passed:
                 if self.state is SubscriptionLinkState.FENCE:
@@ -211,6 +212,16 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
             found = None if self._frames.unread else self._frames.feed(b"")
         if self._frames.long is not None:
             self._events.append(self._frames.long)
+
+    def _judge_rest(self, status: Status, position: int) -> None:
+        """Look whether the log still comes, once at a position: there may be nothing to send."""
+        if position == self._unknown.rested_at:
+            return
+        try:
+            self._judge_progress(status, position, self._timeouts.behind)
+        except PeerTimeout:
+            self._unknown.rested_at = position
+            raise
 
     # -- the end ----------------------------------------------------------------------------------------------
 

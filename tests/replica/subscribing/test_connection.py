@@ -520,6 +520,25 @@ def test_a_master_that_is_ahead_and_sends_nothing_is_asked_again() -> None:
     assert f"nothing after position {RESUMED.position} has come for 5 s" in str(rig.reason)
 
 
+def test_a_master_that_comes_to_rest_at_the_same_place_again_is_waited_for() -> None:
+    """A transaction that is open in an SPG server's log holds subscribers up, however long it lasts."""
+    unknown = UnknownTypes()
+    for again in (False, True):
+        rig = streaming(unknown=unknown)
+        for _ in range(20):
+            if not rig.closed:
+                rig.send(encode_status(RESUMED.position + 100, 1))
+                rig.pass_time(1)
+        assert [type(reason) for reason in rig.closed] == ([] if again else [PeerTimeout])
+    # Elsewhere nothing was lost yet, and may be.
+    record = insert(1)
+    rig.send(encode_wal_header(len(record)) + record)
+    for _ in range(7):
+        rig.send(encode_status(RESUMED.position + 100 + len(record), 1))
+        rig.pass_time(1)
+    assert isinstance(rig.reason, PeerTimeout)
+
+
 def test_a_master_that_is_ahead_and_still_sends_is_listened_to() -> None:
     rig = streaming()
     end = RESUMED.position
