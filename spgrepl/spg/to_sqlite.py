@@ -308,6 +308,7 @@ def missing_text(missing: list[MissingRows]) -> str:
     segments = sorted({segment for one in missing for segment in one.segments})
     listed = ", ".join(map(str, segments[:20])) + (" …" if len(segments) > 20 else "")
     return (
-        f"rows are in cold segments that are not there: {named}. Get the segments {listed} from the server that "
-        f"made the snapshot, or do without these rows (--without-cold-rows)"
+        f"rows are in cold segments that are not there: {named}. Get the "
+        f"{'segment' if len(segments) == 1 else 'segments'} {listed} from the server that made "
+        f"the snapshot, or do without these rows (--without-cold-rows)"
     )

@@ -350,6 +350,7 @@ def with_rows(count: int) -> bytes:
         (b"SPGDB001\x07" + bytes(4), UnknownSpgVersion, "FILE_VERSION 7; 8 to 100"),
         (b"SPGDB001\x65" + bytes(4), UnknownSpgVersion, "FILE_VERSION 101"),
         (b"SPGENV01\x06" + bytes(40), UnknownSpgVersion, "version 6; 1 to 5"),
+        (b"SPGENV01\x05" + w.u32(188) + bytes(87), SpgFileTruncated, "188 bytes are announced, 87 bytes follow$"),
         (w.catalog(8) + b"!", MalformedSpgFile, "1 byte follows the end of the catalog .FILE_VERSION 8."),
         (w.envelope(1, w.catalog(8)) + b"!", MalformedSpgFile, "1 byte follows the end of the envelope"),
         (w.envelope(2, w.catalog(8))[:-1] + b"!", SpgChecksumMismatch, "CRC-32 "),

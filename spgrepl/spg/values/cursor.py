@@ -76,8 +76,9 @@ class Cursor:
     # -- faults -----------------------------------------------------------------------------------------------
 
     def fault(self, kind: type[SpgFileError], what: str, offset: int | None = None) -> SpgFileError:
-        """An error that names the file, the place and the version."""
-        return kind(f"{what} (FILE_VERSION {self.version})", self.name, self.offset if offset is None else offset)
+        """An error that names the file, the place and, inside of a catalog, its version."""
+        said = f"{what} (FILE_VERSION {self.version})" if self.version else what
+        return kind(said, self.name, self.offset if offset is None else offset)
 
     def malformed(self, what: str) -> SpgFileError:
         """The content breaks the rules."""
