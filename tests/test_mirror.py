@@ -212,7 +212,6 @@ NOT_YET = {
     "spgsql.typed.queries",
     "spgsql.typed.schema",
     "spgsql.typed.scopes",
-    "spgsql.typed.typing_rules",
     "sqlite.compared_rows",
     "sqlite.database_copy",
     "sqlite.log_guard",

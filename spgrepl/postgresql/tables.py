@@ -47,7 +47,7 @@ LOOSE = "loose"
 """What is noted of a column that takes numbers as text, too."""
 
 GENERATED, ON_UPDATE, DEFAULT, ROUNDED, CASELESS = "generated", "on_update", "default", "rounded", "caseless"
-OTHERWISE = "otherwise"
+OTHERWISE, LABELLED = "otherwise", "labelled"
 """What sets a column at an SPG server and not here: what is noted of it is the SQL of each."""
 
 OF_TABLE = ""
@@ -70,7 +70,7 @@ class TableColumn:
         default: The text of its default; None without one.
         master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`,
             `DEFAULT`; or that it rounds (`ROUNDED`), compares without case (`CASELESS`), or is of a type that
-            statements mean something else by here (`OTHERWISE`).
+            statements mean something else by here (`OTHERWISE`), or orders by labels (`LABELLED`).
         number: The server's number of it.
     """
 

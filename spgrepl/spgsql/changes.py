@@ -25,7 +25,7 @@ from spgrepl.spgsql.typed.defaults import default_of, has_moving_default, is_nex
 from spgrepl.spgsql.typed.expressions import Compiler
 from spgrepl.spgsql.typed.plan import Plan, Step
 from spgrepl.spgsql.typed.queries import QueryCompiler
-from spgrepl.spgsql.typed.schema import ColumnInfo, TableInfo
+from spgrepl.spgsql.typed.schema import ColumnInfo, LabelType, TableInfo
 from spgrepl.spgsql.typed.scopes import Rows, Scope
 from spgrepl.text.quantities import number_of
 from spgrepl.text.sqltext import fold_ascii, quote_name
@@ -293,7 +293,11 @@ class _ChangeMaker:
         )  # fmt: skip
         text, kinds = queries.query(plain, None, None)
         named = zip(queries.names, kinds, strict=True)
-        columns = [ColumnInfo(name, kind, True, False, {}, None) for name, kind in named]
+        columns = [
+            # Without the labels themselves it is ordered by them all the same.
+            ColumnInfo(name, kind, True, False, {"enum": ""} if isinstance(kind, LabelType) else {}, None)
+            for name, kind in named
+        ]
         tables.make(self._schema, table.name, columns, [])
         yield self._step(f"INSERT INTO {quote_name(table.name)} {text}")
 

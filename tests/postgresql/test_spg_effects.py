@@ -51,6 +51,14 @@ def snapshot(path: Path) -> Path:
     made.run(
         "INSERT INTO stamped (id, x) VALUES (1, 'a')", "CREATE TABLE loud (id INT PRIMARY KEY, w TEXT UNIQUE)"
     )
+    made.run("CREATE TABLE labels (id INT PRIMARY KEY, m TEXT, e TEXT, s TEXT, y YEAR)")
+    for column, details in (
+        ("m", '{"enum": "mood"}'),
+        ("e", '{"enum_labels": ["low", "high"]}'),
+        ("s", '{"set_labels": ["a", "b"]}'),
+    ):
+        change = "UPDATE spgrepl_spg_columns SET details = ? WHERE table_name = 'labels' AND column_name = ?"
+        made.connection.execute(change, (details, column))
     details = '{"collation": "case-insensitive"}'
     made.connection.execute("UPDATE spgrepl_spg_columns SET details = ? WHERE column_name = 'w'", (details,))
     with apsw.Connection(str(path)) as to, to.backup("main", made.connection, "main") as backup:
@@ -112,6 +120,15 @@ def test_foreign_keys_do_what_they_do_at_the_master(engine: PostgresqlEngine, da
         ),
         ("UPDATE hashes SET h = '5'", "the column h of hashes is a HSTORE"),
         ("UPDATE watched SET x = h -> 'a' FROM hashes", "the column h of hashes is a HSTORE"),
+        (
+            "DELETE FROM labels WHERE e > 'high'",
+            "the column e of labels is an enum at the master, which has an order",
+        ),
+        ("DELETE FROM labels WHERE id = (SELECT id FROM labels ORDER BY m, id LIMIT 1)", "the column m of labels"),
+        ("UPDATE watched SET x = (SELECT max(m) FROM labels)", "the column m of labels is an enum"),
+        ("INSERT INTO labels (id, s) VALUES (1, 'b,a')", "the column s of labels is a SET at the master"),
+        ("UPDATE labels SET y = 99", "the column y of labels is a YEAR at the master, and smallint here"),
+        ("DELETE FROM labels WHERE y = '24'", "the column y of labels is a YEAR"),
         ("UPDATE hidden SET id = 5", "hidden has row security"),
         ("INSERT INTO parent SELECT id + 50 FROM hidden", "hidden has row security"),
         ("DELETE FROM loud WHERE loud = ROW(1, 'a')::loud", "the column w of loud ignores case"),
@@ -142,6 +159,8 @@ def test_what_it_does_not_touch_goes_on(engine: PostgresqlEngine, database: Data
             "INSERT INTO hashes (id) VALUES (1)",
             "UPDATE hashes SET id = 2 WHERE id = 1",
             "UPDATE loud SET w = 'b' WHERE id = 1",
+            "INSERT INTO labels (id, m, e) VALUES (1, 'sad', 'low')",
+            "UPDATE labels SET e = 'high' WHERE e = 'low' AND m IN ('sad', 'glad')",
         ],
     )
     assert database.query("SELECT d::text, tags, n::text, x, y FROM t") == [
@@ -203,6 +222,7 @@ def test_what_is_noted_follows_names_that_change(engine: PostgresqlEngine, datab
             "halves",
             "hashes",
             "hidden",
+            "labels",
             "loud",
             "made",
             "parent",

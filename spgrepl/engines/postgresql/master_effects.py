@@ -13,6 +13,7 @@ from spgrepl.postgresql.reading.rules import Reading
 from spgrepl.postgresql.tables import (
     CASELESS,
     GENERATED,
+    LABELLED,
     ON_UPDATE,
     OTHERWISE,
     ROUNDED,
@@ -139,9 +140,15 @@ def judge_reading(
         named = tables(name)
         if named is None or named.oid != oid:
             continue
+        read = reading.read.get(oid, frozenset())
         for column in named.columns.values():
-            if OTHERWISE in column.master and {column.number, _WHOLE_ROW} & reading.read.get(oid, frozenset()):
+            if OTHERWISE in column.master and {column.number, _WHOLE_ROW} & read:
                 raise Refused(_otherwise(named, column))
+            if LABELLED in column.master and reading.orders and {column.number, _WHOLE_ROW} & read:
+                raise Refused(
+                    f"the column {column.name} of {named.name} is an {column.master[LABELLED]} at the master, "
+                    f"which has an order of its own, and text here: which comes first is not known here"
+                )
         if _SELECT in named.master and oid in reading.read:
             raise Refused(named.master[_SELECT])
         if reading.collates:
@@ -199,7 +206,9 @@ def refuse_unless_plain(tokens: list[Token], tables: Callable[[str], Table | Non
         is_name = token.name is not None and token.upper not in _PLAIN_WORDS and follows != "."
         called = follows == "(" and not (_word(tokens, at - 1) == "INTO" or tokens[at - 1].text == ".")
         plain = plain and token.text not in _ORDERS and not (is_name and (called or _folded(token) not in known))
-    if not plain or (table is not None and any(CASELESS in one.master for one in table.columns.values())):
+    if not plain or (
+        table is not None and any({CASELESS, LABELLED} & {*one.master} for one in table.columns.values())
+    ):
         raise Refused(
             "this server does not show how it reads a statement, as PostgreSQL 14 and later do, or its database "
             "is not in UTF8: whether it means the same here cannot be told"

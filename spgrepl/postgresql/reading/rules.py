@@ -48,6 +48,7 @@ class Reading:
         days: Whether a constant in it is a day, or a moment.
         letters: What of it depends on which letters are capitals, or letters at all; None for nothing.
         collates: Whether it compares texts in any way.
+        orders: Whether it asks which of two texts comes first.
         any_conflict: Tables into which it inserts with an ON CONFLICT that does not say with what.
         read: The columns that it reads, by the table's number.
         tables: The names of the tables that it names, and of those behind its views, by number.
@@ -63,6 +64,7 @@ class Reading:
     days: bool
     letters: Letters | None
     collates: bool
+    orders: bool
     any_conflict: frozenset[int]
     read: dict[int, frozenset[int]]
     tables: dict[int, str]
@@ -110,6 +112,7 @@ class _Rules:
             self._days,
             letters_of(self._closure),
             self._collates,
+            bool(self._compared) or self._sorts,
             frozenset(self._any_conflict),
             {oid: frozenset(columns) for oid, columns in self._read.items()},
             {oid: one.name for oid, one in named if one.kind in _PLAIN},

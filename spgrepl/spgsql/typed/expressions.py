@@ -43,6 +43,7 @@ from spgrepl.spgsql.typed import calls, moments
 from spgrepl.spgsql.typed.constants import compared_integer, compared_real
 from spgrepl.spgsql.typed.parameters import Parameters
 from spgrepl.spgsql.typed.plan import Binding
+from spgrepl.spgsql.typed.schema import LabelType
 from spgrepl.spgsql.typed.scopes import Scope
 from spgrepl.spgsql.typed.typing_rules import Compiled, common, comparison, converted
 
@@ -181,7 +182,7 @@ class Compiler(Parameters):
             elif family is Family.TEXT:
                 if self.literals[literal.slot].kind is TokenKind.NUMBER:
                     raise StatementStopped("how a text and a number are compared is not known here")
-                kind = TEXT
+                kind = kind if isinstance(kind, LabelType) else TEXT
         return Compiled(self.constant(literal, kind), kind, literal)
 
     def _in(self, node: In, scope: Scope) -> Compiled:

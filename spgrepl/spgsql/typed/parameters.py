@@ -15,13 +15,21 @@ from spgrepl.spgsql.language.values import Stored
 from spgrepl.spgsql.typed import moments
 from spgrepl.spgsql.typed.constants import convert_to, signed
 from spgrepl.spgsql.typed.plan import Binding
-from spgrepl.spgsql.typed.schema import Schema
+from spgrepl.spgsql.typed.schema import LabelType, Schema
 from spgrepl.spgsql.typed.typing_rules import Compiled, common, converted
 
 Converter = Callable[[Literal], Stored]
 
 
 def _always(value: Stored, _time: int) -> Stored:
+    return value
+
+
+def _label(labels: tuple[str, ...], convert: Converter, literal: Literal) -> Stored:
+    """A label as it stands; a number, other letters and several labels become one by rules of the master."""
+    value = convert(literal)
+    if value not in labels:
+        raise StatementStopped(f"{literal.text} is none of the labels {', '.join(labels)}: write the label itself")
     return value
 
 
@@ -103,6 +111,8 @@ class Parameters:
             convert = partial(convert_to, kind, literal.negated)
             if family_of(kind) is Family.TIMESTAMPTZ and self.zones_differ:
                 convert = partial(moments.with_zone, convert)
+            if isinstance(kind, LabelType) and kind.labels:
+                convert = partial(_label, kind.labels, convert)
         return self.bind(Binding(literal.slot, convert))
 
     def _plain(self, value: bool | None, kind: SpgType) -> str:

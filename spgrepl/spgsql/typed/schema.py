@@ -21,7 +21,19 @@ from spgrepl.sqlite.own_names import kept_for_others
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _NARROW, _BIGINT = (1, 7), 2
+_LABELS = ("enum", "enum_labels", "set_labels")
 _OWN_PREFIX = "spgrepl_"
+
+
+@attrs.frozen
+class LabelType(SpgType):
+    """TEXT that holds a label, or several: the master orders it by the place of the label among all.
+
+    Attributes:
+        labels: The labels, where they are those of the column alone; what is none of them becomes one in some way.
+    """
+
+    labels: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -165,8 +177,13 @@ class Schema:
                 columns.append(ColumnInfo(str(column), kind, not not_null, False, {}, default))
                 continue
             tag, parameters, nullable, auto, details = stated
+            more = json.loads(details)
             kind = SpgType(int(tag), tuple(json.loads(parameters)))
-            columns.append(ColumnInfo(str(column), kind, bool(nullable), bool(auto), json.loads(details), default))
+            if any(one in more for one in _LABELS):
+                kind = LabelType(
+                    kind.tag, kind.parameters, tuple(more.get(_LABELS[1]) or more.get(_LABELS[2]) or ())
+                )
+            columns.append(ColumnInfo(str(column), kind, bool(nullable), bool(auto), more, default))
         keys = [tuple(column for _, column in sorted(primary))] if primary else []
         keys += self._unique_indexes(table)
         return TableInfo(table, tuple(columns), tuple(keys), bool(primary), tuple(self._hazards(table)))
