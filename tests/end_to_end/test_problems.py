@@ -260,7 +260,7 @@ def test_a_transaction_that_stays_open_in_the_log(make: Start, watch: Callable[[
     watching.all_is_well()
     with source.wal.open("ab") as log:
         log.write(encode_v2(b"BEGIN") + encode_v2(b"INSERT INTO t1 VALUES (55, 'five')"))
-    watching.sees("open_transaction", "is not visible before it ends", time.monotonic())
+    watching.sees("open_transaction", "what waits for its end is not visible yet", time.monotonic())
     with source.wal.open("ab") as log:
         log.write(encode_v2(b"COMMIT"))
     watching.all_is_well()

@@ -141,7 +141,7 @@ def test_sighup_before_the_service_starts(process: Process) -> None:
     """It does not end the process: the file is read again when it has started."""
     process.write(MASTER.format(process.folder))
     process.start([sys.executable, "-c", f"{HANGUP_WHILE_LOADING}\n{TWISTD}", *COMMAND[3:]])
-    until(lambda: "was read again: 1 roles go on" in process.output(), process.output)
+    until(lambda: "was read again: 1 role goes on" in process.output(), process.output)
     assert set(process.roles()) == {"main"}
 
 

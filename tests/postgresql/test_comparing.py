@@ -121,7 +121,7 @@ def test_one_difference_is_found_and_named(
     code, output = compare(capsys, source, database.url)
     assert code == 1
     assert said.format(a=source, b=database.url) in output.splitlines()[0]
-    assert output.splitlines()[-1] in ("1 differences", "2 differences")
+    assert output.splitlines()[-1] in ("1 difference", "2 differences")
 
 
 def test_tables_that_only_the_server_has_are_named(
@@ -143,7 +143,7 @@ def test_tables_that_only_the_server_has_are_named(
         "table more: in the second only\ntable parts: in the second only\n2 differences\n",
     )
     code, output = compare(capsys, database.url, source, "--table", "empty")
-    assert (code, output) == (0, "equal: 1 tables, 0 rows\n")
+    assert (code, output) == (0, "equal: 1 table, 0 rows\n")
 
 
 def test_of_many_differences_the_first_are_named(
@@ -224,4 +224,4 @@ def test_texts_in_utf_16_are_compared(
     copy_to(database, path)
     assert compare(capsys, path, database.url) == (0, "equal: 1 table, 12000 rows\n")
     database.query("UPDATE t SET a = NULL WHERE a = 'x777'")
-    assert compare(capsys, path, database.url)[1].endswith("1 differences\n")
+    assert compare(capsys, path, database.url)[1].endswith("1 difference\n")

@@ -187,7 +187,7 @@ def test_the_command_says_what_differs(two: tuple[Path, Path], capsys: pytest.Ca
     fill(two[0], FULL)
     fill(two[1], FULL + "DELETE FROM t WHERE a = 1.5")
     assert main(["compare", *map(str, two)]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1 differences"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 difference"
 
 
 def test_the_command_limits_what_it_prints(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
