@@ -10,7 +10,7 @@ import sys
 import pytest
 
 COURSE = """
-import ctypes, sys, time
+import ctypes, sys, threading
 from twisted.internet.task import Clock
 from spgrepl.process.heap import GIVE_BACK_SECONDS, HeapKeeper
 
@@ -45,19 +45,38 @@ for _ in range(100):
     large.append(block(500_000))
     block(50_000)  # which lives on
 before = resident()
-for one in large:
-    libc.free(one)
+
+def free_all():
+    for one in large:
+        libc.free(one)
+
+free_all()
 clock.advance(GIVE_BACK_SECONDS)
 after = resident()
+
+def in_a_thread():
+    large[:] = [block(200_000) for _ in range(100)]
+    free_all()
+
+thread = threading.Thread(target=in_a_thread)
+thread.start()
+thread.join()
+clock.advance(GIVE_BACK_SECONDS)
+left = resident() - after
 if keeper is not None:
     keeper.stopService()
     assert not clock.getDelayedCalls()
-print(keeper and keeper.told, before - after, faulted)
+print(keeper and keeper.told, before - after, faulted, left)
 """
 
 
-def run(word: str, **variables: str) -> tuple[str, int, int]:
-    """Whether the allocator was told, how many kB a process gave back, and how often it met a new page."""
+def run(word: str, **variables: str) -> tuple[str, int, int, int]:
+    """Look at a process.
+
+    Returns:
+        Whether the allocator was told, how many kB were given back, how often it met a new page, and how many kB
+        of what a thread had and freed were kept.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment.pop("GLIBC_TUNABLES", None)
     done = subprocess.run(
@@ -67,15 +86,15 @@ def run(word: str, **variables: str) -> tuple[str, int, int]:
         text=True,
         check=True,
     )
-    told, given_back, faults = done.stdout.split()
-    return told, int(given_back), int(faults)
+    told, given_back, faults, left = done.stdout.split()
+    return told, int(given_back), int(faults), int(left)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")
 def test_what_is_freed_is_given_back() -> None:
     """Half a MiB at a time, with small blocks in between that live on."""
     assert run("as it is")[1] < 10_000
-    told, given_back, _ = run("told")
+    told, given_back, _, _ = run("told")
     assert told == "True"
     assert given_back > 45_000
 
@@ -84,6 +103,12 @@ def test_what_is_freed_is_given_back() -> None:
 def test_a_large_block_that_is_freed_is_used_again() -> None:
     """Two MB, a hundred times: not 500 new pages each."""
     assert run("told")[2] < 1000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")
+def test_what_a_thread_has_freed_is_given_back() -> None:
+    """20 MB, which a heap of the thread's own would keep at its end."""
+    assert run("told")[3] < 3000
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another one")
