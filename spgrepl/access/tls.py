@@ -225,7 +225,7 @@ class CheckedConnections:
         """See `IOpenSSLClientConnectionCreator`."""
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(tlsProtocol)
-        if not is_address(self._name):  # an address is no name to be sent
+        if not is_address(self._name):  # an address is not sent as a name
             connection.set_tlsext_host_name(in_ascii(self._name).encode("ascii"))
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
         return connection

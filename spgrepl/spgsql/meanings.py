@@ -145,7 +145,7 @@ def settings_of(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """The settings that a SET makes, each with its values; variables of a user have none.
 
     Args:
-        words: What stands behind SET, in small letters; strings without their quotes.
+        words: What comes after SET, in small letters; strings without their quotes.
     """
     joined: list[str] = []
     at_signs = 0
@@ -159,8 +159,10 @@ def settings_of(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             at_signs = 0
     at = 0
     while at < len(joined):
-        while joined[at] in _SCOPES and at + 1 < len(joined) and joined[at + 1] not in _IS:
+        while at + 1 < len(joined) and joined[at] in _SCOPES and joined[at + 1] not in _IS:
             at += 1 + (joined[at + 1] == ".")
+        if at == len(joined):
+            return
         name, at = joined[at], at + 1
         if name == "time" and joined[at : at + 1] == ["zone"]:
             name, at = ZONE, at + 1

@@ -18,6 +18,9 @@ from spgrepl.spgsql.typed.schema import ColumnInfo, TableInfo
 from spgrepl.sqlite.any_connection import SqlConnection
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
+ONCE = f" FROM (SELECT 1) AS {quote_name('spgrepl_once')}"
+"""With this an UPDATE has all its new values before it writes the first of them."""
+
 _GIVEN = "spgrepl_given"
 _OTHER_KEYS = (
     'SELECT 1 FROM pragma_index_list(?) AS l WHERE l."unique" AND (l.partial OR EXISTS '
@@ -152,7 +155,3 @@ def _walk(node: object) -> Iterator[object]:
         if not (isinstance(node, Call) and node.name == "values"):
             for field in attrs.fields(of):
                 yield from _walk(getattr(node, field.name))
-
-
-ONCE = f" FROM (SELECT 1) AS {quote_name('spgrepl_once')}"
-"""With this an UPDATE has all its new values before it writes the first of them."""

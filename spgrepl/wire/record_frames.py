@@ -289,7 +289,7 @@ class RecordFrameParser:
         kind, length = _HEADER.unpack_from(data, at)
         if length > self._max_frame:
             raise FrameTooLong(
-                f"behind position {found.end}: a frame of type 0x{kind:02x} states "
+                f"after position {found.end}: a frame of type 0x{kind:02x} states "
                 f"{number_of(length, 'byte')}, the limit is {self._max_frame} (raise it with --max-frame)"
             )
         start, end = at + HEADER_SIZE, at + HEADER_SIZE + length
@@ -297,7 +297,7 @@ class RecordFrameParser:
             return self._cut_record(data, start, min(end, size), length, found)
         if kind == FrameType.SKIP and length != _SKIP.size:
             raise MalformedFrame(
-                f"behind position {found.end}: a SKIP frame has {number_of(length, 'byte')}, expected "
+                f"after position {found.end}: a SKIP frame has {number_of(length, 'byte')}, expected "
                 f"{_SKIP.size}: the position that follows cannot be known"
             )
         if kind == FrameType.SKIP or (kind == FrameType.STATUS and length == _STATUS.size):
@@ -307,7 +307,7 @@ class RecordFrameParser:
                 (count,) = _SKIP.unpack_from(data, start)
                 if found.end + count > MAX_POSITION:
                     raise MalformedFrame(
-                        f"behind position {found.end}: a SKIP frame counts "
+                        f"after position {found.end}: a SKIP frame counts "
                         f"{number_of(count, 'byte')}, beyond any position"
                     )
                 found.end += count

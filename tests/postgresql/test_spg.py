@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def run(
     except StatementRefused:
         engine.rollback()
         raise
+
+
+@contextmanager
+def with_tables(database: Database, path: Path, tables: Sequence[str]) -> Iterator[PostgresqlEngine]:
+    """An engine with tables that a log has made."""
+    made = PostgresqlEngine(ServerAddress.parse(database.url))
+    made.open()
+    install(made, path)
+    run(made, tables)
+    yield made
+    made.close()
 
 
 def test_every_type_of_spg_is_one_of_the_server(database: Database) -> None:

@@ -23,6 +23,7 @@ from tests.spgsql.copy import Copy
         ("session authorization bob", [("authorization", ["bob"])]),
         ("names utf8mb4", [("names", ["utf8mb4"])]),
         ("local", [("local", [])]),
+        ("session .", []),
         ("", []),
     ],
 )

@@ -36,7 +36,7 @@ def paths_of(arguments: argparse.Namespace) -> DatabasePaths:
     if paths.wal.exists() and not paths.database.exists():
         raise DatabaseMissing(
             f"{paths.database} is not there, but its log {paths.wal} is. Either it is the log of a copy whose "
-            f"rows are in PostgreSQL, or are only counted: such a copy is no primary's, and cannot become one. "
+            f"rows are in PostgreSQL, or are only counted: such a copy is not a primary, and cannot become one. "
             f"Promote a copy in SQLite, let a new follower with that --engine follow it, and use the tables in "
             f"PostgreSQL as they are meanwhile. Or the database was moved away: put it back"
         )

@@ -250,34 +250,28 @@ class SnapshotCopy:
         """Whether two defaults of a column are the same value; what is computed here is judged when it is used."""
         if default == here or any(token.text == "(" for token in significant_tokens(here)):
             return True
-        psycopg = driver.load()
-        self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
-        query = f"SELECT ({here})::{kind}::text IS NOT DISTINCT FROM ({default})::{kind}::text"
-        try:
-            same = bool(self._connection.execute(query.encode()).fetchone()[0])
-        except psycopg.Error as error:
-            if judge(error, self._connection) is not Fault.REFUSED:
-                raise
-            self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
-            same = False
-        self._connection.execute(f"RELEASE {_SAVEPOINT}")
-        return same
+        given, there = (f"({value})::{kind}::text" for value in (default, here))
+        found = self._unless_refused(f"SELECT {there} IS NOT DISTINCT FROM {given}")
+        return found is not None and bool(found.fetchone()[0])
 
     def _set_default(self, table: str, column: str, default: str) -> bool:
         """Give a column a default; whether the server took it."""
+        alter = f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)} SET DEFAULT {default}"
+        return self._unless_refused(alter) is not None
+
+    def _unless_refused(self, query: str) -> Any | None:
+        """Run a statement; its cursor, or None where the server refuses it, which then changes nothing."""
         psycopg = driver.load()
         self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
-        taken = True
         try:
-            alter = f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)} SET DEFAULT {default}"
-            self._connection.execute(alter.encode())
+            done = self._connection.execute(query.encode())
         except psycopg.Error as error:
             if judge(error, self._connection) is not Fault.REFUSED:
                 raise
             self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
-            taken = False
+            done = None
         self._connection.execute(f"RELEASE {_SAVEPOINT}")
-        return taken
+        return done
 
     def _note_effects(self, table: str, effects: Mapping[str, Mapping[str, str]]) -> None:
         """Keep what the master does by itself for the statements of its log, and tell it once."""

@@ -17,7 +17,7 @@ def may_meet_several(query: Node, closure: Closure) -> bool:
 
     Args:
         query: The UPDATE.
-        closure: What stands behind the statement.
+        closure: What the names of the statement stand for.
     """
     target = number(query, "resultRelation")
     sources = [one for one in nodes(query.get("jointree") or {"": ""}, "fromlist") if _place(one) != target]
@@ -95,7 +95,7 @@ def may_meet_own(insert: Node, source: Node, key: frozenset[int], closure: Closu
         insert: The INSERT.
         source: Its query.
         key: The columns of a unique key of its table.
-        closure: What stands behind the statement.
+        closure: What the names of the statement stand for.
     """
     given = {number(one, "resno"): one for one in nodes(source, "targetList")}
     found: set[int] = set()
@@ -146,7 +146,7 @@ def rows_that_meet_several(tokens: list[Token], text: str) -> str | None:
         text: The statement.
 
     Returns:
-        The query; None where the statement is no such UPDATE.
+        The query; None where the statement is not such an UPDATE.
     """
     at = _find(tokens, 0, "UPDATE")
     to_set = None if at is None else _find(tokens, at, "SET")

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
-from spgrepl.postgresql.address import ServerAddress
 from tests.postgresql.conftest import Database
-from tests.postgresql.test_spg import install, run
+from tests.postgresql.test_spg import with_tables
 
 TABLES = (
     "CREATE TABLE t (id INT PRIMARY KEY, x TEXT, n INT, f DOUBLE PRECISION)",
@@ -26,9 +25,5 @@ TABLES = (
 
 @pytest.fixture
 def engine(database: Database, tmp_path: Path) -> Iterator[PostgresqlEngine]:
-    made = PostgresqlEngine(ServerAddress.parse(database.url))
-    made.open()
-    install(made, tmp_path / "received")
-    run(made, TABLES, 200)
-    yield made
-    made.close()
+    with with_tables(database, tmp_path / "received", TABLES) as made:
+        yield made

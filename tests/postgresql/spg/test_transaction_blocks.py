@@ -9,9 +9,8 @@ import pytest
 
 from spgrepl.engines.postgresql.engine import PostgresqlEngine
 from spgrepl.errors import StatementRefused
-from spgrepl.postgresql.address import ServerAddress
 from tests.postgresql.conftest import Database
-from tests.postgresql.test_spg import install, run
+from tests.postgresql.test_spg import run, with_tables
 
 TABLES = (
     "CREATE TABLE t (id INT PRIMARY KEY, x TEXT)",
@@ -24,12 +23,8 @@ TABLES = (
 
 @pytest.fixture
 def engine(database: Database, tmp_path: Path) -> Iterator[PostgresqlEngine]:
-    made = PostgresqlEngine(ServerAddress.parse(database.url))
-    made.open()
-    install(made, tmp_path / "received")
-    run(made, TABLES)
-    yield made
-    made.close()
+    with with_tables(database, tmp_path / "received", TABLES) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
