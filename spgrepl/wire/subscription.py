@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import attrs
 
@@ -16,6 +17,9 @@ MAX_HELLO = 64 * 1024
 
 MAX_PUBLICATIONS = 1000
 """The most publications that it may ask for."""
+
+FROM_ZERO = b"/* spgrepl: from position 0 */"
+"""The last name of a hello that means position 0 by its start of 0, and not the master's end."""
 
 _HEAD = struct.Struct("<8sQH")
 _NAME = struct.Struct("<H")
@@ -31,19 +35,24 @@ class SubscriberHello:
         start: The position that it wants the log from; 0 for the master's current end.
         publications: The publications that it asks for; none at all means every table.
         cluster_id: Its cluster id, by which a loop is noticed.
+        from_zero: Whether a start of 0 means position 0. Masters of this package alone know that: to others it is
+            one more publication, which does not exist, and they answer with their end.
     """
 
     start: int
     publications: tuple[str, ...]
     cluster_id: int
+    from_zero: bool = False
 
     def encode(self) -> bytes:
-        """The bytes of this hello.
+        """The bytes of this hello. Where there is no room to say `from_zero`, it is not said.
 
         Raises:
             ValueError: See `check_publications`.
         """
         names = check_publications(self.publications)
+        if self.from_zero and not self.start and _has_room([*names, FROM_ZERO]):
+            names.append(FROM_ZERO)
         parts = [_HEAD.pack(MAGIC_SUBSCRIBER, self.start, len(names))]
         for name in names:
             parts += (_NAME.pack(len(name)), name)
@@ -69,7 +78,7 @@ def check_publications(publications: tuple[str, ...]) -> list[bytes]:
             f"{number_of(len(names), 'publication is', 'publications are')} asked for, and one hello "
             f"can ask for {MAX_PUBLICATIONS}"
         )
-    length = _HEAD.size + sum(_NAME.size + len(name) for name in names) + _CLUSTER.size
+    length = _length_with(names)
     if length > MAX_HELLO:
         raise ValueError(
             f"the names of its {number_of(len(names), 'publication')} make a hello of "
@@ -77,6 +86,14 @@ def check_publications(publications: tuple[str, ...]) -> list[bytes]:
             f"{MAX_HELLO} at most: ask for fewer, or give them shorter names"
         )
     return names
+
+
+def _length_with(names: Sequence[bytes]) -> int:
+    return _HEAD.size + sum(_NAME.size + len(name) for name in names) + _CLUSTER.size
+
+
+def _has_room(names: Sequence[bytes]) -> bool:
+    return len(names) <= MAX_PUBLICATIONS and _length_with(names) <= MAX_HELLO
 
 
 class SubscriberHelloParser:
@@ -118,7 +135,10 @@ class SubscriberHelloParser:
             return None
         (cluster_id,) = _CLUSTER.unpack_from(self._held, self._at)
         rest = bytes(self._held[self._at + _CLUSTER.size :])
-        return SubscriberHello(self._start, tuple(self._names), cluster_id), rest
+        names = self._names
+        from_zero = not self._start and names[-1:] == [FROM_ZERO.decode()]
+        publications = tuple(names[:-1] if from_zero else names)
+        return SubscriberHello(self._start, publications, cluster_id, from_zero), rest
 
     def _has(self, size: int) -> bool:
         return len(self._held) >= self._at + size

@@ -102,6 +102,28 @@ def test_a_hello_may_ask_for_so_many_publications_and_no_more():
     assert HelloParser().feed(hello.encode()) == (hello, b"")
 
 
+@given(st.lists(st.text(max_size=10), max_size=4), st.lists(st.integers(0, 60), max_size=3))
+def test_position_0_is_asked_for_by_one_more_name(publications, cuts):
+    """A master that does not know it reads a publication that does not exist."""
+    hello = SubscriberHello(0, tuple(publications), 7, from_zero=True)
+    data = hello.encode()
+    count, name = (len(publications) + 1).to_bytes(2, "little"), b"/* spgrepl: from position 0 */"
+    assert data[16:18] == count
+    assert data[:-8].endswith(len(name).to_bytes(2, "little") + name)
+    parser = HelloParser()
+    edges = [0, *sorted(cuts), len(data)]
+    assert [parser.feed(data[a:b]) for a, b in itertools.pairwise(edges)][-1] == (hello, b"")
+
+
+def test_position_0_is_not_asked_for_where_there_is_no_room():
+    for names in (tuple(map(str, range(MAX_PUBLICATIONS))), ("n" * (MAX_HELLO - 40),)):
+        assert HelloParser().feed(SubscriberHello(0, names, 1, True).encode()) == (
+            SubscriberHello(0, names, 1),
+            b"",
+        )
+    assert HelloParser().feed(SubscriberHello(5, ("p",), 1, True).encode())[0].from_zero is False
+
+
 def test_more_than_the_protocol_carries_cannot_be_asked_for():
     with pytest.raises(ValueError, match="make a hello of 70028 bytes"):
         SubscriberHello(0, ("n" * 70_000,), 1).encode()

@@ -65,6 +65,7 @@ class SubscriberStream(Stream):
     def __init__(self, context: MasterContext, outlet: IOutlet, close: Close, hello: SubscriberHello) -> None:
         super().__init__(context, outlet, close)
         self.start = hello.start
+        self._from_zero = hello.from_zero
         self.state = ConnectionState.CATALOGUE
         self.position: int | None = None
         self._cluster_id = hello.cluster_id
@@ -103,7 +104,7 @@ class SubscriberStream(Stream):
     def _looked_up(self, catalogue: Catalogue) -> Deferred[None] | None:
         if self._ended:
             return None
-        start = self.start or catalogue.position
+        start = 0 if self._from_zero else self.start or catalogue.position
         reply = SubscriberReply(start, catalogue.cluster_id).encode()
         if self._cluster_id == catalogue.cluster_id:
             self._outlet.send(reply)

@@ -17,6 +17,9 @@ from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copy_link import CopyLink, CopyOwner
 from spgrepl.wire.handshake import StreamVersion
 
+_MOST_AT_ZERO = 3
+"""So many copies in a row may stand at position 0 of a log that has grown since: after a CHECKPOINT one may."""
+
 
 class InitialCopies:
     """The initial copy of a subscription: ordered, then made over a connection of its own, as often as it takes.
@@ -30,7 +33,7 @@ class InitialCopies:
 
     Attributes:
         due: Whether the next connection is to be one for the rows.
-        end: The master's end when the copy was ordered.
+        asks_zero: Whether the next hello is to mean position 0 by a start of 0, and not the master's end.
     """
 
     def __init__(
@@ -48,13 +51,38 @@ class InitialCopies:
         self._owner = owner
         self._last: CopyLink | None = None
         self._damage: str | None = None
+        self._in_vain = 0
         self.due = False
-        self.end = 0
+        self.asks_zero = False
 
-    def order(self, end: int) -> None:
-        """Let the next connection be one for the rows; the master's log ends at `end`."""
+    def outgrown(self, end: int, copy_data: bool) -> None:
+        """The subscription stands at position 0, and the master has answered with its end, which is further on.
+
+        A master of this package can be asked for position 0 all the same. Of another one a copy is made again: it
+        stands where that master's log ends then.
+
+        Args:
+            end: The master's end.
+            copy_data: Whether rows are copied.
+
+        Raises:
+            StartLost: Neither is of any use.
+        """
+        if not self.asks_zero:
+            self.asks_zero = True
+            return
+        self.asks_zero = False
+        if not copy_data:
+            raise start_lost(end, "begin with the rows, without --no-copy-data")
+        self._in_vain += 1
+        if self._in_vain >= _MOST_AT_ZERO:
+            self._in_vain = 0
+            raise start_lost(end, "begin without the rows, with --no-copy-data")
         self.due = True
-        self.end = end
+
+    def goes_on(self) -> None:
+        """The master has answered with the position that was asked for."""
+        self._in_vain = 0
 
     def build_link(self) -> MasterLink[FollowerConnection]:
         """The connection for the rows."""

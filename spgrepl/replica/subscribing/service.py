@@ -36,7 +36,7 @@ from spgrepl.replica.subscribing.connection import (
 from spgrepl.replica.subscribing.copy_link import CopyOwner
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.replica.subscribing.history import MasterHistory
-from spgrepl.replica.subscribing.initial_copies import InitialCopies, start_lost
+from spgrepl.replica.subscribing.initial_copies import InitialCopies
 from spgrepl.replica.subscribing.marks import MarkComparison
 from spgrepl.replica.subscribing.origins import OriginFilter
 from spgrepl.replica.subscribing.queue import ApplyQueue
@@ -228,10 +228,6 @@ class SubscriberService(ReplicaService):
     # -- the initial copy -------------------------------------------------------------------------------------
 
     def _copied(self, state: SubscriptionState) -> None:
-        if state.position == 0 and self._copies.end and not self._life.ending:
-            # A snapshot that does not grow with its log: the next one would stand there too.
-            self._fail_with(start_lost(self._copies.end, "begin without the rows, with --no-copy-data"))
-            return
         self._error, self._history.resnapshot = None, False
         self._log.info(
             "the initial copy from {peer} is in place, position {position}",
@@ -258,7 +254,9 @@ class SubscriberService(ReplicaService):
         asked, start = self._subscription.publications, self._subscription.start or 0
         if state is not None:
             start = FenceComparison(state, asked).start
-        return SubscriberHello(0 if self._history.asks_end else start, asked, self.origins.own)
+        if self._history.asks_end:
+            return SubscriberHello(0, asked, self.origins.own)
+        return SubscriberHello(start, asked, self.origins.own, self._copies.asks_zero and not start)
 
     @singledispatchmethod
     def happened(self, event: Event) -> Deferred[SubscriptionState] | Deferred[None] | None:
@@ -274,12 +272,14 @@ class SubscriberService(ReplicaService):
             return self._connect_again()
         if state is None and not wanted.copy_data:
             return self._worker.call(self._applier.start, reply.effective_start)
-        if state is None or (state.position == 0 and reply.effective_start > 0 and wanted.copy_data):
+        if state is None:
             # Only now is it known that the master serves us and is another one: the rows can be asked for.
-            self._copies.order(reply.effective_start)
+            self._copies.due = True
             return self._connect_again()
         if state.position == 0 and reply.effective_start > 0:
-            raise start_lost(reply.effective_start, "begin with the rows, without --no-copy-data")
+            self._copies.outgrown(reply.effective_start, wanted.copy_data)
+            return self._connect_again()
+        self._copies.goes_on()
         if state.master is None:
             return self._worker.call(self._history.note_master, reply.cluster_id)
         return succeed(state)

@@ -19,6 +19,7 @@ from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import encode_statement
 from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
+from spgrepl.wire import subscription
 from tests.master.kit import CLUSTER_ID
 from tests.replica.subscribing.conftest import ROWS, TABLE, ended
 from tests.replica.subscribing.kit import OURS, Rig, running
@@ -65,6 +66,41 @@ def test_a_subscription_may_begin_with_an_empty_log(empty: Rig) -> None:
     assert empty.master.source.saved == 1
 
 
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master does not know of position 0, as an SPG server does not."""
+    monkeypatch.setattr(subscription, "_has_room", lambda names: False)
+
+
+def test_position_0_is_asked_for_where_the_log_grew_meanwhile(empty: Rig) -> None:
+    """Masters of this package know what is meant."""
+    empty.start()
+    empty.settle()
+    empty.wire.reachable = False
+    empty.wire.last.cut()
+    empty.grow(encode_statement(b"DELETE FROM t WHERE a = 1"), insert(3))
+    empty.wire.reachable = True
+    empty.settle(2)
+    assert empty.numbers == [2, 3]
+    assert empty.master.source.saved == 1
+    empty.grow(insert(4))
+    empty.settle()
+    assert empty.numbers == [2, 3, 4]
+
+
+def test_nor_is_a_copy_needed_without_a_copy(empty: Rig) -> None:
+    run_sql(empty.database, TABLE)
+    empty.start(copy_data=False)
+    empty.settle()
+    empty.wire.reachable = False
+    empty.wire.last.cut()
+    empty.grow(insert(3))
+    empty.wire.reachable = True
+    empty.settle(2)
+    assert empty.numbers == [3]
+
+
+@pytest.mark.usefixtures("foreign")
 def test_a_log_that_grew_meanwhile_leads_to_another_copy(empty: Rig) -> None:
     empty.start()
     while empty.stored is None:
@@ -87,6 +123,7 @@ def test_a_log_that_grew_meanwhile_leads_to_another_copy(empty: Rig) -> None:
     assert empty.numbers == [2, 3, 4]
 
 
+@pytest.mark.usefixtures("foreign")
 def test_rows_that_no_copy_put_there_are_not_replaced(empty: Rig) -> None:
     run_sql(empty.database, TABLE, "INSERT INTO t VALUES (7)")
     empty.start(copy_data=False)
@@ -100,6 +137,7 @@ def test_rows_that_no_copy_put_there_are_not_replaced(empty: Rig) -> None:
     assert empty.numbers == [7]
 
 
+@pytest.mark.usefixtures("foreign")
 def test_without_a_copy_a_start_at_0_that_was_outgrown_is_lost(empty: Rig) -> None:
     run_sql(empty.database, TABLE)
     empty.start(copy_data=False)
@@ -115,10 +153,22 @@ def test_without_a_copy_a_start_at_0_that_was_outgrown_is_lost(empty: Rig) -> No
     assert empty.numbers == []
 
 
+@pytest.mark.usefixtures("foreign")
 def test_a_snapshot_that_stands_at_0_for_ever_ends_the_subscription(rig: Rig) -> None:
+    """The first one may: the log was set to length 0, and has grown since."""
+    rig.master.source.position = 0
+    rig.start()
+    rig.settle(20)
+    assert isinstance(ended(rig), StartLost)
+    assert rig.master.source.saved == 3
+    assert "--no-copy-data" in rig.status["error"]
+
+
+def test_a_snapshot_that_stands_at_0_is_followed_by_all_of_the_log(rig: Rig) -> None:
     rig.master.source.position = 0
     rig.start()
     rig.settle(5)
-    assert isinstance(ended(rig), StartLost)
+    assert rig.stored is not None
+    assert rig.stored.position == rig.master.log.length
+    assert rig.stored.effective_start == 0
     assert rig.master.source.saved == 1
-    assert "--no-copy-data" in rig.status["error"]
