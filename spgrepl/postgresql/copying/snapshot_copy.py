@@ -114,7 +114,7 @@ class SnapshotCopy:
         """
         try:
             with contextlib.closing(plain_connection(self._path, immutable=True)) as snapshot:
-                sources = {name: read_source(snapshot, name) for name in tables}
+                sources = {name: _source(snapshot, name) for name in tables}
                 later: list[LaterStatement] = []
                 for name, source in sources.items():
                     later += self._copy_table(snapshot, source, sources, name in replaceable, way_out)
@@ -144,7 +144,7 @@ class SnapshotCopy:
             if present is None:
                 raise CopyRefused(f"the table {name} is not in {self._address} any more")
             try:
-                self._copy_rows(snapshot, read_source(snapshot, name), present, spg_columns(snapshot, name))
+                self._copy_rows(snapshot, _source(snapshot, name), present, spg_columns(snapshot, name))
             except LineUnfit as unfit:
                 raise CopyRefused(str(unfit)) from unfit
 
@@ -342,6 +342,12 @@ class SnapshotCopy:
                 self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
                 self.notes.append(f"{statement.what} was not made: {said(error)}")
             self._connection.execute(f"RELEASE {_SAVEPOINT}")
+
+
+def _source(snapshot: apsw.Connection, table: str) -> SourceTable:
+    """A table of a snapshot; an SPG server's log does not name rows by their number, which is no column then."""
+    found = read_source(snapshot, table)
+    return attrs.evolve(found, row_number=None) if spg_columns(snapshot, table) else found
 
 
 def _place_of(error: Exception, table: str, columns: Sequence[str]) -> tuple[int | None, str | None]:
