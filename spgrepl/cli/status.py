@@ -151,6 +151,10 @@ def _lines(answer: Answer) -> Iterator[str]:
         if bootstrap:
             received, length = bootstrap["received"], bootstrap["length"]
             yield f"  snapshot: {_number(received)} of {_bytes(length)}, {received / max(1, length):.0%}"
+        for table, left_out in (role.get("cold_rows_left_out") or {}).items():
+            rows = number_of(left_out["rows"], "row", form=",")
+            first = left_out["first_key"]
+            yield f"  without {rows} of {table}, from key {first} on: their cold segments never came"
         for peer in role.get("peers") or ():
             name = f"{peer['name']} ({peer['address']})" if peer.get("name") else peer["address"]
             yield f"  peer {name}: {peer['state']}, {_bytes(peer['lag_bytes'])} to send"

@@ -7,7 +7,8 @@ transaction, or an error.
 - `sqlite_applier` runs statements, `row_applier` rows; each must find the copy as the primary's table was.
 - `own_rows` knows what of a log an SPG snapshot held already.
 - `spg_snapshot` makes a SQLite database of an SPG server's snapshot, `cold_rows` puts its cold rows in, and
-  `server_cold_rows` those of a copy in a server; `sqlite_segments` lists the segments.
+  `server_cold_rows` those of a copy in a server; `left_out_rows` notes those that a copy does without.
+  `sqlite_segments` lists the segments.
 - `statement_digest` moves with transactions, and so does everything else here. `targets` are a subscriber's
   engines, `postgresql` applies records to a server.
 

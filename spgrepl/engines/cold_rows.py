@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from zope.interface import Interface
 
+from spgrepl.engines.left_out_rows import LeftOutNotes, left_out_of
 from spgrepl.errors import LocalFilesDamaged
 from spgrepl.spg.cold import NAMED
 from spgrepl.spg.ddl import quoted
@@ -33,6 +34,9 @@ CREATE TABLE {PENDING} (
     PRIMARY KEY (segment, table_name, key)
 ) WITHOUT ROWID
 """
+MISSING = f"SELECT table_name, count(*), min(key) FROM {PENDING} GROUP BY table_name"
+"""Asks which tables lack rows, how many, and the lowest key of these."""
+
 _THERE = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{PENDING}'"
 
 
@@ -96,8 +100,23 @@ def settle(connection: WritingConnection, segments: Mapping[int, Path]) -> str |
 
 
 def forgo(connection: SqlConnection) -> None:
-    """See `IColdRows.forgo_cold_rows`."""
+    """Forget which rows are missing: none is, or they are done without."""
     connection.execute(f"DROP TABLE IF EXISTS {PENDING}")
+
+
+def give_up(connection: SqlConnection, notes: LeftOutNotes) -> None:
+    """See `IColdRows.forgo_cold_rows`. No transaction may be open."""
+    if not pending(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        notes.note(connection, left_out_of(connection.execute(MISSING).fetchall()))
+        forgo(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    notes.committed()
 
 
 def _settle_one(connection: WritingConnection, segment: int, path: Path) -> None:

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from spgrepl.engines import cold_rows
 from spgrepl.engines.cold_rows import CREATE_PENDING, PENDING, IColdRows, describe_missing
+from spgrepl.engines.left_out_rows import LeftOutNotes, left_out_of
 from spgrepl.errors import CopyRefused, SnapshotError
 from spgrepl.postgresql.copying.snapshot_copy import SnapshotCopy
 from spgrepl.postgresql.names import SCHEMA
@@ -35,6 +36,7 @@ _MAKE = (
 _THERE = f"SELECT to_regclass('{SCHEMA}.cold') IS NOT NULL"
 _FILL = f"COPY {SCHEMA}.cold FROM STDIN"
 _OF_TABLES = f"SELECT table_name, count(*) FROM {SCHEMA}.cold GROUP BY 1 ORDER BY 1"
+_COUNTED = f"SELECT table_name, count(*), min(key) FROM {SCHEMA}.cold GROUP BY 1 ORDER BY 1"
 _NAMED = f"SELECT key, segment FROM {SCHEMA}.cold WHERE table_name = %s ORDER BY 2, 1 LIMIT {NAMED}"
 
 
@@ -44,19 +46,25 @@ class ServerColdRows:
 
     Args:
         server: The copy's connection, and its transactions.
+
+    Attributes:
+        left_out: The rows that the copy does without.
     """
 
     def __init__(self, server: Transactor) -> None:
         self._server = server
         self._pending = False
+        self.left_out = LeftOutNotes(server=True)
 
     def look(self, connection: Any) -> None:
         """Look whether rows are missing."""
         self._pending = bool(connection.execute(_THERE).fetchone()[0])
+        self.left_out.look(connection)
 
     def note(self, connection: Any, path: Path) -> None:
         """Write down, in the open transaction, which rows a snapshot lacks that is put in."""
         connection.execute(_DROP)
+        self.left_out.note(connection, ())
         if path.stat().st_size == 0:
             return
         with contextlib.closing(plain_connection(path, immutable=True)) as snapshot:
@@ -88,8 +96,14 @@ class ServerColdRows:
 
     def forgo_cold_rows(self) -> None:
         """See `IColdRows`."""
-        self._server.transact(lambda connection: connection.execute(_DROP))
+        if self._pending:
+            self._server.transact(self._give_up)
+            self.left_out.committed()
         self._pending = False
+
+    def _give_up(self, connection: Any) -> None:
+        self.left_out.note(connection, left_out_of(connection.execute(_COUNTED).fetchall()))
+        connection.execute(_DROP)
 
     def _settle(self, connection: Any, segment: int, path: Path) -> None:
         rows = connection.execute(f"SELECT table_name, key FROM {SCHEMA}.cold WHERE segment = %s", (segment,))

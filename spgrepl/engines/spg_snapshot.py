@@ -17,7 +17,8 @@ from spgrepl.catalogue.catalogue_tables import note_change
 from spgrepl.catalogue.sources import publications_of
 from spgrepl.disk.files import create_private
 from spgrepl.disk.unnamed_files import create_unnamed, folder_of, is_unnamed, replace_unnamed, unnamed_path
-from spgrepl.engines.cold_rows import CREATE_PENDING, PENDING, forgo, pending
+from spgrepl.engines.cold_rows import CREATE_PENDING, MISSING, PENDING, forgo, pending
+from spgrepl.engines.left_out_rows import LeftOutRows, left_out_of
 from spgrepl.errors import EngineFailed, SnapshotError, SpgFileError
 from spgrepl.segments.format import segment_id_of
 from spgrepl.spg.cold import ColdRows
@@ -196,8 +197,8 @@ def segments_needed(path: Path) -> set[int]:
         raise SnapshotError(f"the master's snapshot cannot be read: {error}") from error
 
 
-def cold_tables(path: Path) -> dict[str, int]:
-    """The tables of a converted snapshot that have rows in segments, and how many.
+def cold_tables(path: Path) -> list[LeftOutRows]:
+    """The tables of a converted snapshot that lack rows which are in segments.
 
     Raises:
         SnapshotError: It cannot be read.
@@ -205,8 +206,8 @@ def cold_tables(path: Path) -> dict[str, int]:
     try:
         with contextlib.closing(plain_connection(path, immutable=True)) as connection:
             if not pending(connection):
-                return {}
-            return dict(connection.execute(f"SELECT table_name, count(*) FROM {PENDING} GROUP BY table_name"))
+                return []
+            return left_out_of(connection.execute(MISSING))
     except apsw.Error as error:
         raise SnapshotError(f"the master's snapshot cannot be read: {error}") from error
 

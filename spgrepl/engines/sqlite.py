@@ -14,6 +14,7 @@ from spgrepl.catalogue.catalogue_tables import note_control
 from spgrepl.disk.files import refuse_orphaned_journal, sync_folder
 from spgrepl.disk.limits import DEFAULT_LIMITS
 from spgrepl.engines import cold_rows, sqlite_segments
+from spgrepl.engines.left_out_rows import LeftOutNotes
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import convert_if_spg
 from spgrepl.engines.sqlite_applier import StatementApplier, raise_if_storage_failed
@@ -63,6 +64,7 @@ class SqliteEngine:
         self._segments = sqlite_segments.SegmentTable()
         self._statements = 0
         self._pending = 0
+        self._left_out = LeftOutNotes()
         self._cold_pending = False
         self._rows_noted = False
         self._rows = RowCounts()
@@ -122,6 +124,7 @@ class SqliteEngine:
         elif holds_spg(connection):
             self._applier.take_spg(self._nondeterministic)
         self._cold_pending = cold_rows.pending(connection)
+        self._left_out.look(connection)
         return connection
 
     def close(self) -> None:
@@ -312,7 +315,7 @@ class SqliteEngine:
     def forgo_cold_rows(self) -> None:
         """See `IColdRows`."""
         try:
-            cold_rows.forgo(self._opened().connection)
+            cold_rows.give_up(self._opened().connection, self._left_out)
         except apsw.Error as error:
             raise EngineFailed(f"{self._database} cannot be written: {error}") from error
         self._cold_pending = False
@@ -325,6 +328,7 @@ class SqliteEngine:
             "attached": len(self._segments),
             "rows": self._rows.as_values(),
             **({} if spg is None else {"spg": spg.as_values()}),
+            **self._left_out.as_values(),
         }
 
     def interrupt(self) -> None:

@@ -139,6 +139,8 @@ def _of_bootstraps(found: Families, status: Mapping[str, Any]) -> None:
     if coming:
         found.gauge("spgrepl_snapshot_received_bytes", coming["received"])
         found.gauge("spgrepl_snapshot_length_bytes", coming["length"])
+    for table, left_out in (status.get("cold_rows_left_out") or {}).items():
+        found.gauge("spgrepl_cold_rows_left_out", left_out["rows"], table=table)
     came, served = status.get("segments"), status.get("segments_served")
     if came:
         found.gauge("spg_cold_segments_total", came["registered"])

@@ -103,6 +103,11 @@ _DEFINITIONS = (
     _gauge("spgrepl_segment_chunks_received", "Chunks that are here of the cold segment that comes"),
     _gauge("spgrepl_segments_served", "Cold segments that followers get"),
     _gauge("spgrepl_segments_missing", "Registered cold segments without a file"),
+    _gauge(
+        "spgrepl_cold_rows_left_out",
+        "Rows of an SPG server's snapshot that the copy does without: their cold segments never came",
+        "table",
+    ),
     _counter("spgrepl_reconnects", "Streams that began again"),
     _gauge("spgrepl_connections", "Connections of peers"),
     _counter("spgrepl_connections_accepted", "Connections that were accepted"),

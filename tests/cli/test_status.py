@@ -68,6 +68,15 @@ def test_all_is_well(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_rows_that_a_copy_does_without(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = follower(cold_rows_left_out={"t": {"rows": 1200, "first_key": -7}})
+    code, told = status(capsys, serve(copy))
+    assert "  without 1,200 rows of t, from key -7 on: their cold segments never came\n" in told
+    # Whoever runs it has said so.
+    assert status(capsys, "--check", serve(copy)) == (0, "")
+    assert code == 0
+
+
 def test_good_ones_bad_ones_and_dead_ones_in_the_order_in_which_they_were_named(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:

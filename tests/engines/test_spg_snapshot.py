@@ -73,11 +73,31 @@ def test_rows_are_put_in_and_the_note_goes(tmp_path: Path) -> None:
 
 def test_doing_without_is_for_good(tmp_path: Path) -> None:
     engine = installed(tmp_path, snapshot_with(tmp_path, [(7, [w.cold(3)])]).read_bytes())
+    assert "cold_rows_left_out" not in engine.statistics()
     engine.forgo_cold_rows()
     assert not engine.cold_rows_pending()
+    told = {"t": {"rows": 1, "first_key": 7}}
+    assert engine.statistics()["cold_rows_left_out"] == told
     engine.close()
-    assert SqliteEngine(tmp_path / "copy.db").open() is not None
+    again = SqliteEngine(tmp_path / "copy.db")
+    assert again.open() is not None
+    assert again.statistics()["cold_rows_left_out"] == told
     assert rows(tmp_path) == [(1, "hot")]
+    # Nothing is missing any more: what is known stays.
+    again.forgo_cold_rows()
+    assert again.statistics()["cold_rows_left_out"] == told
+    # A copy of this copy lacks them as well; a fresh snapshot does not.
+    again.save_snapshot(tmp_path / "third")
+    other = SqliteEngine(tmp_path / "third.db")
+    other.check_snapshot(tmp_path / "third")
+    other.install_snapshot(tmp_path / "third", ReplayState(7, 7))
+    assert other.statistics()["cold_rows_left_out"] == told
+    whole = snapshot_with(tmp_path, []).rename(tmp_path / "whole")
+    other.check_snapshot(whole)
+    other.install_snapshot(whole, ReplayState(9, 9))
+    assert "cold_rows_left_out" not in other.statistics()
+    other.close()
+    again.close()
 
 
 def test_many_missing_rows_are_named_in_part(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from spgrepl.postgresql.address import ServerAddress
 from spgrepl.replica.following import cold_gate
 from spgrepl.replica.following.service import FollowerService
 from spgrepl.replica.following.states import FollowerState, OnDivergence
+from spgrepl.replica.subscribing import copied_segments
 from spgrepl.replica.subscribing.service import Subscription
 from spgrepl.server.subscriber_role import SubscriberRole, SubscriberSettings
 from spgrepl.spgsql.replay import Nondeterministic
@@ -130,6 +131,12 @@ class FollowerTest(kit.OwnRowsCases, kit.InterruptionCases, PostgresqlCase):
         again = self.follow(endpoint, without_cold_rows=True)
         yield self.caught_up(again)
         assert [key for key, _ in self.pairs("a")] == [0, 1, 2, 4, 6]
+        left_out = {"a": {"rows": 1, "first_key": 3}}
+        assert again.status()["cold_rows_left_out"] == left_out
+        yield again.stopService()
+        third = self.follow(endpoint)
+        yield self.caught_up(third)
+        assert third.status()["cold_rows_left_out"] == left_out
 
     @defer.inlineCallbacks
     def test_a_checkpoint(self) -> Any:
@@ -172,6 +179,25 @@ class SubscriberTest(PostgresqlCase):
                 and [key for key, _ in self.pairs(table)] == list(keys)
             )
         )
+
+    @defer.inlineCallbacks
+    def test_segments_that_never_come(self) -> Any:
+        """Where told it goes on without their rows, and goes on saying so."""
+        self.patch(copied_segments, "PATIENCE", 0.1)
+        self.database.publish("p", "FOR TABLE a")
+        self.database.client().insert("a", 1, 2, 3)
+        self.database.freeze("a", [1, 3], 4)
+        self.database.segments.clear()
+        endpoint = yield self.serve()
+        role = self.subscribe(endpoint, without_cold_rows=True)
+        yield self.has("a", 2)
+        left_out = {"a": {"rows": 2, "first_key": 1}}
+        yield self.until(lambda: role.status().get("cold_rows_left_out") == left_out)
+        self.database.client().insert("a", 4)
+        yield self.has("a", 2, 4)
+        yield role.stopService()
+        again = self.subscribe(endpoint)
+        yield self.until(lambda: again.status().get("cold_rows_left_out") == left_out)
 
     @defer.inlineCallbacks
     def test_initial_copy_and_what_follows(self) -> Any:

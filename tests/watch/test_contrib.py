@@ -34,6 +34,7 @@ def exposed() -> set[str]:
                 segments=came,
                 skipped=1,
                 conflicts={"insert_exists": 1},
+                cold_rows_left_out={"t": {"rows": 1, "first_key": 1}},
                 error="x",
                 error_kind="y",
             ),

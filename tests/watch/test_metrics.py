@@ -152,6 +152,11 @@ def test_conflicts_are_counted_from_zero_on() -> None:
     assert "spgrepl_conflicts_total" not in body(ask(follower()))  # of a follower there are none
 
 
+def test_rows_that_a_copy_does_without() -> None:
+    found = samples(follower(cold_rows_left_out={"t": {"rows": 2, "first_key": -7}}))
+    assert found["spgrepl_cold_rows_left_out['t']"] == 2
+
+
 def test_a_snapshot_that_comes() -> None:
     found = samples(follower(bootstrap={"received": 40, "length": 100}))
     assert found["spgrepl_snapshot_received_bytes"] == 40

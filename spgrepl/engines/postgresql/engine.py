@@ -387,6 +387,7 @@ class PostgresqlEngine:
             "copied": self._progress and self._progress.as_values(),
             **({} if self._takes_rows else {"spg": self._spg.as_values()}),
             "left_out": sorted(self._schema.left_out),
+            **self._cold.left_out.as_values(),
             "server": {
                 "address": self._address.shown,
                 **(features.as_values() if features is not None else {}),

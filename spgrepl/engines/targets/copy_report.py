@@ -9,6 +9,7 @@ from time import monotonic
 
 import apsw
 
+from spgrepl.engines.left_out_rows import LeftOutRows
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
 from spgrepl.engines.targets.initial_copy import CopyPlan, copied_triggers, plan_copy, state_at_copy
 from spgrepl.engines.targets.stored_state import check_position
@@ -126,27 +127,31 @@ def judge_snapshot(
     return plan_copy(path, publications), state_at_copy(path, publications, position, before)
 
 
-def judge_cold_rows(plan: CopyPlan, without: bool) -> None:
+def judge_cold_rows(plan: CopyPlan, without: bool) -> list[LeftOutRows]:
     """Look whether rows of published tables are in cold segments that did not come.
 
     Args:
         plan: What is copied.
         without: Whether to do without them.
 
+    Returns:
+        What is done without.
+
     Raises:
         CopyRefused: There are some, and this subscription was not told to do without them.
     """
-    cold = cold_tables(plan.path)
-    lacking = [name for table in plan.tables if (name := table.shape.name) in cold]
+    published = {table.shape.name for table in plan.tables}
+    lacking = [one for one in cold_tables(plan.path) if one.table in published]
     if not lacking:
-        return
-    named = ", ".join(f"{cold[name]:,} of {name}" for name in lacking)
+        return []
+    named = ", ".join(f"{one.rows:,} of {one.table}" for one in lacking)
     said = f"rows of published tables are in cold segments that the master did not send: {named}"
     if not without:
         raise CopyRefused(
             f"{said}. Bring the segments to the master, do without these rows (--without-cold-rows), or {NO_COPY}"
         )
     _log.warn("{said}; going on without them", said=said)
+    return lacking
 
 
 def report_copy(plan: CopyPlan, place: str, subscription: str) -> None:

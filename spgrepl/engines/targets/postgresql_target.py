@@ -11,6 +11,7 @@ from zlib import crc32
 import attrs
 from zope.interface import implementer
 
+from spgrepl.engines.left_out_rows import LeftOutNotes, LeftOutRows
 from spgrepl.engines.postgresql.log_statements import LogStatements, Running
 from spgrepl.engines.postgresql.log_work import LogWork
 from spgrepl.engines.postgresql.row_writer import RowWriter
@@ -114,6 +115,7 @@ class PostgresqlTarget:
         self._given: list[_Given | _Skipped] = []
         self._statements = self._skipped = 0
         self._rows = RowCounts()
+        self._left_out = LeftOutNotes(name, server=True)
         self._conflicts = ConflictCounts()
         self._unknown: tuple[str, ...] = ()
         self._progress: CopyProgress | None = None
@@ -163,6 +165,7 @@ class PostgresqlTarget:
                 self._refuse_other_roles(connection)
                 self._state = read_subscription(connection, self._name)
                 self._spg.load(read_counts(connection, self._name))
+                self._left_out.look(connection)
                 if self._state is not None:
                     check_shapes(connection, self._name, self._address, self._accept)
         return self._state
@@ -194,6 +197,7 @@ class PostgresqlTarget:
         """See `ITarget`."""
         self._prepare_schema()
         self._server.transact(lambda connection: self._begin_with(connection, state))
+        self._left_out.committed()
         self._state = state
 
     def _prepare_schema(self) -> None:
@@ -201,9 +205,10 @@ class PostgresqlTarget:
         with self._server.session.storing():
             own_schema.ensure(connection)
 
-    def _begin_with(self, connection: Any, state: SubscriptionState) -> None:
+    def _begin_with(self, connection: Any, state: SubscriptionState, left_out: Sequence[LeftOutRows] = ()) -> None:
         self._refuse_other_roles(connection)
         begin_subscription(connection, self._name, state)
+        self._left_out.note(connection, left_out)
         self._server.renew(connection)
 
     def check_snapshot_head(self, head: bytes) -> None:
@@ -220,7 +225,7 @@ class PostgresqlTarget:
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `snapshot_copy` says what is copied."""
         plan, state = judge_snapshot(path, publications, position, segments, before)
-        judge_cold_rows(plan, self._without_cold_rows)
+        left_out = judge_cold_rows(plan, self._without_cold_rows)
         self._prepare_schema()
 
         noted = partial(self._noted, CopyLines(path))
@@ -232,7 +237,7 @@ class PostgresqlTarget:
             way_out = f"leave the table out of the publication, or {NO_COPY}"
             copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), way_out)
             own_schema.note_copied(connection, self._name, copying.shapes())
-            self._begin_with(connection, state)
+            self._begin_with(connection, state, left_out)
             return copying
 
         self._tables.forget()
@@ -240,6 +245,7 @@ class PostgresqlTarget:
             copied = self._server.transact(copy)
         finally:
             self._tables.forget()
+        self._left_out.committed()
         self._state = state
         self._report(plan, copied)
         return state
@@ -365,6 +371,7 @@ class PostgresqlTarget:
             "unknown_at_copy": list(self._unknown),
             "copied": self._progress and self._progress.as_values(),
             **({"spg": self._spg.as_values()} if self._held_statements else {}),
+            **self._left_out.as_values(),
             "server": {
                 "address": self._address.shown,
                 **(features.as_values() if features is not None else {}),

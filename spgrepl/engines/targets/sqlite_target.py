@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from spgrepl.disk.file_watch import FileWatch
 from spgrepl.disk.files import make_private, refuse_orphaned_journal
+from spgrepl.engines.left_out_rows import LeftOutNotes, LeftOutRows
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import keep_types
 from spgrepl.engines.sqlite_applier import StatementApplier
@@ -91,6 +92,7 @@ class SqliteTarget:
         self._nondeterministic = options.nondeterministic
         self._unknown: tuple[str, ...] = ()
         self._rows = RowCounts()
+        self._left_out = LeftOutNotes(name)
         self._conflicts = ConflictCounts()
         self._patience = Patience()
         self._clock: Callable[[int], int | None] = lambda _index: None
@@ -116,6 +118,7 @@ class SqliteTarget:
                 self._state = stored_state.read_subscription(connection, self._name)
                 if self._state is not None:
                     self._shapes.check(connection)
+                    self._left_out.look(connection)
         except apsw.Error as error:
             raise cannot_open(error, self._database, "restore it, or name another file") from error
         return self._state
@@ -220,11 +223,11 @@ class SqliteTarget:
     ) -> SubscriptionState:
         """See `ITarget`. The snapshot's file stays as it is; `initial_copy` says what is copied."""
         plan, state = judge_snapshot(path, publications, position, segments, before)
-        judge_cold_rows(plan, self._without_cold_rows)
+        left_out = judge_cold_rows(plan, self._without_cold_rows)
         with self._storing():
             applier = self._connect(plan.encoding)
             with attached(applier.connection, plan):
-                self._begin_with(applier, state, lambda: self._copy(applier.connection, plan, position))
+                self._begin_with(applier, state, lambda: self._copy(applier.connection, plan, position), left_out)
         self._unknown = plan.unknown
         report_copy(plan, str(self._database), self._name)
         return state
@@ -244,7 +247,11 @@ class SqliteTarget:
             stored_state.note_copied(connection, self._name, (table.shape.name for table in plan.tables))
 
     def _begin_with(
-        self, applier: StatementApplier, state: SubscriptionState, more: Callable[[], None] | None = None
+        self,
+        applier: StatementApplier,
+        state: SubscriptionState,
+        more: Callable[[], None] | None = None,
+        left_out: Sequence[LeftOutRows] = (),
     ) -> None:
         """Store a subscription's first state, and do more with it, in one transaction."""
         applier.rollback()
@@ -256,9 +263,11 @@ class SqliteTarget:
             if more is not None:
                 more()
             stored_state.begin_subscription(connection, self._name, state)
+            self._left_out.note(connection, left_out)
             connection.execute("COMMIT")
         finally:
             applier.rollback()
+        self._left_out.committed()
         self._state = state
 
     # -- transactions -----------------------------------------------------------------------------------------
@@ -366,6 +375,7 @@ class SqliteTarget:
             "conflicts": self._conflicts.as_values(),
             "unknown_at_copy": list(self._unknown),
             **({} if spg is None else {"spg": spg.as_values()}),
+            **self._left_out.as_values(),
         }
 
 

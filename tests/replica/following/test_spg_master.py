@@ -190,6 +190,8 @@ class SpgMasterTest(FollowerCase):
         service = yield self.serve(without_cold_rows=True)
         yield service.when_applied(POSITION + len(self.log), 30)
         assert self.ids() == [1, 2, 10, 12, 50]
+        assert service.status()["cold_rows"] is None
+        assert service.status()["cold_rows_left_out"] == {"t": {"rows": 2, "first_key": -21}}
 
     @defer.inlineCallbacks
     def test_a_restart_waits_as_well(self) -> Any:

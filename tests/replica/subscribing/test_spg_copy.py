@@ -74,7 +74,15 @@ def test_tables_with_rows_in_segments_are_refused_by_name(copied: Copied) -> Non
     assert not copied.database.exists()
     told = SqliteTarget(copied.database, "told", TargetOptions(without_cold_rows=True))
     told.copy_snapshot(copied.put(content(cold=True)), ("every",), 900)
+    left_out = {"other": {"rows": 1, "first_key": 9}}
+    assert told.statistics()["cold_rows_left_out"] == left_out
     told.close()
+    again, another = SqliteTarget(copied.database, "told"), SqliteTarget(copied.database, "another")
+    for target in (again, another):
+        target.open()
+        target.close()
+    assert again.statistics()["cold_rows_left_out"] == left_out
+    assert "cold_rows_left_out" not in another.statistics()
     assert copied.rows("SELECT id FROM other") == [(1,)]
     copied.database.unlink()
     copied.copy(content(cold=True), "news")
