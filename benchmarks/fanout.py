@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers import memory_of
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.log.format.records import encode_statement
 from spgrepl.sqlite.state import ROLE_PRIMARY, ensure_table, write_state
@@ -110,9 +111,9 @@ def _snapshot_memory(folder: Path, mebibytes: int) -> dict[str, Any]:
     log.write_bytes(b"")
     with _process("master", log, str(database)) as master:
         _read_some(master.port, start=1)
-        before = _memory(master.pid, "VmRSS")
+        before = memory_of(master.pid, "VmRSS")
         received = _read_snapshot(master.port)
-        more = _memory(master.pid, "VmHWM") - before
+        more = memory_of(master.pid, "VmHWM") - before
     assert received >= database.stat().st_size, "the snapshot was not sent whole"
     return {
         "name": f"memory for a snapshot of {mebibytes} MiB, master",
@@ -259,14 +260,6 @@ def _process(role: str, *arguments: Path | str) -> Iterator[_Child]:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pid: int, name: str) -> float:
-    """A figure of a process's memory in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"the kernel does not say {name} of process {pid}")
 
 
 def _serve_bare(log: Path) -> None:

@@ -64,15 +64,23 @@ class Server:
 
     def memory(self, field: str) -> float:
         """A line of the kernel's ``status`` of the process, such as VmRSS, in MiB."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) / 1024
-        raise BenchmarkFailed(f"the kernel does not say {field} of process {self.pid}")
+        return memory_of(self.pid, field)
 
     def cpu_seconds(self) -> float:
         """The processor time that the process has used, in user and system mode."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid: int, field: str) -> float:
+    """A line of the kernel's ``status`` of a process, such as VmRSS, in MiB.
+
+    The peak is VmHWM: that of `getrusage` begins with what the process that started this one had.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise BenchmarkFailed(f"the kernel does not say {field} of process {pid}")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sqlite3
 import statistics
 import struct
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from benchmarks.servers import memory_of
 from spgrepl.cli.parts.snapshot_export import export_spg
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.values.crc32c import crc32c
@@ -160,7 +160,7 @@ def export(source: Path, target: Path) -> list[float]:
     began = time.perf_counter()
     with contextlib.redirect_stdout(sys.stderr):
         export_spg(source, None, target, False)
-    return [time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    return [time.perf_counter() - began, memory_of(os.getpid(), "VmHWM")]
 
 
 def executemany(_: Path, target: Path) -> list[float]:
