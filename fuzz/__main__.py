@@ -26,6 +26,7 @@ import attrs
 from fuzz.sanitized import NotSanitized, build
 from fuzz.seeds import DICTIONARY, seeds
 from fuzz.targets import TARGETS
+from fuzz.worker import fuzzed
 from spgrepl.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE
 
 SECONDS_PER_INPUT = 10
@@ -99,21 +100,9 @@ def fuzz(
             f"-artifact_prefix={findings}/{target}-",
         ]
         before = set(findings.iterdir())
-        command = [sys.executable, "-m", "fuzz.worker", target, *flags, str(gathered)]
-        try:
-            done = subprocess.run(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=seconds + 120,
-                check=False,
-                cwd=Path(__file__).parent.parent,
-            )
-            output, code = done.stdout, done.returncode
-        except subprocess.TimeoutExpired as late:
-            output, code = (late.stdout or b"").decode("utf-8", "replace") + "\nthe process did not end", -1
+        printed = Path(folder) / "output"
+        code = fuzzed(target, [*flags, str(gathered)], printed, seconds + 120)
+        output = printed.read_text(errors="replace")
         if sanitized is not None and code == 0:
             said, code = _run_sanitized(target, seconds - guided, gathered, findings, sanitized)
             output += said

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import util
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from fuzz import log_targets, targets
 from fuzz.__main__ import main
 from fuzz.promises import Broken
 from fuzz.seeds import seeds
+from tests.test_architecture import ROOT
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
@@ -54,3 +58,28 @@ def test_one_input_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["transactions", "--replay", str(path)]) == 0
     assert capsys.readouterr().out == f"transactions: {path} passes\n"
     assert main(["--replay", str(path)]) == 64
+
+
+@pytest.mark.skipif(util.find_spec("atheris") is None, reason="needs atheris: pip install -e '.[fuzz]'")
+def test_a_finding_ends_a_campaign_and_is_kept(tmp_path: Path) -> None:
+    """In a process that is forked from one that has read the package; the promise is broken in that one."""
+    (tmp_path / "broken.py").write_text(
+        "from fuzz import __main__, log_targets, worker\n"
+        "import multiprocessing, sys\n"
+        "if __name__ == '__main__':\n"
+        "    worker._FORKED.set_forkserver_preload(['breaks', 'fuzz.instrumented'])\n"
+        "    sys.exit(__main__.main(sys.argv[1:]))\n"
+    )
+    (tmp_path / "breaks.py").write_text(
+        "from fuzz import log_targets\nlog_targets.compress = lambda data: bytes(4)\n"
+    )
+    command = [sys.executable, "broken.py", "lzss", "records", "--seconds", "2"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 65, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "1 passed, 1 failed" in lines[-1]
+    found = list((tmp_path / "fuzz-findings").glob("lzss-crash-*"))
+    assert found
+    assert f"see it again with: python -m fuzz lzss --replay {found[0]}" in lines
