@@ -17,7 +17,27 @@ OWN_PREFIX = "spgrepl_"
 
 _RESERVED = (OWN_PREFIX, "sqlite_")
 _MOST_COLUMNS = 2000
+_CHANGE_NOTHING = frozenset(("RESTRICT", "NO ACTION"))
 _BTREES = frozenset((IndexKind.BTREE, IndexKind.COMPOSITE))
+
+
+ON_CONFLICT, ON_TARGET = "ON CONFLICT", "ON CONFLICT (…)"
+"""INSERT with a word on rows that are there: one that names no columns by which they meet, and one that does."""
+
+
+@attrs.frozen
+class LeftOut:
+    """What is not made of a table, and decides at the master what becomes of its rows.
+
+    Attributes:
+        table: The table whose statements it is about.
+        events: These: `ON_CONFLICT` and `ON_TARGET`, ``UPDATE``, ``DELETE``.
+        what: What it is.
+    """
+
+    table: str
+    events: tuple[str, ...]
+    what: str
 
 
 @attrs.frozen
@@ -28,11 +48,13 @@ class TableDdl:
         create: The statement that makes it.
         indexes: Those that make its indexes, for when its rows are there.
         notes: What of it SQLite cannot express, or is left out.
+        missed: What of that decides what becomes of rows: `LeftOut`.
     """
 
     create: str
     indexes: tuple[str, ...]
     notes: tuple[str, ...]
+    missed: tuple[LeftOut, ...] = ()
 
 
 def quoted(name: str) -> str:
@@ -112,10 +134,12 @@ class DdlWriter:
         self._tables: Mapping[str, Table] = {table.name: table for table in tables}
         check_names(self._tables.values())
         self._taken = {_folded(name) for name in self._tables}
+        self._missed: list[LeftOut] = []
 
     def table(self, table: Table) -> TableDdl:
         """The statements for a table; call it once for each."""
         notes: list[str] = []
+        self._missed = []
         parts = [self._column(column, notes) for column in table.columns]
         parts += self._uniqueness(table, notes)
         for key in table.foreign_keys:
@@ -125,10 +149,15 @@ class DdlWriter:
         notes += (f"the check {check.sql} is not enforced" for check in table.checks)
         if "exclusions" in table.extras:
             notes.append("exclusion constraints are not enforced")
+            self._miss(table, "exclusion constraints", ON_CONFLICT)
         if "partition" in table.extras:
             notes.append("a part of a partitioned table: each table holds the rows that SPG stores in it")
         create = f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})"
-        return TableDdl(create, tuple(self._indexes(table, notes)), tuple(notes))
+        indexes = tuple(self._indexes(table, notes))
+        return TableDdl(create, indexes, tuple(notes), tuple(self._missed))
+
+    def _miss(self, table: Table, what: str, *events: str) -> None:
+        self._missed.append(LeftOut(table.name, events, f"{table.name} has {what} at the master, and not here"))
 
     # -- columns ----------------------------------------------------------------------------------------------
 
@@ -170,6 +199,7 @@ class DdlWriter:
             primary = primary or one.primary
             if one.nulls_not_distinct:
                 notes.append(f"NULLs are distinct in the unique {columns}, and are not at SPG")
+                self._miss(table, f"a unique ({columns}) in which NULLs are the same", ON_CONFLICT, ON_TARGET)
 
     def _foreign_key(self, table: Table, key: ForeignKey, notes: list[str]) -> str | None:
         parent = self._tables.get(key.parent)
@@ -180,6 +210,13 @@ class DdlWriter:
             or set(key.parent_columns) not in [set(one.columns) for one in parent.uniqueness]
         ):
             notes.append(f"a foreign key to {key.parent} is left out: SQLite needs a unique key there")
+            events = [
+                event
+                for event, action in (("UPDATE", key.on_update), ("DELETE", key.on_delete))
+                if action.value not in _CHANGE_NOTHING
+            ]
+            if parent is not None and events:
+                self._miss(parent, f"a foreign key of {table.name} that changes its rows", *events)
             return None
         return (
             f"FOREIGN KEY ({self._listed(table, key.columns)}) REFERENCES {quoted(key.parent)} "
@@ -201,6 +238,8 @@ class DdlWriter:
                 yield f"CREATE {unique}INDEX {quoted(index.name)} ON {quoted(table.name)} ({listed})"
             elif reason:
                 notes.append(f"the {index.kind.value} index {index.name} is left out: {reason}")
+                if index.unique:
+                    self._miss(table, f"the unique index {index.name}", ON_CONFLICT)
 
     def _against(self, index: Index, columns: tuple[int, ...], keys: set[tuple[int, ...]]) -> str | None:
         """Why an index is not made; None where it is, and empty where nothing needs to be said."""

@@ -57,6 +57,9 @@ _ROWS_AT_ONCE = 64
 _VALUES_AT_ONCE = 2048
 """So many rows and values are written by one statement at most; SQLite takes 32,766 values."""
 
+LEFT_OUT = "left out"
+"""The kind under which the table of objects has what is not made here and decides what becomes of rows."""
+
 _PER_TABLE = frozenset(("hot_tier_bytes",))
 
 
@@ -276,6 +279,8 @@ class SnapshotFiller:
                     yield f"table {name}", table.name, value
             for note in ddl[table.name].notes:
                 yield "note", table.name, note
+            for missed in ddl[table.name].missed:
+                yield LEFT_OUT, missed.table, attrs.asdict(missed)
         for block, found in catalogue.objects.items():
             if block in ("views", "materialized_views") or not found:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spgrepl.spg.ddl import ON_CONFLICT, ON_TARGET
 from spgrepl.spgsql import tables
 from spgrepl.spgsql.language.lexing import Dialect
 from spgrepl.spgsql.language.nodes import (
@@ -98,6 +99,9 @@ class _ChangeMaker:
             table = self._table(node.table.name, "UPDATE")
         if node.replace:
             table = self._table(node.table.name, "DELETE")
+        if node.conflict is not None or node.replace:
+            by_columns = node.conflict is not None and node.conflict.columns
+            table = self._table(node.table.name, ON_TARGET if by_columns else ON_CONFLICT)
         query = node.query
         refuse_own_rows(node, table)
         named = self._named(table, node)

@@ -17,6 +17,7 @@ from spgrepl.errors import ColdRowsMissing, SnapshotError
 from spgrepl.spg.ddl import literal
 from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.to_sqlite import Filled, Progress, SnapshotFiller
+from spgrepl.spgsql.typed.schema import Schema
 from tests.segments.samples import put as put_segments
 from tests.spg import writer as w
 from tests.spg.samples import EXPECTED, SNAPSHOTS, VECTORS, put, shown
@@ -82,7 +83,7 @@ def test_the_schema(tmp_path: Path) -> None:
             w.btree(100, "t_pkey", 0, unique=1),
             w.btree(100, "once", 1, unique=1),
             w.btree(100, "often", 3),
-            w.btree(100, "part", 3, predicate="no > 1"),
+            w.btree(100, "part", 3, predicate="no > 1", unique=1),
             w.btree(100, "u", 3),
         ],
         blocks={
@@ -115,6 +116,23 @@ def test_the_schema(tmp_path: Path) -> None:
             "the btree index part is left out",
             "the btree index u is left out",
         ]
+        hazards = {hazard.what: hazard.events for hazard in Schema(connection).table("t").hazards}
+        assert hazards == {
+            't has a unique ("by", "no") in which NULLs are the same at the master, and not here': {
+                "ON CONFLICT",
+                "ON CONFLICT (…)",
+            },
+            "t has the unique index part at the master, and not here": {"ON CONFLICT"},
+        }
+
+
+def test_a_foreign_key_that_is_not_made_is_a_hazard_of_its_parent(tmp_path: Path) -> None:
+    key = w.opt(None) + w.list16(w.u16(0)) + w.text("u") + w.list16(w.u16(0)) + w.u8(1, 4) + w.u8(0, 0)
+    child = w.table(100, "t", [ID], [], blocks={6: w.list16(key)})
+    with filled(one_table(tmp_path, child, w.table(100, "u", [ID], []))) as (connection, _):
+        (hazard,) = Schema(connection).table("u").hazards
+        assert hazard.events == {"DELETE"}
+        assert "u has a foreign key of t that changes its rows at the master, and not here" in hazard.what
 
 
 def test_what_sqlite_cannot_express_is_kept(tmp_path: Path) -> None:

@@ -15,5 +15,5 @@ statements, and single ones; or the record that is at fault, with table, key and
   `received` looks at a snapshot, and drops the copy before.
 
 Imports: `base`, `errors`, `text`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`,
-`dialect`, `engines`, `postgresql`, `postgresql.copying`, `postgresql.reading`, `spgsql`, `spgsql.language`.
+`dialect`, `engines`, `postgresql`, `postgresql.copying`, `postgresql.reading`, `spg`, `spgsql`, `spgsql.language`.
 """

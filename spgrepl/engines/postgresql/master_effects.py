@@ -22,6 +22,7 @@ from spgrepl.postgresql.tables import (
     TableBook,
     TableColumn,
 )
+from spgrepl.spg.ddl import ON_CONFLICT, ON_TARGET
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
 
 _WHOLE_ROW = 0
@@ -55,6 +56,17 @@ def changed_tables(tokens: list[Token]) -> Iterator[tuple[str, str]]:
             yield _name_at(tokens, at + 1), "DELETE"
         elif word == "TRUNCATE" and at == 0:
             yield from ((name, "TRUNCATE") for name in _listed(tokens))
+
+
+def _conflicts(tokens: list[Token]) -> Iterator[tuple[str, str]]:
+    """The tables into which rows are inserted with a word on those that are there, each with which."""
+    target = ""
+    for at in range(len(tokens)):
+        if _word(tokens, at) == "INTO" and _word(tokens, at - 1) == "INSERT":
+            target = _name_at(tokens, at + 1)
+        elif _word(tokens, at) == "ON" and _word(tokens, at + 1) == "CONFLICT":
+            named = at + 2 < len(tokens) and tokens[at + 2].text == "("
+            yield target, ON_TARGET if named else ON_CONFLICT
 
 
 def _word(tokens: list[Token], at: int) -> str:
@@ -100,14 +112,14 @@ def judge_effects(
         Refused: It set values that are not in the statement, or `left_out` says so.
     """
     cascades = False
-    changed = list(changed_tables(tokens))
+    changed = [*changed_tables(tokens), *_conflicts(tokens)]
     for name, event in changed:
         table = tables(name)
         if table is None:
             continue
         if event in table.master:
             left_out(name, table.master[event])
-        if event != "INSERT":
+        if event not in ("INSERT", ON_CONFLICT, ON_TARGET):
             cascades |= table.cascades
         if event in ("INSERT", "UPDATE"):
             _refuse_set(tokens, table, event)

@@ -7,7 +7,8 @@ their rows, keys and indexes, and notes of what could not be made.
 - `type_map` chooses types, `spg_types` knows those of SPG, `spg_effects` what such a server does by itself;
   `table_ddl` writes statements, `defaults` those of columns, `declared` finds what only SQLite's own CREATE
   statement says, `expressions` writes what is certain to mean the same, `translation` what only may.
+- `present_tables` tells a table that was there from one that statements of SPG's log may run on.
 - `copy_lines` reads a table's rows, `row_lines` writes them as lines of COPY, `snapshot_copy` runs it all.
 
-Imports: `compiled`, `dialect`, `errors`, `postgresql`, `rows`, `spgsql.typed`, `sqlite`, `text`.
+Imports: `compiled`, `dialect`, `errors`, `postgresql`, `rows`, `spg`, `spgsql.typed`, `sqlite`, `text`.
 """

@@ -19,6 +19,7 @@ from spgrepl.errors import CopyRefused, SnapshotError, TableMismatch
 from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.copy_lines import LineSource, LineUnfit
+from spgrepl.postgresql.copying.present_tables import PresentTable
 from spgrepl.postgresql.copying.source_tables import SourceTable, read_contents, read_source
 from spgrepl.postgresql.copying.spg_effects import TOLD, spg_effects
 from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_columns, spg_default
@@ -29,7 +30,6 @@ from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
 from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, Table, difference_of, read_table
 from spgrepl.sqlite.session import plain_connection
-from spgrepl.text.sqltext import significant_tokens
 
 _SAVEPOINT = "spgrepl_copy"
 _TELL_EVERY = 0.5
@@ -182,9 +182,15 @@ class SnapshotCopy:
             present = read_table(self._connection, source.name)
             assert present is not None
         else:
-            self._refuse_other_table(source, present, replaceable, way_out)
-            if of_spg:
-                self._note_effects(source.name, self._left_to_master(snapshot, source, present, of_spg))
+            beside = of_spg and PresentTable(
+                self._connection, self._unless_refused, snapshot, source, present, of_spg
+            )
+            difference = difference_of(present, source.copied, key_of(source), source.row_number)
+            if difference is None and beside:
+                difference = beside.difference(others)
+            self._refuse_other_table(source.name, difference, replaceable, way_out)
+            if beside:
+                self._note_effects(source.name, beside.effects())
         self._copy_rows(snapshot, source, present, of_spg)
         self._copied.append(source.name)
         self._note(attrs.evolve(self.progress, tables=self.progress.tables + 1))
@@ -234,26 +240,6 @@ class SnapshotCopy:
         self.notes += ddl.notes
         return ddl.later
 
-    def _left_to_master(
-        self, snapshot: apsw.Connection, source: SourceTable, present: Table, of_spg: Mapping[str, SpgColumn]
-    ) -> dict[str, dict[str, str]]:
-        """What an SPG server does by itself to the rows of a table that was here before."""
-        found = spg_effects(snapshot, source.name)
-        for column in source.columns:
-            default = spg_default(snapshot, column, of_spg) or "NULL"
-            here = present.columns[column.name]
-            if not self._is_same_default(default, here.default or "NULL", here.type.sql):
-                found.setdefault(column.name, {}).setdefault(DEFAULT, default)
-        return found
-
-    def _is_same_default(self, default: str, here: str, kind: str) -> bool:
-        """Whether two defaults of a column are the same value; what is computed here is judged when it is used."""
-        if default == here or any(token.text == "(" for token in significant_tokens(here)):
-            return True
-        given, there = (f"({value})::{kind}::text" for value in (default, here))
-        found = self._unless_refused(f"SELECT {there} IS NOT DISTINCT FROM {given}")
-        return found is not None and bool(found.fetchone()[0])
-
     def _set_default(self, table: str, column: str, default: str) -> bool:
         """Give a column a default; whether the server took it."""
         alter = f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)} SET DEFAULT {default}"
@@ -285,14 +271,13 @@ class SnapshotCopy:
             for kind, sql in kinds.items()
         ]
 
-    def _refuse_other_table(self, source: SourceTable, present: Table, replaceable: bool, way_out: str) -> None:
-        where = f"the table {source.name} of the master is in {self._address} already"
-        difference = difference_of(present, source.copied, key_of(source), source.row_number)
+    def _refuse_other_table(self, name: str, difference: str | None, replaceable: bool, way_out: str) -> None:
+        where = f"the table {name} of the master is in {self._address} already"
         if difference is not None:
             raise TableMismatch(f"{where}, and is another one: {difference}; move or drop it there, or {way_out}")
         if replaceable:
-            self._connection.execute(f"DELETE FROM {quoted(source.name)}")
-        elif self._connection.execute(f"SELECT 1 FROM {quoted(source.name)} LIMIT 1").fetchone() is not None:
+            self._connection.execute(f"DELETE FROM {quoted(name)}")
+        elif self._connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 1").fetchone() is not None:
             raise TableMismatch(
                 f"{where} and holds rows, where none are expected; move or drop it there, or {way_out}"
             )

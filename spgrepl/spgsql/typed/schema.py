@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from spgrepl.spg.to_sqlite import COLUMNS_TABLE, CREATE_COLUMNS, CREATE_OBJECTS, OBJECTS_TABLE, json_of
+from spgrepl.spg.to_sqlite import COLUMNS_TABLE, CREATE_COLUMNS, CREATE_OBJECTS, LEFT_OUT, OBJECTS_TABLE, json_of
 from spgrepl.spg.values.types import SpgType
 from spgrepl.spgsql.language.stops import StatementStopped, TypeUnknown
 from spgrepl.spgsql.language.types import declared_type
@@ -227,6 +227,8 @@ class Schema:
                 yield Hazard(
                     seen, f"{table} has row security: which of its rows a user of the master sees is not known"
                 )
+        for one in self.objects(LEFT_OUT, table):
+            yield Hazard(frozenset(one.get("events", ())), str(one.get("what")))
         children = [role for role in self.objects("table partition") if table in role.get("parents", ())]
         if children:
             yield Hazard(every, f"other tables inherit from {table}, and their rows are its rows at the master")
