@@ -1,7 +1,7 @@
-"""Tables that were in a server before the copy of an SPG server's: statements of its log must mean the same on them.
+"""Tables that were in a server before the copy of an SPG server's: whether its statements mean the same on them.
 
-Of rows each value is looked at. A statement is run as it stands: a column of another type would round, cut or compare
-in another way, and nobody would see it.
+Of rows each value is looked at. A statement is run as it stands: a column of another type would round, cut or
+compare in another way, and nobody would see it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import apsw
 
 from spgrepl.postgresql.copying.source_tables import SourceColumn, SourceTable
 from spgrepl.postgresql.copying.spg_effects import spg_effects
-from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_default
+from spgrepl.postgresql.copying.spg_types import spg_columns, spg_default
 from spgrepl.postgresql.tables import DEFAULT, OF_TABLE, Table, TableColumn
 from spgrepl.spg.ddl import ON_CONFLICT
 from spgrepl.spgsql.typed.schema import Schema, TableInfo
@@ -51,7 +51,6 @@ class PresentTable:
         snapshot: The database that was made of the snapshot.
         source: The table of the snapshot.
         present: The table that was there.
-        of_spg: The columns of the snapshot's, as `spg_columns` has them.
     """
 
     def __init__(
@@ -61,14 +60,13 @@ class PresentTable:
         snapshot: apsw.Connection,
         source: SourceTable,
         present: Table,
-        of_spg: Mapping[str, SpgColumn],
     ) -> None:
         self._connection = connection
         self._tried = tried
         self._snapshot = snapshot
         self._source = source
         self._present = present
-        self._of_spg = of_spg
+        self._of_spg = spg_columns(snapshot, source.name)
         self._info: TableInfo = Schema(snapshot).table(source.name)
 
     def difference(self, others: Mapping[str, SourceTable]) -> str | None:
@@ -88,8 +86,8 @@ class PresentTable:
             here = self._present.columns[name].type.sql
             if here != wanted:
                 yield (
-                    f"its column {name} is {here} there, and {wanted} as the master has it: make it that with ALTER "
-                    f"TABLE … ALTER COLUMN … TYPE"
+                    f"its column {name} is {here} there, and {wanted} as the master has it: make it that with "
+                    f"ALTER TABLE … ALTER COLUMN … TYPE"
                 )
         for column in self._present.columns.values():
             if column.identity and column.name in expected and not self._info.column(column.name).auto_increment:
@@ -174,7 +172,7 @@ def _shown(key: _Key) -> str:
 
 
 def _calls(sql: str) -> bool:
-    """Whether a default calls a function, or is a word such as CURRENT_TIMESTAMP; the sizes of types do not count."""
+    """Whether a default calls a function, or is a word like CURRENT_TIMESTAMP; sizes of types do not count."""
     tokens = significant_tokens(sql)
     for at, token in enumerate(tokens):
         before = tokens[at - 1].text if at else ""

@@ -182,9 +182,7 @@ class SnapshotCopy:
             present = read_table(self._connection, source.name)
             assert present is not None
         else:
-            beside = of_spg and PresentTable(
-                self._connection, self._unless_refused, snapshot, source, present, of_spg
-            )
+            beside = of_spg and PresentTable(self._connection, self._unless_refused, snapshot, source, present)
             difference = difference_of(present, source.copied, key_of(source), source.row_number)
             if difference is None and beside:
                 difference = beside.difference(others)

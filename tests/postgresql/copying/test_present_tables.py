@@ -13,6 +13,10 @@ from spgrepl.engines.targets.postgresql_target import PostgresqlTarget
 from spgrepl.errors import StatementRefused, TableMismatch
 from spgrepl.interfaces.engine import ReplayState
 from spgrepl.postgresql.address import ServerAddress
+from spgrepl.postgresql.copying.present_tables import PresentTable
+from spgrepl.postgresql.copying.source_tables import read_source
+from spgrepl.postgresql.session import Session
+from spgrepl.postgresql.tables import read_table
 from spgrepl.spgsql.replay import Nondeterministic
 from tests.postgresql.conftest import Database
 from tests.postgresql.test_spg import run
@@ -128,6 +132,28 @@ def test_another_type_is_named_at_start(
     assert database.query("SELECT count(*) FROM kinds") == [(0,)]
 
 
+def test_what_differs_is_told_one_by_one(database: Database) -> None:
+    made = Copy()
+    made.run("CREATE TABLE kinds (id INT PRIMARY KEY, at TIMESTAMPTZ, n NUMERIC(6,2) DEFAULT 1)")
+    make(database, {"at": "TIMESTAMPTZ", "n": "NUMERIC(6,2) DEFAULT 1.00"})
+    session = Session(ServerAddress.parse(database.url), "test")
+
+    def beside(refuses: bool = False) -> PresentTable:
+        connection = session.open()
+        present = read_table(connection, "kinds", with_own=False)
+        assert present is not None
+        tried = (lambda _: None) if refuses else connection.execute
+        return PresentTable(connection, tried, made.connection, read_source(made.connection, "kinds"), present)
+
+    assert beside().difference({}) is None
+    assert beside().effects() == {}
+    # A type that the server has not is no type of its tables.
+    assert "its column at is timestamp with time zone there" in str(beside(refuses=True).difference({}))
+    database.query("ALTER TABLE kinds ALTER n SET DEFAULT 2")
+    assert beside().effects() == {"n": {"default": "'1.00'"}}
+    session.close()
+
+
 def test_columns_in_another_order_are_named(database: Database, tmp_path: Path) -> None:
     """An INSERT that names no columns would fill others."""
     database.query("CREATE TABLE two (id INTEGER PRIMARY KEY, b TEXT, a TEXT)")
@@ -155,7 +181,7 @@ def test_foreign_keys_that_change_other_rows_are_named(
 ) -> None:
     database.query(PARENT)
     database.query(here)
-    with pytest.raises(TableMismatch, match="its foreign keys that change rows are .* on the master"):
+    with pytest.raises(TableMismatch, match=r"its foreign keys that change rows are .* on the master"):
         copied(database, tmp_path / "received", PARENT, there)
 
 
