@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import methodcaller
 
 import attrs
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -179,7 +180,7 @@ class MasterProtocol(Protocol):
                 peer=self._told_as,
                 position=self._position,
                 place=self._place(),
-                reason=reason.getErrorMessage(),
+                reason=_how_it_went(reason),
             )
         self._ending = ConnectionState.CLOSED
         self._context.connections.remove(self)
@@ -366,3 +367,13 @@ def format_address(address: object) -> str:
     if name:
         return "unix:" + (name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name))
     return "a local process"
+
+
+def _how_it_went(reason: Failure) -> str:
+    """Why a connection that the peer has ended is gone; Twisted's own words for a plain end sound like a fault."""
+    error = reason.value
+    if isinstance(error, ConnectionDone) and not error.args:
+        return "it closed the connection"
+    if isinstance(error, ConnectionLost) and not error.args:
+        return "the connection was cut"
+    return reason.getErrorMessage()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from spgrepl.access.policy import Access
@@ -85,6 +86,24 @@ def test_a_peer_that_goes_is_counted_once(master: Master) -> None:
     assert peer.protocol.state is ConnectionState.CLOSED
     peer.protocol.go_on()
     assert master.hub.describe().peers == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (ConnectionDone(), "it closed the connection"),
+        (ConnectionLost(), "the connection was cut"),
+        (ConnectionLost("no answer to a keep-alive"), "no answer to a keep-alive"),
+    ],
+)
+def test_how_a_peer_went_is_said_plainly(master: Master, reason: Exception, told: str) -> None:
+    peer = master.follow(4)
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(observe := events.append)
+    peer.protocol.connectionLost(Failure(reason))
+    globalLogPublisher.removeObserver(observe)
+    (said,) = (line for event in events if "has gone, position 10: " in (line := formatEvent(event)))
+    assert said.rstrip(".").endswith(told)
 
 
 def test_it_is_closed_for_one_reason_only(master: Master) -> None:
