@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from spgrepl.errors import EngineFailed
+from spgrepl.postgresql import driver
+from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.column_types import ColumnType
 from spgrepl.postgresql.names import SCHEMA, quoted
+from spgrepl.postgresql.triggers import Acting, read_acting
 
 _COLUMNS = """
 SELECT c.oid::bigint, a.attname, format_type(a.atttypid, a.atttypmod),
@@ -41,6 +46,17 @@ _NOTED = f"SELECT columns FROM {SCHEMA}.columns WHERE table_name = %s"
 _MARKS = """
 SELECT a.attrelid::bigint, string_agg(a.attnum::text || ':' || a.xmin::text, ',' ORDER BY a.attnum)
   FROM pg_attribute a WHERE a.attrelid = ANY(%s::bigint[]::oid[]) AND a.attnum > 0 GROUP BY 1
+UNION ALL
+SELECT -1, COALESCE(string_agg(oid::text || ':' || xmin::text, ',' ORDER BY oid), '') FROM pg_trigger
+ WHERE NOT tgisinternal
+UNION ALL
+SELECT -2, COALESCE(string_agg(oid::text || ':' || xmin::text, ',' ORDER BY oid), '') FROM pg_rewrite
+ WHERE rulename <> '_RETURN'
+"""
+# An error where it is not what is expected: what is sent after it, unseen, has no effect then.
+_GUARD = f"""
+SELECT sqrt(CASE WHEN string_agg(oid || '=' || mark, ';' ORDER BY oid) = %s THEN 1 ELSE -1 END)
+  FROM ({_MARKS}) AS marks(oid, mark)
 """
 
 LOOSE = "loose"
@@ -99,6 +115,7 @@ class Table:
         kind: ``r``, or another letter of ``pg_class.relkind``.
         master: What an SPG server does by itself, and this one does not, by the statement at which it does.
         cascades: Whether a foreign key changes rows of other tables when rows of this one are changed or deleted.
+        acting: The triggers and rules that others have put on it, and on what foreign keys change with it.
     """
 
     oid: int
@@ -108,6 +125,7 @@ class Table:
     kind: str = "r"
     master: Mapping[str, str] = attrs.field(factory=dict)
     cascades: bool = False
+    acting: tuple[Acting, ...] = ()
 
     def as_values(self) -> dict[str, Any]:
         """What is compared to see that a table was changed, for JSON."""
@@ -148,17 +166,18 @@ def read_table(connection: Any, name: str, with_own: bool = True) -> Table | Non
     }
     oid = int(rows[0][0])
     cascades = bool(connection.execute(_CASCADES, (oid,)).fetchone()[0])
-    return Table(oid, name, columns, key, str(rows[0][10]), noted.get(OF_TABLE, {}), cascades)
+    kind, master = str(rows[0][10]), noted.get(OF_TABLE, {})
+    return Table(oid, name, columns, key, kind, master, cascades, read_acting(connection, oid))
 
 
 def read_marks(connection: Any, oids: Iterable[int]) -> dict[int, str]:
-    """What changes whenever a table's columns do, by the table's number.
+    """What changes whenever a table's columns do, by the table's number, or anybody's triggers and rules.
 
     Args:
         connection: A connection of psycopg.
         oids: The tables; none is locked.
     """
-    found = connection.execute(_MARKS, (list(oids),))
+    found = connection.execute(_MARKS, (_oids(oids),))
     return {int(oid): str(mark) for oid, mark in found.fetchall()}
 
 
@@ -215,7 +234,8 @@ class TableBook:
             if table is None:
                 return None
             if self.has_versions():
-                self._marks.update(read_marks(connection, [table.oid]))
+                # What is of all tables is compared with what it was at the first.
+                self._marks = {**read_marks(connection, [table.oid]), **self._marks}
                 # Once more: what was changed in between is not missed.
                 table = read_table(connection, name) or table
             self._tables[name] = table
@@ -232,3 +252,49 @@ class TableBook:
         if not self._marks:
             return True
         return read_marks(connection, self._marks) == self._marks
+
+    def require_unchanged(self, connection: Any, address: ServerAddress, look: Callable[[], object]) -> None:
+        """See that what was looked up holds still, before what was done by it is committed.
+
+        Args:
+            connection: The connection, with a transaction open.
+            address: The server, for the error.
+            look: Called where it does not; it may say why that is final.
+
+        Raises:
+            EngineFailed: It does not: everything is to be done once more.
+        """
+        if not self.unchanged(connection):
+            self.forget()
+            look()
+            raise _changed(address)
+
+    @contextlib.contextmanager
+    def guarded(self, connection: Any, address: ServerAddress) -> Iterator[None]:
+        """Send statements without waiting for answers; they fail where what was looked up does not hold still.
+
+        Args:
+            connection: The connection, with a transaction open.
+            address: The server, for the error.
+
+        Raises:
+            EngineFailed: It does not: everything is to be done once more.
+        """
+        try:
+            with connection.pipeline():
+                if self._marks:
+                    expected = ";".join(f"{oid}={self._marks[oid]}" for oid in sorted(self._marks))
+                    connection.execute(_GUARD, (expected, _oids(self._marks)), prepare=True)
+                yield
+        except driver.load().errors.InvalidArgumentForPowerFunction as error:
+            self.forget()
+            raise _changed(address) from error
+
+
+def _oids(marks: Iterable[int]) -> list[int]:
+    """The numbers of tables among those of marks: others stand for what is of all tables."""
+    return [oid for oid in marks if oid > 0]
+
+
+def _changed(address: ServerAddress) -> EngineFailed:
+    return EngineFailed(f"tables in {address} were changed while rows were written: once more")

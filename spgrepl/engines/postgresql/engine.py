@@ -14,7 +14,7 @@ from spgrepl.engines.cold_rows import IColdRows
 from spgrepl.engines.postgresql.copy_state import state_of, text_of
 from spgrepl.engines.postgresql.log_statements import Dialect, LogStatements, Running
 from spgrepl.engines.postgresql.log_work import LogWork
-from spgrepl.engines.postgresql.received import drop_copy, look_at
+from spgrepl.engines.postgresql.received import drop_copy, look_at, refuse_acting_tables
 from spgrepl.engines.postgresql.row_writer import RowWriter
 from spgrepl.engines.postgresql.schema_changes import SchemaChanges
 from spgrepl.engines.postgresql.spg_log import SpgLog, Told
@@ -283,7 +283,7 @@ class PostgresqlEngine:
         text = text_of(state, self._takes_rows, self._spg.counts())
         values = (state.position, state.base, text, known.position)
         try:
-            with connection.pipeline():
+            with self._tables.guarded(connection, self._address):
                 connection.execute(_MOVE, values, prepare=True)
                 self._server.mark_commit(connection, state.position)
                 connection.execute("COMMIT")
@@ -352,6 +352,7 @@ class PostgresqlEngine:
     ) -> list[str]:
         known = {row[0] for row in connection.execute(f"SELECT table_name FROM {SCHEMA}.copy_tables").fetchall()}
         drop_copy(connection, self._address, sorted(known))
+        refuse_acting_tables(connection, self._address, tables)
         notes: list[str] = []
         if tables:
             copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)

@@ -16,7 +16,8 @@ from spgrepl.engines.postgresql.followed_tables import following_tables, refuse_
 from spgrepl.engines.postgresql.master_effects import (
     judge_effects,
     judge_reading,
-    left_to_default,
+    refuse_acting,
+    refuse_defaults,
     refuse_unless_plain,
 )
 from spgrepl.engines.postgresql.schema_changes import NotMade, SchemaChanges
@@ -49,7 +50,7 @@ from spgrepl.postgresql.reading.ddl import (
 from spgrepl.postgresql.reading.joins import meets_several
 from spgrepl.postgresql.reading.reader import StatementReader, depends_on_zone
 from spgrepl.postgresql.spelling import respelled
-from spgrepl.postgresql.tables import DEFAULT, TableBook
+from spgrepl.postgresql.tables import Table, TableBook
 from spgrepl.postgresql.transactions import Transactor
 from spgrepl.spgsql.language.stops import StatementStopped
 from spgrepl.text.sqltext import Token, significant_tokens, split_statements
@@ -266,14 +267,18 @@ class LogStatements:
             if left is not None:
                 raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
         else:
-            self._refuse_defaults(connection, tokens)
+            refuse_defaults(tokens, self._tables, connection)
+        behind: list[Table] = []
         if tokens[0].upper != "TRUNCATE":
-            cascades |= self._judge(connection, tokens_of(text) if self._spg.approximate else tokens, text)
+            behind = self._judge(connection, tokens_of(text) if self._spg.approximate else tokens, text)
+            cascades |= any(table.cascades for table in behind)
+        if self.schema is not None or (cascades and not self._rows_act):
+            refuse_acting(tokens, partial(self._tables.get, connection), behind, own=self.schema is None)
         if cascades and not self._rows_act and self.schema is None:
             connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
         self._execute(connection, text)
 
-    def _judge(self, connection: Any, tokens: list[Token], text: str, lasts: bool = False) -> bool:
+    def _judge(self, connection: Any, tokens: list[Token], text: str, lasts: bool = False) -> list[Table]:
         """Look whether a statement means something else here, with all that stands behind the names in it.
 
         Args:
@@ -283,7 +288,7 @@ class LogStatements:
             lasts: Whether it is an expression that rows to come are given to.
 
         Returns:
-            Whether foreign keys may change rows of other tables with it, beside what is known of its table.
+            The tables behind it, where it changes rows through a view.
 
         Raises:
             Refused: It may.
@@ -291,9 +296,9 @@ class LogStatements:
         tables = partial(self._tables.get, connection)
         if self._reader is None:
             refuse_unless_plain(tokens, tables)
-            return False
+            return []
         reading = self._reader.read(connection, tokens, text)
-        cascades = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
+        behind = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
         if reading.joins and meets_several(connection, tokens, text):
             raise Refused("a row is joined with several: which of them counts cannot be told here")
         unsure = self._reader.unsure(connection, reading, tokens, text, lasts)
@@ -305,7 +310,7 @@ class LogStatements:
                 f"a session of the master has set its time zone to {zone}, and what moment "
                 f"{reading.zone or 'a time without a zone'} is there cannot be told"
             )
-        return cascades
+        return behind
 
     def _make(self, connection: Any, text: str) -> None:
         """Change the schema, and what of rows goes with that."""
@@ -370,17 +375,6 @@ class LogStatements:
                 raise
             connection.execute(f"ROLLBACK TO SAVEPOINT {_HELD}")
         connection.execute(f"RELEASE SAVEPOINT {_HELD}")
-
-    def _refuse_defaults(self, connection: Any, tokens: list[Token]) -> None:
-        """A column that is given no value gets its default: that must be the same as on the master."""
-        for table, name in left_to_default(tokens, self._tables, connection):
-            column = table.columns[name]
-            default = column.master.get(DEFAULT) or column.default or ""
-            if DEFAULT in column.master or column.identity or find_moment(significant_tokens(default)) is not None:
-                raise Refused(
-                    f"the column {name} of {table.name} has a default that has another value here than it had on "
-                    f"the master ({default or 'identity'}), and is given none"
-                )
 
     def _refuse_ddl(self, text: str) -> None:
         """DDL is not for a subscriber: say what to run."""

@@ -5,13 +5,14 @@ The log does not have it, and this server does not do it. So a statement that ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from spgrepl.engines.postgresql.statement_meanings import Refused, find_moment, inserted_into
 from spgrepl.postgresql.reading.rules import Reading
 from spgrepl.postgresql.tables import (
     CASELESS,
+    DEFAULT,
     GENERATED,
     LABELLED,
     ON_UPDATE,
@@ -22,6 +23,7 @@ from spgrepl.postgresql.tables import (
     TableBook,
     TableColumn,
 )
+from spgrepl.postgresql.triggers import in_the_way, with_keys
 from spgrepl.spg.ddl import ON_CONFLICT, ON_TARGET
 from spgrepl.text.sqltext import Token, TokenKind, significant_tokens
 
@@ -128,7 +130,7 @@ def judge_effects(
 
 def judge_reading(
     reading: Reading, tokens: list[Token], tables: Callable[[str], Table | None], may_be_own: Collection[str]
-) -> bool:
+) -> list[Table]:
     """Look whether a statement may mean something else here, as the server has read it.
 
     Args:
@@ -138,7 +140,7 @@ def judge_reading(
         may_be_own: Functions whose value may be this server's own.
 
     Returns:
-        Whether foreign keys may change rows of other tables, where it changes rows through a view.
+        The tables behind it, where it changes rows through a view.
 
     Raises:
         Refused: It may.
@@ -166,7 +168,7 @@ def judge_reading(
         if reading.collates:
             _refuse_caseless(reading, named)
     if not reading.views:
-        return False
+        return []
     through = sorted({name for name, _ in changed_tables(tokens)} & reading.views)
     behind = [table for name in reading.tables.values() if through and (table := tables(name)) is not None]
     for table in behind:
@@ -175,7 +177,7 @@ def judge_reading(
                 f"rows of {table.name} are changed through the view {through[0]}, and values of it are set beside "
                 f"that at the master: name the table"
             )
-    return any(table.cascades for table in behind)
+    return behind
 
 
 def _otherwise(table: Table, column: TableColumn) -> str:
@@ -262,6 +264,48 @@ def _sets(tokens: list[Token], column: str) -> bool:
         if inside and follows in ("=", ",", ")") and _folded(token) == column:
             return True
     return False
+
+
+def refuse_acting(
+    tokens: list[Token], tables: Callable[[str], Table | None], behind: Iterable[Table], own: bool
+) -> None:
+    """Look whether triggers and rules of others would act on what a statement changes.
+
+    Args:
+        tokens: The statement.
+        tables: Looks a table up.
+        behind: The tables behind it, where it changes rows through a view.
+        own: Whether the tables are somebody's own, whose triggers rest unless foreign keys have to act.
+
+    Raises:
+        Refused: They would.
+    """
+    by_table: dict[str, set[str]] = {}
+    for name, event in changed_tables(tokens):
+        by_table.setdefault(name, set()).add(event)
+    every: set[str] = set().union(*by_table.values())
+    found = [(tables(name), events) for name, events in by_table.items()]
+    for table, events in [*found, *((one, every) for one in behind)]:
+        acting = table.acting if table is not None else ()
+        reason = with_keys(acting, events) if own else in_the_way(acting, False, events)
+        if reason is not None:
+            raise Refused(reason)
+
+
+def refuse_defaults(tokens: list[Token], tables: TableBook, connection: Any) -> None:
+    """A column that is given no value gets its default: that must be the same as on the master.
+
+    Raises:
+        Refused: It is not, or may not be.
+    """
+    for table, name in left_to_default(tokens, tables, connection):
+        column = table.columns[name]
+        default = column.master.get(DEFAULT) or column.default or ""
+        if DEFAULT in column.master or column.identity or find_moment(significant_tokens(default)) is not None:
+            raise Refused(
+                f"the column {name} of {table.name} has a default that has another value here than it had on "
+                f"the master ({default or 'identity'}), and is given none"
+            )
 
 
 def left_to_default(tokens: list[Token], tables: TableBook, connection: Any) -> Iterator[tuple[Table, str]]:

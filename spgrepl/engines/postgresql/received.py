@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from spgrepl.errors import ConfigurationError, SnapshotError
+from spgrepl.errors import ConfigurationError, SnapshotError, TableMismatch
 from spgrepl.postgresql import driver, own_schema
 from spgrepl.postgresql.address import ServerAddress
 from spgrepl.postgresql.copying.source_schema import SchemaObject, objects_of
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import quoted
+from spgrepl.postgresql.tables import read_table
+from spgrepl.postgresql.triggers import in_the_way
 from spgrepl.sqlite.row_mark import rows_begin
 from spgrepl.sqlite.session import plain_connection
 
@@ -61,3 +64,22 @@ def drop_copy(connection: Any, address: ServerAddress, tables: list[str]) -> Non
             f"the copy in {address} cannot be replaced by a fresh one: {said(error)}; drop what depends on its "
             f"tables"
         ) from error
+
+
+def refuse_acting_tables(connection: Any, address: ServerAddress, tables: Iterable[str]) -> None:
+    """Let no trigger or rule of others act on rows of a copy that goes into a table that is there.
+
+    Args:
+        connection: The server, without the copy before.
+        address: Its address, for errors.
+        tables: The tables of the copy.
+
+    Raises:
+        TableMismatch: One would.
+    """
+    for name in tables:
+        present = read_table(connection, name)
+        acting = present.acting if present is not None else ()
+        reason = in_the_way(acting, True) or in_the_way(acting, False)
+        if reason is not None:
+            raise TableMismatch(f"the table {name} of the master is in {address} already: {reason}")

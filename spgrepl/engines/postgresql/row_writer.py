@@ -27,6 +27,7 @@ from spgrepl.postgresql import driver
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.names import SCHEMA, NameUnfit, quoted
 from spgrepl.postgresql.tables import Table, TableBook
+from spgrepl.postgresql.triggers import in_the_way
 from spgrepl.rows.changes import ChangeKind
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.text.quantities import number_of
@@ -50,13 +51,15 @@ class RowWriter:
         tables: The tables of the server.
         keeps_order: Whether the rows keep the order of the log across tables and rows, because triggers or foreign
             keys act on them.
-        clears: Whether a record that empties a table may do so while it holds rows.
+        clears: Whether all rows are the master's: then a record that empties a table may do so while it holds
+            some, and triggers and rules of others are refused that act on them.
     """
 
     def __init__(self, tables: TableBook, *, keeps_order: bool, clears: bool) -> None:
         self._tables = tables
         self._group = group_in_order if keeps_order else group_by_table
         self._clears = clears
+        self._replica = not keeps_order
 
     def write(self, connection: Any, rows: Sequence[Row | Run], begun: bool = True) -> None:
         """Put rows in.
@@ -102,7 +105,8 @@ class RowWriter:
 
     def _write_run(self, connection: Any, run: Run) -> None:
         table = self._tables.get(connection, run.found.shape.table)
-        lines = copy_lines(run, table) if table is not None else None
+        acts = table is not None and self._acting(table) is not None
+        lines = copy_lines(run, table) if table is not None and not acts else None
         if table is None or lines is None:
             self._write_groups(connection, list(_expanded([run])))
             return
@@ -138,7 +142,13 @@ class RowWriter:
             raise RowUnfit(
                 row, f"{where(row)}: there is no table {name} here; make it, with the columns of the master's"
             )
+        acting = self._acting(table)
+        if acting is not None:
+            raise RowUnfit(row, f"{where(row)}: {acting}")
         return table
+
+    def _acting(self, table: Table) -> str | None:
+        return in_the_way(table.acting, self._replica) if self._clears and table.acting else None
 
     def _refuse_clear(self, connection: Any, group: Group, waiting: list[Statement]) -> None:
         if group.shape.kind is ChangeKind.CLEAR and not self._clears:

@@ -36,7 +36,7 @@ from spgrepl.engines.targets.server_state import (
     read_subscription,
 )
 from spgrepl.engines.targets.transaction_words import refuse_transaction_control
-from spgrepl.errors import ConfigurationError, DatabaseLocked, EngineFailed, StatementRefused
+from spgrepl.errors import ConfigurationError, DatabaseLocked, StatementRefused
 from spgrepl.interfaces.conflicts import ConflictCounts
 from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import IRemoteTarget, SubscriptionState
@@ -305,6 +305,7 @@ class PostgresqlTarget:
             work = self._server.transact(lambda connection: self._commit(connection, state))
         except StatementRefused as refused:
             self._conflicts.note(refused)
+            self._tables.forget()  # what was in the way may be gone when it comes again
             raise
         given, self._given = self._given, []
         self._state = state
@@ -340,11 +341,8 @@ class PostgresqlTarget:
                 work.add(one.statements, one.types, one.rows)
                 number += len(one.statements)
         work.flush()
-        if not self._tables.unchanged(connection):
-            # What was looked up before no longer holds: look again, and do it all again.
-            self._tables.forget()
-            check_shapes(connection, self._name, self._address, self._accept)
-            raise EngineFailed(f"tables in {self._address} were changed while rows were written: once more")
+        check = partial(check_shapes, connection, self._name, self._address, self._accept)
+        self._tables.require_unchanged(connection, self._address, check)
         known = self._state
         if known is None or not move_subscription(connection, self._name, known, state, self._spg.counts()):
             raise DatabaseLocked(
