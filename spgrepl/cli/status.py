@@ -17,6 +17,7 @@ from spgrepl.errors import EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, UsageError
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 from spgrepl.text.options import parse_seconds
 from spgrepl.text.quantities import number_of
+from spgrepl.text.shown import shown, shown_seconds
 from spgrepl.text.terminal import escaped_json, plain
 
 _TIMEOUT = 3.0
@@ -151,6 +152,8 @@ def _lines(answer: Answer) -> Iterator[str]:
         if bootstrap:
             received, length = bootstrap["received"], bootstrap["length"]
             yield f"  snapshot: {_number(received)} of {_bytes(length)}, {received / max(1, length):.0%}"
+            if bootstrap.get("placing"):
+                yield f"  in place: {_placing(bootstrap['placing'])}"
         for table, left_out in (role.get("cold_rows_left_out") or {}).items():
             rows = number_of(left_out["rows"], "row", form=",")
             first = left_out["first_key"]
@@ -160,6 +163,24 @@ def _lines(answer: Answer) -> Iterator[str]:
             yield f"  peer {name}: {peer['state']}, {_bytes(peer['lag_bytes'])} to send"
         for problem in role.get("problems", ()):
             yield f"  ! {problem['kind']}: {problem['reason']}"
+
+
+def _placing(placing: Mapping[str, Any]) -> str:
+    """How far the rows of a snapshot are in place that is here."""
+    parts = [placing["step"]]
+    if placing["share"] is not None:
+        parts.append(f"{placing['share']:.0%}")
+    if placing["table"] is not None:
+        parts.append(f"table {shown(placing['table'])}")
+    for unit, singular in (("rows", "row"), ("bytes", "byte")):
+        done, total = placing[unit], placing[f"{unit}_total"]
+        if done is not None:
+            parts.append(f"{done:,} of {number_of(total, singular, form=',')}" if total else f"{done:,} {unit}")
+    if placing["bytes_per_second"]:
+        parts.append(f"{placing['bytes_per_second'] / 1e6:.1f} MB/s")
+    left = placing["seconds_left"]
+    parts.append(f"for {shown_seconds(placing['seconds'])}" if left is None else f"{shown_seconds(left)} left")
+    return ", ".join(parts)
 
 
 def _bytes(value: int | None) -> str:

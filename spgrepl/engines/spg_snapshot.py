@@ -23,9 +23,10 @@ from spgrepl.errors import EngineFailed, SnapshotError, SpgFileError
 from spgrepl.segments.format import segment_id_of
 from spgrepl.spg.cold import ColdRows
 from spgrepl.spg.snapshot import MAGICS, Snapshot
-from spgrepl.spg.to_sqlite import COLUMNS_TABLE, SnapshotFiller
+from spgrepl.spg.to_sqlite import COLUMNS_TABLE, Progress, SnapshotFiller
 from spgrepl.sqlite.any_connection import SqlConnection
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.text.placing import PlacingStep
 from spgrepl.text.role_log import RoleLogger
 
 CONVERTED = "-converted"
@@ -116,12 +117,18 @@ def _fill(connection: apsw.Connection, snapshot: Snapshot, segments: Path) -> No
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.execute("BEGIN")
     catalogue = snapshot.catalogue
-    filler = SnapshotFiller(connection, snapshot)
+    converting = PlacingStep("convert", bytes_total=snapshot.path.stat().st_size)
+
+    def told(progress: Progress) -> None:
+        converting.tell(table=progress.table, rows=progress.rows, bytes=progress.offset)
+
+    filler = SnapshotFiller(connection, snapshot, progress=told)
     ddl = filler.create_schema()
     for table in catalogue.tables:
         filler.copy_rows(table)
     if any(table.cold for table in catalogue.tables):
         _fill_cold(connection, snapshot, filler, segments)
+    PlacingStep("index")
     filler.create_indexes(ddl)
     filler.keep_rest(ddl)
     for publication in publications_of(catalogue.publications).by_name.values():

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import attrs
@@ -19,6 +20,7 @@ from spgrepl.disk.limits import DEFAULT_LIMITS, ReplicaLimits
 from spgrepl.disk.unnamed_files import create_unnamed, unnamed_path
 from spgrepl.errors import EngineFailed
 from spgrepl.interfaces.store import IStore
+from spgrepl.text.placing import PlacingBoard, snapshot_values
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.text.shown import shown_left
 
@@ -49,6 +51,18 @@ class SnapshotPlace:
     path: Path
     unnamed: bool = False
     limits: ReplicaLimits = DEFAULT_LIMITS
+
+
+def shown_snapshot(incoming: IncomingSnapshot | None, board: PlacingBoard | None) -> dict[str, Any] | None:
+    """What the status shows of the snapshot that there is.
+
+    Args:
+        incoming: One that comes; None where none does.
+        board: What is done with one that is here.
+    """
+    if incoming is not None:
+        return snapshot_values(incoming.received, incoming.length)
+    return None if board is None else board.as_values()
 
 
 @implementer(IStore)

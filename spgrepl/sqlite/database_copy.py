@@ -13,10 +13,14 @@ from spgrepl.errors import SnapshotError
 from spgrepl.sqlite import snapshot_digest
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.session import Patience, plain_connection
+from spgrepl.text.placing import PlacingStep
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 _SPG_MAGICS = (b"SPGENV01", b"SPGDB001")
 
+
+_LOOK_STEPS = 1_000_000
+"""Steps of SQLite's machine between two looks at the time."""
 
 _STEP = 4096
 """So many pages are copied before it is looked whether to go on."""
@@ -64,6 +68,13 @@ def inspect_snapshot(path: Path, advice: str = _ADVICE) -> None:
     snapshot_digest.check(path)
     try:
         with contextlib.closing(plain_connection(path, immutable=True)) as connection:
+            checking = PlacingStep("check")
+
+            def look() -> bool:
+                checking.tell()
+                return False
+
+            connection.set_progress_handler(look, _LOOK_STEPS)
             verdict = str(connection.pragma("quick_check", 1))
             if verdict != "ok":
                 # The quick one misjudges tables WITHOUT ROWID whose key has another order than their columns.
@@ -111,12 +122,15 @@ def _back_up(source: apsw.Connection, target: apsw.Connection, patience: Patienc
     source.execute("BEGIN")
     source.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get  # noqa: B018 - reads
     with target.backup("main", source, "main") as backup:
+        replacing, page = PlacingStep("replace"), int(source.pragma("page_size"))
         while True:
             if patience.stopped:
                 raise apsw.InterruptError("the copying was ended, because a service is being stopped")
             try:
                 if backup.step(_STEP):
                     break
+                done = backup.page_count - backup.remaining
+                replacing.tell(bytes=done * page, bytes_total=backup.page_count * page)
             except (apsw.BusyError, apsw.LockedError) as error:
                 if patience.over or time.monotonic() > end:
                     raise type(error)("another program keeps the database locked") from error

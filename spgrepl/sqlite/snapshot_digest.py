@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spgrepl.errors import SnapshotError
 from spgrepl.sqlite.any_connection import SqlConnection
+from spgrepl.text.placing import PlacingStep
 
 _MARK = b"spgrepl snapshot sha-256 4b1d7f0e93a65c28: "
 _DIGITS = 64
@@ -96,14 +97,17 @@ def _find(path: Path) -> int | None:
 
 def _digest(path: Path, hole: int) -> bytes:
     summed = hashlib.sha256()
+    comparing = PlacingStep("digest", bytes_total=path.stat().st_size)
     with open(path, "rb") as file:
         left = hole
         while left:
             piece = file.read(min(left, _PIECE))
             summed.update(piece)
             left -= len(piece)
+            comparing.tell(bytes=hole - left)
         summed.update(_ZEROS)
         file.seek(hole + _DIGITS)
         while piece := file.read(_PIECE):
             summed.update(piece)
+            comparing.tell(bytes=file.tell())
     return summed.hexdigest().encode()

@@ -139,6 +139,14 @@ def _of_bootstraps(found: Families, status: Mapping[str, Any]) -> None:
     if coming:
         found.gauge("spgrepl_snapshot_received_bytes", coming["received"])
         found.gauge("spgrepl_snapshot_length_bytes", coming["length"])
+        placing = coming.get("placing")
+        if placing:
+            step = placing["step"]
+            found.gauge("spgrepl_snapshot_step_ratio", placing["share"], step=step)
+            found.gauge("spgrepl_snapshot_step_seconds", placing["seconds"], step=step)
+            for unit in ("rows", "bytes"):
+                found.gauge(f"spgrepl_snapshot_step_{unit}", placing[unit], step=step)
+                found.gauge(f"spgrepl_snapshot_step_expected_{unit}", placing[f"{unit}_total"], step=step)
     for table, left_out in (status.get("cold_rows_left_out") or {}).items():
         found.gauge("spgrepl_cold_rows_left_out", left_out["rows"], table=table)
     came, served = status.get("segments"), status.get("segments_served")

@@ -257,7 +257,7 @@ class FollowerStatus(CopyStatus):
     transactions: Details | None
     segments: Details
     cold_rows: str | None
-    bootstrap: Counts | None
+    bootstrap: Details | None
     skipped: int
 
 
@@ -270,5 +270,5 @@ class SubscriberStatus(CopyStatus):
     effective_start: int | None
     bytes_without_records: int | None
     unknown_publications: tuple[str, ...]
-    copy: Counts | None
+    copy: Details | None
     other_origin: int

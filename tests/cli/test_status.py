@@ -14,7 +14,7 @@ import pytest
 
 from spgrepl.cli import main
 from spgrepl.server.status.client import StatusAddress
-from tests.watch.statuses import follower, master
+from tests.watch.statuses import PLACING, follower, master
 
 Serve = Callable[[object], str]
 
@@ -98,6 +98,19 @@ def test_good_ones_bad_ones_and_dead_ones_in_the_order_in_which_they_were_named(
         (f"http://{bad}", 1, True),
         (f"http://{dead}", 0, False),
     ]
+
+
+def test_how_far_a_snapshot_is_and_then_its_rows(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    comes = {"received": 25, "length": 100, "placing": None}
+    assert "  snapshot: 25 of 100 bytes, 25%\n" in status(capsys, serve(follower(bootstrap=comes)))[1]
+    here = {"received": 100, "length": 100, "placing": PLACING}
+    code, said = status(capsys, serve(follower(bootstrap=here)))
+    assert code == 0
+    done = "table notes, 4,000 of 10,000 rows, 400,000 of 1,000,000 bytes, 2.0 MB/s, 3 s left"
+    assert f"  in place: copy, 40%, {done}\n" in said
+    here["placing"] = dict.fromkeys(PLACING) | {"step": "commit", "seconds": 1.0}
+    assert "  in place: commit, for 1 s\n" in status(capsys, serve(follower(bootstrap=here)))[1]
+    assert "  in place" not in status(capsys, serve(follower(bootstrap={"received": 1, "length": 1})))[1]
 
 
 def test_servers_are_asked_at_once(capsys: pytest.CaptureFixture[str]) -> None:

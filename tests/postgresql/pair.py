@@ -31,10 +31,14 @@ class Pair:
 
     def start(self) -> Server:
         """Start both; returns the copy's process."""
+        return self.prepare().start()
+
+    def prepare(self) -> Server:
+        """Start the master; returns what starts the copy."""
         self.master.start("--wal-level", "logical")
         words = copying(self._role, f"127.0.0.1:{self.master.port()}", self.database.url)
         self._copy = Server(self._folder, self._role, *words)
-        return self._copy.start()
+        return self._copy
 
     def settle(self, position: int) -> None:
         """Wait until the copy is there."""

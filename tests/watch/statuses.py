@@ -37,6 +37,21 @@ def follower(**changed: Any) -> dict[str, Any]:
     )
 
 
+PLACING = {
+    "step": "copy",
+    "table": "notes",
+    "rows": 4000,
+    "rows_total": 10_000,
+    "bytes": 400_000,
+    "bytes_total": 1_000_000,
+    "share": 0.4,
+    "bytes_per_second": 2_000_000,
+    "seconds": 2.0,
+    "seconds_left": 3.0,
+}
+"""How far a snapshot is in place."""
+
+
 def peer(**changed: Any) -> dict[str, Any]:
     """A connection that streams."""
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spgrepl.watch.registry import METRICS, Kind
-from tests.watch.statuses import follower, master, peer
+from tests.watch.statuses import PLACING, follower, master, peer
 from tests.watch.test_metrics import ask, body
 
 CONTRIB = Path(__file__).parent.parent.parent / "contrib"
@@ -30,7 +30,7 @@ def exposed() -> set[str]:
     text = body(
         ask(
             follower(
-                bootstrap={"received": 4, "length": 10},
+                bootstrap={"received": 4, "length": 10, "placing": PLACING},
                 segments=came,
                 skipped=1,
                 conflicts={"insert_exists": 1},

@@ -19,7 +19,7 @@ from spgrepl.base.measures import BYTES, SECONDS, Histogram
 from spgrepl.server.status.resource import build_site
 from spgrepl.watch.metrics import StatusCollector, Watched
 from spgrepl.watch.site import SiteWatch
-from tests.watch.statuses import follower, master, peer
+from tests.watch.statuses import PLACING, follower, master, peer
 
 NOW = 1_700_000_000.0
 
@@ -163,6 +163,24 @@ def test_a_snapshot_that_comes() -> None:
     assert found["spgrepl_snapshot_length_bytes"] == 100
 
 
+def test_a_snapshot_that_is_put_in_place() -> None:
+    whole = {"received": 100, "length": 100}
+    found = samples(follower(bootstrap=whole | {"placing": PLACING}))
+    assert {one: value for one, value in found.items() if "_step_" in one} == {
+        "spgrepl_snapshot_step_ratio['copy']": 0.4,
+        "spgrepl_snapshot_step_seconds['copy']": 2,
+        "spgrepl_snapshot_step_rows['copy']": 4000,
+        "spgrepl_snapshot_step_expected_rows['copy']": 10_000,
+        "spgrepl_snapshot_step_bytes['copy']": 400_000,
+        "spgrepl_snapshot_step_expected_bytes['copy']": 1_000_000,
+    }
+    unknown = dict.fromkeys(PLACING) | {"step": "commit", "seconds": 1.0}
+    found = samples(follower(bootstrap=whole | {"placing": unknown}))
+    assert {one for one in found if "_step_" in one} == {"spgrepl_snapshot_step_seconds['commit']"}
+    found = samples(follower(bootstrap=whole | {"placing": None}))
+    assert not {one for one in found if "_step_" in one}
+
+
 def test_segments_that_come() -> None:
     current = {"id": 1, "chunks": 2, "of": 8, "bytes": 5, "rate": 1}
     came = {"registered": 3, "received": 2, "bytes": 2048, "damaged": [], "current": current}
@@ -186,7 +204,7 @@ def test_openmetrics_where_it_is_asked_for() -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_has_nothing_against_the_metrics() -> None:
     """But for the suffix of a gauge that has SPG's name."""
-    text = body(ask(follower(bootstrap={"received": 4, "length": 10}), master()))
+    text = body(ask(follower(bootstrap={"received": 4, "length": 10, "placing": PLACING}), master()))
     command = ["promtool", "check", "metrics"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "spg_cold_segments_total" not in line]

@@ -36,6 +36,7 @@ from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head, inspect_snapshot
 from spgrepl.sqlite.row_mark import ROWS_FROM_HERE
+from spgrepl.text.placing import PlacingStep
 from spgrepl.text.role_log import RoleLogger
 
 _NAME = "follower"
@@ -365,6 +366,7 @@ class PostgresqlEngine:
         self._cold.note(connection, path)
         connection.execute(_BEGIN, (state.position, state.base, text_of(state, rows)))
         self._server.renew(connection)
+        PlacingStep("commit")
         return notes
 
     def _noted(self, progress: CopyProgress) -> None:

@@ -5,8 +5,8 @@ rows of its own, with the subscription's position in the same transaction.
 
 - `sqlite_target`, `counting_target`, `postgresql_target`: the targets, and their `options`. `stored_state` owns
   the position in a SQLite database, `server_state` that in a server.
-- `initial_copy` begins, `copy_report` tells of it; `subscribed_rows` goes on; `transaction_words` says what no
-  record may begin with.
+- `initial_copy` begins, `copy_told` says how far it is, `copy_report` judges it and tells of it; `subscribed_rows`
+  goes on; `transaction_words` says what no record may begin with.
 - `table_shape`, `declarations`, `stored_shapes`: whether a table still looks as it did.
 
 Imports: `errors`, `text`, `base`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
-
-import apsw
 
 from spgrepl.engines.left_out_rows import LeftOutRows
 from spgrepl.engines.spg_snapshot import cold_tables, convert_if_spg
@@ -20,82 +16,11 @@ from spgrepl.sqlite.database_copy import inspect_snapshot
 from spgrepl.sqlite.snapshot_histories import check_place
 from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
-from spgrepl.text.shown import shown_left
 
 NO_COPY = "begin without the rows that are there, with --no-copy-data"
 """What to do where a copy cannot be made."""
 
-AFTER, EVERY = 2.0, 10.0
-"""Seconds after which a copy says for the first time how far it is, and between two times."""
-
-_STEPS = 100_000
-"""Steps of SQLite's machine between two looks at the time."""
-
 _log = RoleLogger()
-
-
-class CopyLines:
-    """Says in the log how far an initial copy is, where that takes long: bytes, rows, rate, time left.
-
-    Args:
-        snapshot: What is copied from; how big it is says how much there is to do.
-        seconds: A clock that is not set.
-    """
-
-    def __init__(self, snapshot: Path, seconds: Callable[[], float] = monotonic) -> None:
-        self._total = max(1, snapshot.stat().st_size)
-        self._seconds = seconds
-        self._began = seconds()
-        self._next = self._began + AFTER
-
-    def tell(self, done: int, rows: int | None = None) -> None:
-        """Say it, unless it was said a moment ago.
-
-        Args:
-            done: How many bytes are written.
-            rows: How many rows; None where that is not known.
-        """
-        now = self._seconds()
-        if now < self._next or done <= 0:
-            return
-        self._next, took = now + EVERY, now - self._began
-        # What is written need not have the size of the snapshot.
-        known = min(done, self._total)
-        _log.info(
-            "initial copy: {done:.0f} of about {total:.0f} MB, {rate:.1f} MB/s{rows}, {left}",
-            done=done / 1e6,
-            total=self._total / 1e6,
-            rate=done / took / 1e6,
-            rows="" if rows is None else f", {number_of(rows, 'row', form=',')}, {rows / took:,.0f} rows/s",
-            left=shown_left(known, self._total, took),
-        )
-
-
-@contextlib.contextmanager
-def told_by_growth(connection: apsw.Connection, database: Path, lines: CopyLines) -> Iterator[None]:
-    """While SQLite copies rows in one statement, tell by the growth of the database's files how far that is.
-
-    Args:
-        connection: The database's connection.
-        database: Its file.
-        lines: Says it.
-    """
-    files = (database, database.with_name(f"{database.name}-wal"))
-
-    def size() -> int:
-        return sum(file.stat().st_size for file in files if file.exists())
-
-    before = size()
-
-    def look() -> bool:
-        lines.tell(size() - before)
-        return False
-
-    connection.set_progress_handler(look, _STEPS)
-    try:
-        yield
-    finally:
-        connection.set_progress_handler(None)
 
 
 def judge_snapshot(

@@ -18,6 +18,7 @@ from spgrepl.catalogue.definitions import TableFilter
 from spgrepl.catalogue.stored import read_publications
 from spgrepl.disk.unnamed_files import database_uri
 from spgrepl.engines.sqlite_applier import raise_if_storage_failed
+from spgrepl.engines.targets.copy_told import CopyTold
 from spgrepl.engines.targets.table_shape import TableShape, list_tables, read_shape
 from spgrepl.errors import CopyRefused, LocalFilesDamaged, SnapshotError, TableMismatch
 from spgrepl.interfaces.engine import Mark
@@ -191,9 +192,11 @@ def copy_tables(
         CopyRefused: SQLite refuses what the snapshot holds.
         EngineFailed: The disk refuses.
     """
+    told = CopyTold(target, database, ATTACHED_SNAPSHOT, [table.shape for table in plan.tables])
     for table in plan.tables:
         try:
-            _copy_table(target, database, table, replaceable)
+            with told.watching(table.shape):
+                _copy_table(target, database, table, replaceable)
         except apsw.Error as error:
             raise_if_storage_failed(error, database)
             raise CopyRefused(

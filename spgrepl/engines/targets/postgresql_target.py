@@ -20,7 +20,6 @@ from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.targets import stored_state
 from spgrepl.engines.targets.copy_report import (
     NO_COPY,
-    CopyLines,
     judge_cold_rows,
     judge_snapshot,
     report_copy,
@@ -49,6 +48,7 @@ from spgrepl.postgresql.transactions import Transactor
 from spgrepl.rows.recognise import Recogniser
 from spgrepl.spgsql.replay import Nondeterministic
 from spgrepl.sqlite.database_copy import check_head
+from spgrepl.text.placing import PlacingStep
 from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 
@@ -228,16 +228,15 @@ class PostgresqlTarget:
         left_out = judge_cold_rows(plan, self._without_cold_rows)
         self._prepare_schema()
 
-        noted = partial(self._noted, CopyLines(path))
-
         def copy(connection: Any) -> SnapshotCopy:
             again = self._is_to_be_copied_again(connection)
             replaceable = own_schema.copied_alone(connection, self._name) if again else ()
-            copying = SnapshotCopy(connection, self._address, path, self._server.session.features, noted)
+            copying = SnapshotCopy(connection, self._address, path, self._server.session.features, self._noted)
             way_out = f"leave the table out of the publication, or {NO_COPY}"
             copying.copy([table.shape.name for table in plan.tables], frozenset(replaceable), way_out)
             own_schema.note_copied(connection, self._name, copying.shapes())
             self._begin_with(connection, state, left_out)
+            PlacingStep("commit")
             return copying
 
         self._tables.forget()
@@ -250,9 +249,8 @@ class PostgresqlTarget:
         self._report(plan, copied)
         return state
 
-    def _noted(self, lines: CopyLines, progress: CopyProgress) -> None:
+    def _noted(self, progress: CopyProgress) -> None:
         self._progress = progress
-        lines.tell(progress.bytes, progress.rows)
 
     def _is_to_be_copied_again(self, connection: Any) -> bool:
         """Whether rows that are there may be replaced: they are an empty log's, or of a different history."""

@@ -18,11 +18,9 @@ from spgrepl.engines.sqlite_applier import StatementApplier
 from spgrepl.engines.targets import stored_state
 from spgrepl.engines.targets.copy_report import (
     NO_COPY,
-    CopyLines,
     judge_cold_rows,
     judge_snapshot,
     report_copy,
-    told_by_growth,
 )
 from spgrepl.engines.targets.initial_copy import (
     ATTACHED_SNAPSHOT,
@@ -49,6 +47,7 @@ from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head
 from spgrepl.sqlite.duplicates import DuplicateObject
 from spgrepl.sqlite.session import Patience, cannot_open, plain_connection, prepare_applying
+from spgrepl.text.placing import PlacingStep
 from spgrepl.text.role_log import RoleLogger
 
 _NOTHING: Mapping[int, RecordType] = {}
@@ -239,8 +238,7 @@ class SqliteTarget:
             replaceable = self._shapes.copied(connection)
         else:
             replaceable = stored_state.replaceable_tables(connection, self._name)
-        with told_by_growth(connection, self._database, CopyLines(plan.path)):
-            copy_tables(connection, self._database, plan, replaceable)
+        copy_tables(connection, self._database, plan, replaceable)
         self._shapes.note(connection, (table.shape.name for table in plan.tables))
         keep_types(connection, ATTACHED_SNAPSHOT, [table.shape.name for table in plan.tables])
         if position == 0:
@@ -264,6 +262,7 @@ class SqliteTarget:
                 more()
             stored_state.begin_subscription(connection, self._name, state)
             self._left_out.note(connection, left_out)
+            PlacingStep("commit")
             connection.execute("COMMIT")
         finally:
             applier.rollback()

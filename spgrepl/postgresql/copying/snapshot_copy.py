@@ -30,6 +30,8 @@ from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
 from spgrepl.postgresql.tables import DEFAULT, LOOSE, OF_TABLE, Table, difference_of, read_table
 from spgrepl.sqlite.session import plain_connection
+from spgrepl.text.placing import PlacingStep
+from spgrepl.text.sqltext import quote_name
 
 _SAVEPOINT = "spgrepl_copy"
 _TELL_EVERY = 0.5
@@ -94,6 +96,7 @@ class SnapshotCopy:
         self._features = features
         self._tell = tell
         self._began = self._told = monotonic()
+        self._step: PlacingStep | None = None
         self._copied: list[str] = []
         self.notes: list[str] = []
         self.progress = CopyProgress()
@@ -115,6 +118,7 @@ class SnapshotCopy:
         try:
             with contextlib.closing(plain_connection(self._path, immutable=True)) as snapshot:
                 sources = {name: _source(snapshot, name) for name in tables}
+                self._step = _copying(snapshot, tables)
                 later: list[LaterStatement] = []
                 for name, source in sources.items():
                     later += self._copy_table(snapshot, source, sources, name in replaceable, way_out)
@@ -126,6 +130,7 @@ class SnapshotCopy:
                 f"a table of the master cannot be put into {self._address}: {unfit}. Change it at the master, or "
                 f"{way_out}"
             ) from unfit
+        self._step = None
         self._note(attrs.evolve(self.progress, table=None), now=True)
 
     def append(self, snapshot: apsw.Connection, tables: Sequence[str]) -> None:
@@ -161,6 +166,8 @@ class SnapshotCopy:
         if now or moment - self._told >= _TELL_EVERY:
             self._told = moment
             self._tell(self.progress)
+        if self._step is not None:
+            self._step.tell(table=progress.table, rows=progress.rows, bytes=progress.bytes)
 
     # -- one table --------------------------------------------------------------------------------------------
 
@@ -313,7 +320,9 @@ class SnapshotCopy:
     def _finish(self, later: Sequence[LaterStatement], way_out: str) -> None:
         """Make keys and indexes: first what others refer to."""
         psycopg = driver.load()
+        step = self._step = PlacingStep("index")
         for statement in sorted(later, key=lambda one: (not one.needed, "FOREIGN KEY" in one.sql)):
+            step.tell(table=statement.table)
             self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
             try:
                 self._connection.execute(statement.sql)
@@ -331,6 +340,15 @@ def _source(snapshot: apsw.Connection, table: str) -> SourceTable:
     """A table of a snapshot; an SPG server's log does not name rows by their number, which is no column then."""
     found = read_source(snapshot, table)
     return attrs.evolve(found, row_number=None) if spg_columns(snapshot, table) else found
+
+
+def _copying(snapshot: apsw.Connection, tables: Sequence[str]) -> PlacingStep:
+    """The step of copying, with the number of rows where anybody looks."""
+    step = PlacingStep("copy")
+    if step.wanted:
+        counts = (snapshot.execute(f"SELECT count(*) FROM {quote_name(name)}").fetchall()[0][0] for name in tables)
+        step.tell(rows=0, rows_total=sum(counts))
+    return step
 
 
 def _place_of(error: Exception, table: str, columns: Sequence[str]) -> tuple[int | None, str | None]:

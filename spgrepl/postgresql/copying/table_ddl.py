@@ -21,11 +21,13 @@ class LaterStatement:
     Attributes:
         what: What it makes, for people.
         sql: The statement.
+        table: The table that it changes.
         needed: Whether replication needs it; without the others the rows are the same.
     """
 
     what: str
     sql: str
+    table: str
     needed: bool = False
 
 
@@ -85,6 +87,7 @@ def write_table(
             LaterStatement(
                 f"the primary key of {table.name}",
                 f"ALTER TABLE {quoted(table.name)} ADD PRIMARY KEY ({listed})",
+                table.name,
                 needed=True,
             )
         )
@@ -150,7 +153,7 @@ def check_statements(
             notes.append(f"{check} of {table} is left out: {error}")
         else:
             yield LaterStatement(
-                f"{check} of {table}", f"ALTER TABLE {quoted(table)} ADD {named}CHECK ({condition})"
+                f"{check} of {table}", f"ALTER TABLE {quoted(table)} ADD {named}CHECK ({condition})", table
             )
 
 
@@ -158,7 +161,7 @@ def index_statement(table: str, index: SourceIndex, declared: Declared, notes: l
     """The statement that makes an index; None where it is left out, which is noted."""
     what = f"the index {index.name} of {table}" if index.name else f"a UNIQUE constraint of {table}"
     try:
-        return LaterStatement(what, _index_sql(table, index, declared))
+        return LaterStatement(what, _index_sql(table, index, declared), table)
     except NotCertain as error:
         notes.append(f"{what} is left out: {error}")
         return None
@@ -208,4 +211,5 @@ def _foreign_key(
         f"ALTER TABLE {quoted(table.name)} ADD FOREIGN KEY ({', '.join(map(quoted, key.columns))}) "
         f"REFERENCES {quoted(parent.name)} ({', '.join(map(quoted, columns))}) "
         f"ON UPDATE {key.on_update} ON DELETE {key.on_delete} DEFERRABLE INITIALLY DEFERRED",
+        table.name,
     )

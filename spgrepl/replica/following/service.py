@@ -35,6 +35,7 @@ from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
 from spgrepl.segments.incoming import SegmentAssembler
 from spgrepl.segments.store import SegmentStore
 from spgrepl.segments.transfer import ChunkStream
+from spgrepl.text.placing import PlacingBoard
 from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger
 from spgrepl.wire.frames import ChunkBytes, Status, WalBytes
@@ -107,6 +108,7 @@ class FollowerService(FollowerTold):
             self._clock, self._worker, self._replay, following.transactions, told
         )
         self._incoming: IncomingSnapshot | None = None
+        self._placing: PlacingBoard | None = None
         self._version = VersionChoice()
         self._progress: Progress | None = None
 
@@ -227,17 +229,23 @@ class FollowerService(FollowerTold):
         incoming, self._incoming = self._incoming, None
         position = event.position
         assert incoming is not None
+        board = self._placing = PlacingBoard(incoming.length)
 
         def install(before: Mark | None) -> Deferred[Progress]:
             self.log.hold()
-            return self._worker.call(self._replay.install, incoming.length, position, before)
+            return self._worker.call(board.run, self._replay.install, incoming.length, position, before)
 
         def note(progress: Progress) -> Deferred[Progress]:
             return self._segments.installed(incoming.crc).addCallback(lambda _: progress)
 
         done = incoming.finish().addCallback(lambda _: self._segments.installing(incoming.crc, position))
         done.addCallback(lambda _: self._asking.take(position)).addCallback(install).addCallback(note)
+        done.addBoth(self._placed)
         return done.addCallbacks(self._installed, self._not_installed, (incoming,), errbackArgs=(incoming,))
+
+    def _placed(self, result: Any) -> Any:
+        self._placing = None
+        return result
 
     def _not_installed(self, failure: Failure, incoming: IncomingSnapshot) -> Failure:
         incoming.discard()

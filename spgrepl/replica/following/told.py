@@ -12,8 +12,9 @@ from spgrepl.replica.following.transaction_watch import TransactionWatch
 from spgrepl.replica.link import MasterLink
 from spgrepl.replica.phases import Phase
 from spgrepl.replica.service import ReplicaService
-from spgrepl.replica.snapshot_receiver import IncomingSnapshot
+from spgrepl.replica.snapshot_receiver import IncomingSnapshot, shown_snapshot
 from spgrepl.segments.incoming import SegmentAssembler
+from spgrepl.text.placing import PlacingBoard
 from spgrepl.watch.status import Applied, FollowerStatus, Positions
 
 
@@ -24,6 +25,7 @@ class FollowerTold(ReplicaService):
     _engine: IEngine
     _incoming: IncomingSnapshot | None
     _link: MasterLink[FollowerConnection] | None
+    _placing: PlacingBoard | None
     _progress: Progress | None
     _replay: Replay
     _segments: SegmentAssembler
@@ -52,7 +54,6 @@ class FollowerTold(ReplicaService):
     def describe(self) -> FollowerStatus:
         """See `ReplicaService`."""
         progress, histories, link = self._progress, self._waiters.histories, self._link
-        incoming = self._incoming
         return FollowerStatus(
             state=self.state.value,
             engine=self._engine.name,
@@ -68,7 +69,7 @@ class FollowerTold(ReplicaService):
             transactions=self._transactions.describe(progress),
             segments=self._segments.status(),
             cold_rows=self._cold.missing,
-            bootstrap=None if incoming is None else {"received": incoming.received, "length": incoming.length},
+            bootstrap=shown_snapshot(self._incoming, self._placing),
             skipped=self._replay.execution.left_out,
             applied=Applied.of(self._engine.statistics()),
             **self._describe_copy(),

@@ -24,10 +24,11 @@ from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.replica.connection import Event
 from spgrepl.replica.following.connection import FollowerConnection
 from spgrepl.replica.link import ILinkOwner, MasterLink
-from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace
+from spgrepl.replica.snapshot_receiver import IncomingSnapshot, SnapshotPlace, shown_snapshot
 from spgrepl.replica.subscribing.applier import Applier
 from spgrepl.replica.subscribing.copied_segments import CopiedSegments
 from spgrepl.replica.subscribing.settings import not_given
+from spgrepl.text.placing import PlacingBoard
 from spgrepl.text.quantities import number_of
 from spgrepl.text.role_log import RoleLogger, Speaker
 from spgrepl.wire.frames import ChunkBytes, Status
@@ -91,6 +92,7 @@ class CopyLink:
         self._path = path
         self._owner = owner
         self._incoming: IncomingSnapshot | None = None
+        self._placing: PlacingBoard | None = None
         self._segments: CopiedSegments | None = None
         self._with_segments = False
         self._taking = False
@@ -108,10 +110,9 @@ class CopyLink:
         return link
 
     @property
-    def progress(self) -> dict[str, int] | None:
-        """Bytes received and expected while the snapshot comes, for the status."""
-        incoming = self._incoming
-        return None if incoming is None else {"received": incoming.received, "length": incoming.length}
+    def progress(self) -> dict[str, Any] | None:
+        """How far the snapshot has come, and then its rows, for the status."""
+        return shown_snapshot(self._incoming, None if self._done.fired else self._placing)
 
     @property
     def copying(self) -> bool:
@@ -180,6 +181,7 @@ class CopyLink:
         position = event.position
         incoming, self._incoming = self._incoming, None
         assert incoming is not None
+        self._placing = PlacingBoard(incoming.length)
         if not incoming.length:
             incoming.discard()
             return fail(SnapshotError("the master sent an empty snapshot: it has no rows to begin with"))
@@ -235,7 +237,9 @@ class CopyLink:
     def _copy(self, incoming: IncomingSnapshot, position: int, segments: Path | None = None) -> Any:
         """Put the rows in place, once it is known what stands before them in the master's log."""
         before = yield self._owner.take_mark(position)
-        state = yield self._worker.call(self._applier.copy, incoming.path, position, segments, before)
+        assert self._placing is not None
+        copy = self._applier.copy
+        state = yield self._worker.call(self._placing.run, copy, incoming.path, position, segments, before)
         return state
 
     @inlineCallbacks

@@ -103,8 +103,8 @@ class InitialCopies:
         self._owner.failed(error)
 
     @property
-    def progress(self) -> dict[str, int] | None:
-        """Bytes received and expected while a snapshot comes, for the status."""
+    def progress(self) -> dict[str, Any] | None:
+        """How far a snapshot has come, and then its rows, for the status."""
         return None if self._last is None else self._last.progress
 
     @property

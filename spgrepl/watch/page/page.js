@@ -318,17 +318,38 @@
       found = { item, label: make("label", { for: id }, null, item), bar: make("progress", { id }, null, item) };
       view.bar.set(key, found);
     }
-    const share = all > 0 ? done / all : 0;
+    // Where nothing is known of the end, the bar says that something is done, and not how much.
+    const share = done === null ? "" : `${Math.floor((all > 0 ? done / all : 0) * 100)} %`;
+    const text = [share, note].filter(Boolean).join(", ");
     found.bar.max = all || 1;
-    found.bar.value = done;
-    found.bar.textContent = `${Math.floor(share * 100)} %`;
-    setText(found.label, `${label}: ${Math.floor(share * 100)} %, ${note}`);
+    if (done === null) found.bar.removeAttribute("value"); else found.bar.value = done;
+    found.bar.textContent = share;
+    found.bar.setAttribute("aria-valuetext", text);
+    setText(found.label, `${label}: ${text}`);
+  }
+
+  const STEPS = {
+    digest: "Comparing its digest", check: "Checking it", convert: "Making a SQLite database of it", copy: "Copying rows",
+    index: "Making indexes", replace: "Replacing the copy before", commit: "Committing it",
+  };
+
+  function showPlacing(view, seen, placing) {
+    const parts = [];
+    if (placing.table !== null) parts.push(`table ${placing.table}`);
+    if (placing.rows !== null) parts.push(placing.rows_total === null ? `${number(placing.rows)} rows` : `${number(placing.rows)} of ${number(placing.rows_total)} rows`);
+    if (placing.bytes !== null) parts.push(placing.bytes_total === null ? bytes(placing.bytes) : `${bytes(placing.bytes)} of ${bytes(placing.bytes_total)}`);
+    if (placing.bytes_per_second) parts.push(`${bytes(placing.bytes_per_second)}/s`);
+    parts.push(placing.seconds_left === null ? `for ${seconds(placing.seconds)}` : `${seconds(placing.seconds_left)} left`);
+    showBar(view, seen, "placing", STEPS[placing.step] || placing.step, placing.share, 1, parts.join(", "));
   }
 
   function showProgress(view, role) {
     const seen = new Set();
     const coming = role.bootstrap || role.copy;
-    if (coming) showBar(view, seen, "snapshot", "Snapshot", coming.received, coming.length, `${bytes(coming.received)} of ${bytes(coming.length)}`);
+    if (coming) {
+      showBar(view, seen, "snapshot", "Snapshot", coming.received, coming.length, `${bytes(coming.received)} of ${bytes(coming.length)}`);
+      if (coming.placing) showPlacing(view, seen, coming.placing);
+    }
     const current = role.segments && role.segments.current;
     if (current) showBar(view, seen, "segment", `Cold segment ${current.id}`, current.chunks, current.of, `${bytes(current.bytes)} at ${bytes(current.rate)}/s`);
     for (const peer of role.peers || []) {

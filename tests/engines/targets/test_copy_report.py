@@ -1,76 +1,52 @@
-"""What the log says of an initial copy that takes long."""
+"""What is judged before an initial copy."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
-import apsw
 import pytest
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from spgrepl.engines.targets.copy_report import AFTER, EVERY, CopyLines, told_by_growth
+from spgrepl.engines.targets.copy_report import NO_COPY, judge_snapshot, report_copy
+from spgrepl.engines.targets.initial_copy import plan_copy
+from spgrepl.errors import SnapshotError
+from spgrepl.text.placing import PlacingBoard
+from tests.sql import connect
 
 
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    found: list[str] = []
-
-    def note(event: LogEvent) -> None:
-        if "initial copy: " in (text := formatEvent(event)):
-            found.append(text.partition("initial copy: ")[2])
-
-    globalLogPublisher.addObserver(note)  # type: ignore[arg-type]
-    yield found
-    globalLogPublisher.removeObserver(note)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path) -> Path:
-    path = tmp_path / "snapshot"
-    path.write_bytes(bytes(8_000_000))
+def snapshot_in(folder: Path) -> Path:
+    path = folder / "snapshot"
+    connection = connect(path)
+    connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    connection.execute("CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END")
+    connection.close()
     return path
 
 
-def test_bytes_rows_rate_and_the_time_that_is_left(snapshot: Path, lines: list[str]) -> None:
-    clock = Clock()
-    copying = CopyLines(snapshot, clock.seconds)
-    for rows in range(1, 3):
-        clock.advance(AFTER / 2)
-        copying.tell(rows * 1_000_000, rows * 5000)
-    assert lines == ["2 of about 8 MB, 1.0 MB/s, 10,000 rows, 5,000 rows/s, 6 s left"]
-    clock.advance(EVERY / 2)
-    copying.tell(5_000_000)
-    assert len(lines) == 1
-    clock.advance(EVERY / 2)
-    copying.tell(9_000_000)
-    assert lines[1:] == ["9 of about 8 MB, 0.8 MB/s, 0 s left"]
+def test_what_is_not_a_snapshot_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    path.write_bytes(b"something else, of no use at all")
+    with pytest.raises(SnapshotError, match=NO_COPY):
+        judge_snapshot(path, (), 8, None, None)
 
 
-def test_a_copy_that_is_done_at_once_says_nothing(snapshot: Path, lines: list[str]) -> None:
-    CopyLines(snapshot, Clock().seconds).tell(8_000_000, 10)
-    assert lines == []
+def test_the_plan_has_every_table_where_no_publication_is_named(tmp_path: Path) -> None:
+    board = PlacingBoard(1)
+    plan, state = board.run(judge_snapshot, snapshot_in(tmp_path), (), 8, None, None)
+    assert [table.shape.name for table in plan.tables] == ["t"]
+    assert (state.position, state.effective_start) == (8, 8)
 
 
-def test_in_sqlite_it_is_seen_while_one_statement_runs(tmp_path: Path, snapshot: Path, lines: list[str]) -> None:
-    """The transaction is open all the time: what tells is how the files grow."""
-    clock = iter(range(0, 10**6, int(EVERY)))
-    path = tmp_path / "copy.db"
-    with contextlib.closing(apsw.Connection(str(path))) as connection:
-        for sql in ("PRAGMA journal_mode = WAL", "PRAGMA cache_size = -500", "CREATE TABLE t (a, b)", "BEGIN"):
-            connection.execute(sql).fetchall()
-        with told_by_growth(connection, path, CopyLines(snapshot, lambda: float(next(clock)))):
-            connection.execute(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) "
-                "INSERT INTO t SELECT i, zeroblob(100) FROM n"
-            )
-        count = len(lines)
-        assert count > 3
-        done = [float(line.partition(" of about 8 MB, ")[0]) for line in lines]
-        assert done == sorted(done)
-        assert done[-1] > 2
-        connection.execute("INSERT INTO t SELECT * FROM t")
-        assert len(lines) == count  # it is over
-        connection.execute("ROLLBACK")
+def test_triggers_are_named_that_are_not_copied(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        said.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(note)  # type: ignore[arg-type]
+    try:
+        report_copy(plan_copy(snapshot_in(tmp_path), ()), "here", "s")
+    finally:
+        globalLogPublisher.removeObserver(note)  # type: ignore[arg-type]
+    assert any("triggers are not copied" in line and "r (on t)" in line for line in said)
+    assert any("1 table was copied to here: t" in line for line in said)
