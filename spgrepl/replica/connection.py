@@ -90,6 +90,8 @@ class Connection(ABC, Generic[_State]):
         self._early = b""
         self._log_came = False
         self._doubt: LogTruncated | None = None
+        self._longest = 0
+        self._fell = False
         self._behind_since: float | None = None
 
     @property
@@ -226,9 +228,18 @@ class Connection(ABC, Generic[_State]):
 
         Raises:
             LogTruncated: It ends before what is applied.
-            PeerError: It ends before what has come, and not before what is applied.
+            PeerError: It ends before what has come, and not before what is applied; or it was longer a moment ago.
         """
+        # What a master measures never becomes less, unless its log was cut.
+        self._fell |= status.length < self._longest
+        self._longest = max(self._longest, status.length)
         if status.length >= position:
+            if self._fell:
+                raise PeerError(
+                    f"the master's log ends at {status.length}, and it was shorter a moment ago than before that: "
+                    f"it may have been truncated, and have grown again. It is asked for once more from before "
+                    f"position {position}, and compared"
+                )
             self._doubt = None
         elif self._doubt is not None and status.length >= self.applied:
             # What came without being a part of the log, such as a STATUS taken for one, counts for nothing.

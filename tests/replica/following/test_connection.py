@@ -575,6 +575,19 @@ def test_one_low_status_is_a_doubt_and_a_second_makes_it_sure() -> None:
     assert "ends at 999, before position 1000" in str(rig.reason)
 
 
+@pytest.mark.parametrize("lengths", [(1000, 0, 1000), (1000, 999, 1500), (3000, 2000), (1000, 0, 5000)])
+def test_a_log_that_was_shorter_for_a_moment_is_asked_for_again(lengths: tuple[int, ...]) -> None:
+    """It was cut, and has grown again, before a second STATUS could say so: the next connection compares."""
+    rig = streaming()
+    for length in lengths[:-1]:
+        rig.send(encode_status(length, 1))
+        assert rig.closed == []
+    rig.send(encode_status(lengths[-1], 1))
+    assert isinstance(rig.reason, PeerError)
+    assert not isinstance(rig.reason, LogTruncated)
+    assert "shorter a moment ago" in str(rig.reason)
+
+
 def test_a_status_that_was_measured_before_the_last_bytes_is_no_truncation() -> None:
     rig = streaming()
     for end in range(1100, 2000, 100):

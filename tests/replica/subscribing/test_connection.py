@@ -564,6 +564,17 @@ def test_a_status_in_front_of_records_speaks_of_what_came_before_them() -> None:
     assert rig.closed == []
 
 
+def test_a_log_that_was_shorter_for_a_moment_is_asked_for_again() -> None:
+    rig = streaming()
+    for length in (1000, RESUMED.position - 1):
+        rig.send(encode_status(length, 1))
+        assert rig.closed == []
+    rig.send(encode_status(1000, 1))
+    assert isinstance(rig.reason, PeerError)
+    assert not isinstance(rig.reason, LogTruncated)
+    assert "shorter a moment ago" in str(rig.reason)
+
+
 def test_one_low_status_is_a_doubt_and_a_second_makes_it_sure() -> None:
     """PROTOCOL section 7, item 6."""
     rig = streaming()
