@@ -63,7 +63,7 @@ LOOSE = "loose"
 """What is noted of a column that takes numbers as text, too."""
 
 GENERATED, ON_UPDATE, DEFAULT, ROUNDED, CASELESS = "generated", "on_update", "default", "rounded", "caseless"
-OTHERWISE, LABELLED = "otherwise", "labelled"
+OTHERWISE, LABELLED, LABELS, YEAR = "otherwise", "labelled", "labels", "year"
 """What sets a column at an SPG server and not here: what is noted of it is the SQL of each."""
 
 OF_TABLE = ""
@@ -71,6 +71,36 @@ OF_TABLE = ""
 
 TABLE_KINDS = frozenset("rp")
 """Ordinary and partitioned tables: what rows can be put into."""
+
+
+_YEARS = range(1901, 2156)
+
+
+@attrs.frozen
+class Choice:
+    """A column whose values are some among others.
+
+    Attributes:
+        name: The column, with its table.
+        labels: What it may hold; none where it is a year.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+
+    def holds(self, text: str) -> bool:
+        """Whether a text stands for itself in it."""
+        if self.labels:
+            return text in self.labels
+        return len(text) == 4 and text.isascii() and text.isdigit() and int(text) in _YEARS
+
+    def __str__(self) -> str:
+        wanted = "the label itself, as a text" if self.labels else "four digits, from 1901 to 2155"
+        kind = "an ENUM or SET" if self.labels else "a YEAR"
+        return (
+            f"the column {self.name} is {kind} at the master: what it makes of other values than its own is not "
+            f"known here; write {wanted}"
+        )
 
 
 @attrs.frozen
@@ -86,7 +116,8 @@ class TableColumn:
         default: The text of its default; None without one.
         master: What sets it at an SPG server and not here, with its SQL: `GENERATED`, `ON_UPDATE`,
             `DEFAULT`; or that it rounds (`ROUNDED`), compares without case (`CASELESS`), or is of a type that
-            statements mean something else by here (`OTHERWISE`), or orders by labels (`LABELLED`).
+            statements mean something else by here (`OTHERWISE`), orders by labels (`LABELLED`), or holds only
+            labels (`LABELS`, as JSON) or years (`YEAR`).
         number: The server's number of it.
     """
 
@@ -98,6 +129,16 @@ class TableColumn:
     default: str | None = None
     master: Mapping[str, str] = attrs.field(factory=dict)
     number: int = 0
+
+    def choice(self, table: str) -> Choice | None:
+        """What its values are some among, at an SPG server; None where they are any of its type.
+
+        Args:
+            table: The name of its table.
+        """
+        if LABELS in self.master:
+            return Choice(f"{self.name} of {table}", tuple(json.loads(self.master[LABELS])))
+        return Choice(f"{self.name} of {table}") if YEAR in self.master else None
 
     def __str__(self) -> str:
         return f"{self.name} {self.type.sql}{' NOT NULL' if self.not_null else ''}"

@@ -14,6 +14,7 @@ from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
 from spgrepl.engines.postgresql.approximating import RANDOM
 from spgrepl.engines.postgresql.followed_tables import following_tables, refuse_tables_of_others
 from spgrepl.engines.postgresql.master_effects import (
+    choices_of,
     judge_effects,
     judge_reading,
     refuse_acting,
@@ -301,7 +302,10 @@ class LogStatements:
         behind = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
         if reading.joins and meets_several(connection, tokens, text):
             raise Refused("a row is joined with several: which of them counts cannot be told here")
+        choices = choices_of(reading, tokens, tables)
         unsure = self._reader.unsure(connection, reading, tokens, text, lasts)
+        if unsure is None and choices:
+            unsure = self._reader.unsure_choice(connection, choices, text)
         if unsure is not None:
             raise Refused(unsure)
         zone = self._spg.zone

@@ -19,6 +19,8 @@ from spgrepl.postgresql.tables import (
     OTHERWISE,
     ROUNDED,
     TABLE_KINDS,
+    YEAR,
+    Choice,
     Table,
     TableBook,
     TableColumn,
@@ -180,6 +182,30 @@ def judge_reading(
     return behind
 
 
+def choices_of(
+    reading: Reading, tokens: list[Token], tables: Callable[[str], Table | None]
+) -> dict[tuple[int, int], Choice]:
+    """The columns that a statement names, or gives values, and whose values are some among others at the master.
+
+    Args:
+        reading: What it depends on.
+        tokens: The statement.
+        tables: Looks a table up.
+    """
+    given = {name for name, event in changed_tables(tokens) if event in ("INSERT", "UPDATE")}
+    found = {}
+    for oid, name in reading.tables.items():
+        table = tables(name)
+        if table is None or table.oid != oid:
+            continue
+        read = reading.read.get(oid, frozenset())
+        for column in table.columns.values():
+            choice = column.choice(table.name)
+            if choice is not None and (name in given or {column.number, _WHOLE_ROW} & read):
+                found[oid, column.number] = choice
+    return found
+
+
 def _otherwise(table: Table, column: TableColumn) -> str:
     return (
         f"the column {column.name} of {table.name} is a {column.master[OTHERWISE]} at the master, and "
@@ -221,7 +247,7 @@ def refuse_unless_plain(tokens: list[Token], tables: Callable[[str], Table | Non
         called = follows == "(" and not (_word(tokens, at - 1) == "INTO" or tokens[at - 1].text == ".")
         plain = plain and token.text not in _ORDERS and not (is_name and (called or _folded(token) not in known))
     if not plain or (
-        table is not None and any({CASELESS, LABELLED} & {*one.master} for one in table.columns.values())
+        table is not None and any({CASELESS, LABELLED, YEAR} & {*one.master} for one in table.columns.values())
     ):
         raise Refused(
             "this server does not show how it reads a statement, as PostgreSQL 14 and later do, or its database "

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.reading.closure import SAVEPOINT, gather, parsed, unchanged
 from spgrepl.postgresql.reading.conversions import ORDERS, may_be_other_day
+from spgrepl.postgresql.reading.given_values import unsure_choice
 from spgrepl.postgresql.reading.letters import letters_of, meets_beyond
 from spgrepl.postgresql.reading.rules import Reading, read
-from spgrepl.postgresql.tables import TableBook
+from spgrepl.postgresql.tables import Choice, TableBook
 from spgrepl.text.sqltext import Token, TokenKind
 
 _MOST = 2_000
@@ -125,6 +126,20 @@ class StatementReader:
         return (
             f"{letters.name}() may meet letters beyond ASCII in {met}: what the master makes of them is not known"
         )
+
+    @staticmethod
+    def unsure_choice(connection: Any, choices: Mapping[tuple[int, int], Choice], text: str) -> str | None:
+        """Why a statement with these constants may mean something else by columns of labels and years.
+
+        Args:
+            connection: The connection, with a transaction open.
+            choices: The columns that it names or gives values, each by the numbers of its table and of itself.
+            text: The statement.
+
+        Raises:
+            psycopg.Error: The server does not understand it; the transaction has failed.
+        """
+        return unsure_choice(gather(connection, text), choices)
 
     def _holds(self, connection: Any, known: Reading) -> bool:
         return self._tables.has_versions() and unchanged(connection, known.marks)

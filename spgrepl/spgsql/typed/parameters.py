@@ -28,7 +28,7 @@ def _always(value: Stored, _time: int) -> Stored:
 def _label(labels: tuple[str, ...], convert: Converter, literal: Literal) -> Stored:
     """A label as it stands; a number, other letters and several labels become one by rules of the master."""
     value = convert(literal)
-    if value not in labels:
+    if value not in labels or literal.kind is TokenKind.NUMBER:
         raise StatementStopped(f"{literal.text} is none of the labels {', '.join(labels)}: write the label itself")
     return value
 
