@@ -360,8 +360,7 @@ class PostgresqlEngine:
             copying.copy(tables, way_out="follow with another engine")
             notes = copying.notes
         connection.execute(f"DELETE FROM {SCHEMA}.copy_tables")
-        for table in tables:
-            connection.execute(f"INSERT INTO {SCHEMA}.copy_tables VALUES (%s)", (table,))
+        connection.execute(f"INSERT INTO {SCHEMA}.copy_tables SELECT unnest(%s::text[])", (tables,))
         self._schema.store(connection, objects)
         self._cold.note(connection, path)
         connection.execute(_BEGIN, (state.position, state.base, text_of(state, rows)))
