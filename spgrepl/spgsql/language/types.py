@@ -46,6 +46,9 @@ JSON, JSONB, BYTEA, UUID = (SpgType(tag) for tag in (13, 16, 18, 24))
 NUMERIC = SpgType(10, (0, 0))
 """NUMERIC without precision and scale."""
 
+VARCHAR_TAG, NAME_TAG, NAME_BYTES = 8, 72, 63
+"""Texts whose length is limited, and how many bytes a NAME may have."""
+
 _FAMILIES: Mapping[Family, tuple[int, ...]] = {
     Family.INTEGER: (1, 2, 7, 73, 74, 75),
     Family.FLOAT: (3,),

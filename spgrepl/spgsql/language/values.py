@@ -17,7 +17,15 @@ from spgrepl.spgsql.language import times
 from spgrepl.spgsql.language.arrays import read_array
 from spgrepl.spgsql.language.lexing import Literal, TokenKind
 from spgrepl.spgsql.language.stops import StatementStopped
-from spgrepl.spgsql.language.types import INTEGER_RANGES, Family, element_of, family_of
+from spgrepl.spgsql.language.types import (
+    INTEGER_RANGES,
+    NAME_BYTES,
+    NAME_TAG,
+    VARCHAR_TAG,
+    Family,
+    element_of,
+    family_of,
+)
 
 Stored = int | float | str | bytes | None
 """What SQLite stores."""
@@ -135,7 +143,8 @@ def numeric_text(value: Decimal, kind: SpgType) -> str:
 def _numeric(literal: Literal, kind: SpgType) -> str:
     text = literal.text.strip()
     special = _SPECIAL.get(text.lower())
-    if special is not None and literal.kind is TokenKind.STRING:
+    limited = bool(kind.parameters and kind.parameters[0])
+    if special is not None and literal.kind is TokenKind.STRING and (special == "NaN" or not limited):
         return special
     value = _decimal(text)
     if value is None:
@@ -173,7 +182,10 @@ def _text(literal: Literal, kind: SpgType) -> str:
         raise _cannot(literal, kind)
     if literal.kind is TokenKind.NUMBER:
         text = str(int(text))
-    if kind.tag == 8 and len(text) > kind.parameters[0]:
+    if kind.tag == VARCHAR_TAG and len(text) > kind.parameters[0]:
+        raise _cannot(literal, kind)
+    if kind.tag == NAME_TAG and len(text.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        # PostgreSQL cuts it.
         raise _cannot(literal, kind)
     return text
 

@@ -129,6 +129,16 @@ def _plain(value: object, what: str) -> str:
     return text
 
 
+def _fitting(value: object, most: int, in_bytes: int) -> object:
+    """A text that a column takes as it is."""
+    if value is None:
+        return None
+    text = str(value)
+    if (len(text.encode("utf-8", "surrogatepass")) if in_bytes else len(text)) > most:
+        raise CannotCompute(f"a text of more than {most} {'bytes' if in_bytes else 'characters'} in its column")
+    return text
+
+
 def _lower(value: object) -> str | None:
     return None if value is None else _plain(value, "lower()").lower()
 
@@ -167,6 +177,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "spgrepl_real": _real,
     "spgrepl_ordered": _ordered,
     "spgrepl_like": _like,
+    "spgrepl_fitting": _fitting,
     "spgrepl_lower": _lower,
     "spgrepl_upper": _upper,
 }

@@ -122,7 +122,7 @@ class Parameters:
         if family is Family.BOOL or (self.dialect is Dialect.MYSQL and family is Family.INTEGER):
             return str(int(value))
         if family is Family.TEXT:
-            return "'true'" if value else "'false'"
+            return converted(str(int(value)), BOOL, kind)
         raise StatementStopped(f"what SPG stores for {str(value).upper()} as {kind.label} is not known here")
 
     def coerced(self, found: Compiled, wanted: SpgType) -> str:

@@ -7,7 +7,7 @@ import attrs
 from spgrepl.spg.values.types import SpgType
 from spgrepl.spgsql.language.nodes import Const, Plain
 from spgrepl.spgsql.language.stops import StatementStopped
-from spgrepl.spgsql.language.types import FLOAT, NUMERIC, Family, family_of
+from spgrepl.spgsql.language.types import FLOAT, NAME_BYTES, NAME_TAG, NUMERIC, VARCHAR_TAG, Family, family_of
 from spgrepl.spgsql.typed.functions import NUMERIC_ORDER, TIME_ORDER
 from spgrepl.spgsql.typed.schema import LabelType
 
@@ -54,20 +54,28 @@ def converted(sql: str, kind: SpgType, wanted: SpgType) -> str:
         if other is Family.NUMERIC:
             return _alike(f"CAST({sql} AS TEXT)", NUMERIC, wanted)
         if other is Family.TEXT:
-            return f"CAST({sql} AS TEXT)"
+            return _fitting(f"CAST({sql} AS TEXT)", wanted)
     if one is Family.REAL and other is Family.FLOAT:
         return sql
     if one is Family.FLOAT and other is Family.REAL:
         return f"spgrepl_real({sql})"
     if one is Family.BOOL and other is Family.TEXT:
-        return (
+        text = (
             f"iif({sql}, 'true', 'false')"
             if " " not in sql
             else f"CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
         )
+        return _fitting(text, wanted)
     raise StatementStopped(
         f"what becomes of a value of type {kind.label} in the place of {wanted.label} is not known here"
     )
+
+
+def _fitting(sql: str, wanted: SpgType) -> str:
+    """A text in the place of one whose length is limited: too long ones are cut by some servers."""
+    if wanted.tag == VARCHAR_TAG:
+        return f"spgrepl_fitting({sql}, {wanted.parameters[0]}, 0)"
+    return f"spgrepl_fitting({sql}, {NAME_BYTES}, 1)" if wanted.tag == NAME_TAG else sql
 
 
 def _alike(sql: str, kind: SpgType, wanted: SpgType) -> str:
@@ -89,6 +97,8 @@ def _alike(sql: str, kind: SpgType, wanted: SpgType) -> str:
         raise StatementStopped(
             f"what becomes of a value of type {kind.label} in the place of {wanted.label} is not known here"
         )
+    if family is Family.TEXT and (kind.tag, kind.parameters) != (wanted.tag, wanted.parameters):
+        return _fitting(sql, wanted)
     return sql
 
 

@@ -68,6 +68,35 @@ def test_labels_as_they_stand(copy: Copy) -> None:
     copy.stop("DELETE FROM u WHERE m < 'sad'", "the order of the labels")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE u SET v = x",
+        "UPDATE u SET v = i",
+        "UPDATE u SET v = b",
+        "UPDATE u SET v = TRUE",
+        "UPDATE u SET v = v || 'bcd'",
+        "UPDATE u SET v = 'abc '",
+        "INSERT INTO u (id, v) SELECT 2, x FROM u",
+        "UPDATE u SET n = x || n",
+        "UPDATE u SET n = '" + "é" * 32 + "'",
+    ],
+)
+def test_a_text_that_may_be_cut_at_the_master_is_a_stop(copy: Copy, statement: str) -> None:
+    copy.run("CREATE TABLE u (id INT PRIMARY KEY, x TEXT, v VARCHAR(3), n NAME, i INT, b BOOL)")
+    copy.run(f"INSERT INTO u VALUES (1, 'abc ', 'a', '{'n' * 63}', 1234, FALSE)")
+    copy.stop(statement, "a text of more than|is not known here")
+    copy.run("UPDATE u SET x = 'abc', n = 'n', i = 123, b = TRUE")
+    copy.run("UPDATE u SET v = x", "UPDATE u SET v = i", "UPDATE u SET n = x || n", "UPDATE u SET v = NULL")
+    assert copy.rows("SELECT v, n FROM u") == [(None, "abcn")]
+
+
+def test_an_infinite_number_has_no_precision(copy: Copy) -> None:
+    copy.run("CREATE TABLE u (id INT PRIMARY KEY, n NUMERIC(6,2), m NUMERIC)")
+    copy.run("INSERT INTO u VALUES (1, 'NaN', 'Infinity')")
+    copy.stop("UPDATE u SET n = 'Infinity'", "is not known here")
+
+
 def test_labels_and_texts_are_texts_together() -> None:
     label = LabelType(TEXT.tag, (), ("low", "high"))
     assert common([label, label]) == label
