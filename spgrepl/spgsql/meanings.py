@@ -64,7 +64,7 @@ class MeaningReader(AlterationReader):
         }
 
     def _create_type(self) -> None:
-        name = self.table_name()
+        name = ".".join(self.qualified_name())
         if not self.accept("as", "enum"):
             self._skip_rest()
             return  # a column of that type is refused
@@ -77,7 +77,7 @@ class MeaningReader(AlterationReader):
         self.schema.keep_object("enums", name, {"name": name, "labels": labels})
 
     def _create_domain(self) -> None:
-        name = self.table_name()
+        name = ".".join(self.qualified_name())
         self.accept("as")
         draft = self._draft(name, self.type_name())
         while self.now.kind is TokenKind.WORD:
@@ -100,7 +100,7 @@ class MeaningReader(AlterationReader):
     def _drop_type(self) -> None:
         self.accept("if", "exists")
         while True:
-            name = self.table_name()
+            name = ".".join(self.qualified_name())
             for kind in ("enums", "domains", "composites"):
                 self.schema.drop_object(kind, name)
             if not self.accept_operator(","):
@@ -108,7 +108,7 @@ class MeaningReader(AlterationReader):
         self._skip_rest()
 
     def _alter_type(self) -> None:
-        name = self.table_name()
+        name = ".".join(self.qualified_name())
         if self.accept("add", "value"):
             self._skip_rest()
             return
@@ -118,7 +118,7 @@ class MeaningReader(AlterationReader):
         raise StatementStopped(f"ALTER TYPE {name} {self.now.text.upper()} changes values that are stored")
 
     def _alter_domain(self) -> None:
-        name = self.table_name()
+        name = ".".join(self.qualified_name())
         if self.is_word("set", "drop") and self.ahead().text == "default":
             raise StatementStopped(f"ALTER DOMAIN {name} … DEFAULT is not translated")
         self._skip_rest()

@@ -15,7 +15,7 @@ import attrs
 from spgrepl.engines.postgresql.statement_meanings import Refused
 from spgrepl.postgresql import own_schema
 from spgrepl.postgresql.names import SCHEMA
-from spgrepl.postgresql.reading.ddl import changed_by_ddl
+from spgrepl.postgresql.reading.ddl import changed_by_ddl, in_other_schema, other_schema
 from spgrepl.postgresql.tables import OF_TABLE
 from spgrepl.text.sqltext import Token
 
@@ -94,3 +94,18 @@ def refuse_tables_of_others(connection: Any, tokens: list[Token], text: str) -> 
         row = connection.execute(_NOT_OF_COPY, (name,)).fetchone()
         if row is not None:
             raise Refused(f"the table {row[0]} here is not of this copy: move or rename it, or skip this record")
+
+
+def refuse_other_schemas(tokens: list[Token], text: str) -> None:
+    """Let a log change tables of ``public`` only: what others are at an SPG server is not known.
+
+    Args:
+        tokens: The statement, without blanks and comments.
+        text: The statement.
+
+    Raises:
+        Refused: It makes, changes or drops another one.
+    """
+    found = in_other_schema(tokens, text)
+    if found is not None:
+        raise Refused(other_schema(found))

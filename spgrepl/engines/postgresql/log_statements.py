@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from spgrepl.disk.limits import DEFAULT_LIMITS, ran_too_long
+from spgrepl.engines.postgresql import followed_tables
 from spgrepl.engines.postgresql.approximating import RANDOM
-from spgrepl.engines.postgresql.followed_tables import following_tables, refuse_tables_of_others
 from spgrepl.engines.postgresql.master_effects import (
     choices_of,
     judge_effects,
@@ -251,6 +251,7 @@ class LogStatements:
             text = plain_names(text)
         if self._respells:
             text = respelled(text, partial(self._tables.get, connection))
+        followed_tables.refuse_other_schemas(tokens_of(text), text)
         if found is Meaning.OBJECT:
             if self.schema is None or not self._made(connection, text):
                 self._spg.skip(name)
@@ -319,7 +320,7 @@ class LogStatements:
     def _make(self, connection: Any, text: str) -> None:
         """Change the schema, and what of rows goes with that."""
         tokens = tokens_of(text)
-        refuse_tables_of_others(connection, tokens, text)
+        followed_tables.refuse_tables_of_others(connection, tokens, text)
         query = query_of(tokens, text)
         if query is not None:
             self._judge(connection, tokens_of(query), query)
@@ -330,7 +331,7 @@ class LogStatements:
             )
         self._judge_expressions(connection, tokens, text, "USING")
         self._tables.forget()
-        with following_tables(connection):
+        with followed_tables.following_tables(connection):
             self._execute(connection, in_transaction(tokens, text))
         self._judge_expressions(connection, tokens, text, "GENERATED")
 
@@ -347,7 +348,7 @@ class LogStatements:
         psycopg = driver.load()
         connection.execute(f"SAVEPOINT {_OBJECT}")
         try:
-            with following_tables(connection):
+            with followed_tables.following_tables(connection):
                 self._execute(connection, text)
         except psycopg.Error as error:
             if judge(error, connection) is not Fault.REFUSED or changes_values(tokens_of(text)):

@@ -31,7 +31,8 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, r.ev_action::text, 
          WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
            AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
                             AND NOT a.attnotnull)),
-       (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion))
+       (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)),
+       pg_table_is_visible(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_rewrite r ON r.ev_class = c.oid AND c.relkind = 'v' AND r.ev_type = '1'
  WHERE c.oid = ANY(%s::bigint[]::oid[])
@@ -74,6 +75,7 @@ class Relation:
         keys: Its unique keys without NULLs, each by the numbers of its columns.
         built_in: Whether it belongs to the server itself.
         exclusive: How many indexes it has that let no row in beside another one: its keys, and others.
+        visible: Whether its name without a schema is it.
     """
 
     schema: str
@@ -82,6 +84,7 @@ class Relation:
     keys: tuple[frozenset[int], ...]
     built_in: bool
     exclusive: int
+    visible: bool = True
 
 
 @attrs.frozen
@@ -230,12 +233,12 @@ def _asked(connection: Any, query: str, wanted: Iterable[int], known: dict[int, 
 
 def _look_up_relations(connection: Any, closure: Closure, found: list[Node]) -> None:
     wanted = [number(node, "relid") for node in found]
-    for oid, schema, name, kind, rule, rule_oid, mark, keys, exclusive in _asked(
+    for oid, schema, name, kind, rule, rule_oid, mark, keys, exclusive, visible in _asked(
         connection, _RELATIONS, wanted, closure.relations
     ):
         built_in = oid < _BUILT_IN
         unique = tuple(frozenset(key) for key in keys or ())
-        closure.relations[oid] = Relation(schema, name, kind, unique, built_in, int(exclusive))
+        closure.relations[oid] = Relation(schema, name, kind, unique, built_in, int(exclusive), visible)
         if rule is not None and not built_in:
             closure.trees.append((f"the view {name}", parse(rule)))
             closure.marks[f"r{rule_oid}"] = mark

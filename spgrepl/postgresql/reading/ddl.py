@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from spgrepl.text.sqltext import Token, TokenKind
@@ -37,6 +38,52 @@ def changed_by_ddl(tokens: list[Token], text: str) -> Iterator[str]:
         while end + 1 < len(tokens) and tokens[end].text == ".":
             end += 2
         yield text[tokens[first].start : tokens[end - 1].end]
+
+
+def other_schema(name: str) -> str:
+    """Why nothing is done with a table of another schema.
+
+    Args:
+        name: The table, with its schema.
+    """
+    return f"{name} is not in the schema of the copy: which table that is at the master is not known here"
+
+
+def in_other_schema(tokens: list[Token], text: str) -> str | None:
+    """A table outside of ``public`` that a statement makes, alters, drops or changes; None where there is none.
+
+    Args:
+        tokens: The statement, without blanks and comments.
+        text: The statement.
+    """
+    words = [token.upper for token in tokens]
+    places = [at for at, word in enumerate(words) if _is_before_a_table(words, at, word)]
+    moves = words[:2] == ["ALTER", "TABLE"] and ("SET", "SCHEMA") in itertools.pairwise(words)
+    if moves or (words[:2] in (["ALTER", "SCHEMA"], ["DROP", "SCHEMA"]) and "PUBLIC" in words):
+        return f"what {' '.join(words[:2])} leaves"
+    for at in places:
+        first = at + 1
+        while words[first : first + 1] and words[first] in ("IF", "NOT", "EXISTS", "ONLY", "TABLE"):
+            first += 1
+        end = first
+        while end + 2 < len(tokens) and tokens[end + 1].text == ".":
+            end += 2
+        if end > first and folded(tokens[end - 2]) != "public":
+            return text[tokens[first].start : tokens[end].end]
+    return None
+
+
+def _is_before_a_table(words: list[str], at: int, word: str) -> bool:
+    if words[0] in ("CREATE", "ALTER", "DROP"):
+        return word == "TABLE" and at < 5
+    before = words[at - 1] if at else ""
+    return (
+        (word == "INTO" and before in ("INSERT", "MERGE"))
+        or (word == "INTO" and words[0] in ("SELECT", "WITH") and before != "INSERT")
+        or (word == "UPDATE" and before not in ("FOR", "ON", "KEY", "THEN", "DO"))
+        or (word == "FROM" and before == "DELETE")
+        or (word == "TRUNCATE" and at == 0)
+    )
 
 
 def replaced_view(tokens: list[Token]) -> str | None:

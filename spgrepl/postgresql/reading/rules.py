@@ -8,6 +8,7 @@ import attrs
 
 from spgrepl.postgresql.reading.closure import Closure, Function, Relation
 from spgrepl.postgresql.reading.conversions import has_days, unsure_conversion, unsure_function
+from spgrepl.postgresql.reading.ddl import other_schema
 from spgrepl.postgresql.reading.joins import may_meet_own, may_meet_several
 from spgrepl.postgresql.reading.letters import Letters, letters_of
 from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, of_query, type_of, walk
@@ -358,6 +359,8 @@ class _Rules:
         for one in self._closure.relations.values():
             if one.built_in:
                 self._stop("", f"{one.schema}.{one.name} is this server's own")
+            elif not one.visible:
+                self._stop("", other_schema(f"{one.schema}.{one.name}"))
             elif one.kind not in _PLAIN and one.kind != _VIEW:
                 what = {"m": "a materialized view", "f": "a foreign table", "S": "a sequence"}.get(one.kind, "")
                 self._stop("", f"{one.name} is {what or 'no table and no view'}: its rows are not in the log")

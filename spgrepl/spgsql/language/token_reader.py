@@ -125,15 +125,29 @@ class TokenReader:
         return self.step().text
 
     def table_name(self) -> str:
-        """Go on over the name of a table, without its schema where that is ``public`` or SQLite's ``main``."""
+        """Go on over the name of a table, without its schema where that is ``public`` or SQLite's ``main``.
+
+        Raises:
+            StatementStopped: It is in another schema. Whether that is another table than the one of the same name
+                in ``public`` depends on the version of the master.
+        """
+        found = self.qualified_name()
+        if len(found) > 1:
+            raise StatementStopped(
+                f"{'.'.join(found)} is not in the schema public: which table that is at the master is not known "
+                f"here"
+            )
+        return found[0]
+
+    def qualified_name(self) -> tuple[str, ...]:
+        """Go on over a name with its schema, where that is another one than ``public`` or SQLite's ``main``."""
         parts = [self.name()]
         while self.accept_operator("."):
             parts.append(self.name())
-        if len(parts) == 2 and (parts[0] == PUBLIC or parts[0].lower() == _SQLITES):
-            return parts[1]
-        if len(parts) > 1 and parts[-2] == PUBLIC:
-            return parts[-1]
-        return ".".join(parts)
+        is_plain = len(parts) == 2 and (parts[0] == PUBLIC or parts[0].lower() == _SQLITES)
+        if is_plain or (len(parts) > 1 and parts[-2] == PUBLIC):
+            return (parts[-1],)
+        return tuple(parts)
 
     def names(self) -> tuple[str, ...]:
         """Go on over names in parentheses."""

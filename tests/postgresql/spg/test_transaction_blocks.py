@@ -129,8 +129,3 @@ def test_ddl_after_rows_whose_constraints_wait(engine: PostgresqlEngine, databas
 def test_what_cannot_be_done_here_stops_by_name(statement: str, said: str, engine: PostgresqlEngine) -> None:
     with pytest.raises(StatementRefused, match=said):
         run(engine, [statement], 300)
-
-
-def test_a_schema_goes_with_its_tables(engine: PostgresqlEngine, database: Database) -> None:
-    run(engine, ["CREATE SCHEMA app", "CREATE TABLE app.q (id INT)", "DROP SCHEMA app CASCADE"], 300)
-    assert database.query("SELECT to_regclass('app.q')") == [(None,)]
