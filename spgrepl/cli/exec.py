@@ -41,6 +41,7 @@ from spgrepl.errors import (
     UsageError,
     WaitTimeout,
 )
+from spgrepl.pairs.copied_by import refuse_copy_of_another_engine
 from spgrepl.primary.parts.requests import Answer, Request, Written
 from spgrepl.primary.reading.reader import DatabaseReader
 from spgrepl.primary.writing.writer import DatabaseWriter
@@ -130,6 +131,8 @@ def _run(arguments: argparse.Namespace) -> int:
             raise UsageError("--db is missing: only what --http can answer does without a database")
         return _Run(None, arguments.http).all(steps)
     paths = DatabasePaths.of(arguments.db, arguments.wal)
+    if not steps or any(step.server is None for step in steps.ahead()):
+        refuse_copy_of_another_engine(paths)
     if not repair_files(arguments, paths) and not steps:
         return 0
     if not makes and not paths.database.exists() and _is_refused(steps):

@@ -28,6 +28,7 @@ from spgrepl.log.reader import Damage, iterate_records, scan_log
 from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.master.judged.dry_run import JudgedRecords, LogTrial
 from spgrepl.master.judged.selection import Selection
+from spgrepl.pairs.copied_by import refuse_copy_of_another_engine
 from spgrepl.pairs.pair import LogBond
 from spgrepl.pairs.texts import Owner
 from spgrepl.sqlite import state as sqlite_state
@@ -129,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_other_pair(paths: DatabasePaths) -> None:
     """The publications of another database would give an answer that looks right."""
+    refuse_copy_of_another_engine(paths)
     try:
         with contextlib.closing(plain_connection(paths.database, read_only=True)) as connection:
             stored = sqlite_state.read_state(connection)

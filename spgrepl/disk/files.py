@@ -122,6 +122,11 @@ class DatabasePaths:
         return (of.with_name(of.name + suffix) for of, suffix in self._all_names())
 
     @property
+    def engine_state(self) -> Path:
+        """The file in which an engine without a database keeps how far its copy has come."""
+        return self.database.with_name(self.database.name + ".replay.json")
+
+    @property
     def applied_position(self) -> Path:
         """The sidecar with the applied position: a copy, for other programs."""
         return self.wal.with_name(self.wal.name + ".applied_pos")

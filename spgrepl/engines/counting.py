@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from zope.interface import implementer
 
 from spgrepl.engines.state_file import load_state, save_state
 from spgrepl.engines.statement_digest import StatementDigest
-from spgrepl.errors import SnapshotError
+from spgrepl.errors import LocalFilesDamaged, SnapshotError
 from spgrepl.interfaces.engine import IEngine, ReplayState
 from spgrepl.log.format.records import RecordType
 
@@ -38,6 +39,11 @@ class CountingEngine:
         """See `IEngine`."""
         found = load_state(self._database, ("digest",))
         if found is None:
+            if os.path.lexists(self._database):
+                raise LocalFilesDamaged(
+                    f"{self._database} is there and was not made by this copy, which only counts and has no "
+                    f"database: it stays as it is; name another file with --db, beside which the count is kept"
+                )
             return None
         self._digest.reset(found[1]["digest"])
         return found[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spgrepl.base.histories import histories_of, histories_values
 from spgrepl.base.small_files import read_regular
-from spgrepl.disk.files import replace_file, sync_folder
+from spgrepl.disk.files import DatabasePaths, replace_file, sync_folder
 from spgrepl.errors import EngineFailed, LocalFilesDamaged
 from spgrepl.interfaces.engine import NO_NOTES, Fence, ReplayState
 from spgrepl.sqlite.state import decode_marks, decode_notes, encode_marks, encode_notes
@@ -20,7 +20,7 @@ SNAPSHOT_LENGTH = "snapshot_length"
 
 def state_path(database: Path) -> Path:
     """The file's name: the database's with ``.replay.json``."""
-    return database.with_name(database.name + ".replay.json")
+    return DatabasePaths(database, database).engine_state
 
 
 def save_state(database: Path, state: ReplayState, extra: Mapping[str, int]) -> None:

@@ -201,7 +201,7 @@ def _promote(paths: DatabasePaths, files: LocalFiles, engine: SqliteEngine, stat
     pair = read_pair(paths.pair)
     assert pair is not None  # `LocalFiles.open` has written it
     # Its log does not tell all of it: what came with the snapshot is in the database alone.
-    write_pair(paths.pair, attrs.evolve(pair, from_empty=False))
+    write_pair(paths.pair, attrs.evolve(pair, from_empty=False, copied_by=None))
     engine.close()
     files.require_in_place()
     files.log.append(rollbacks + record)

@@ -75,6 +75,8 @@ class Pair:
         kept: What was cut off the log and is kept.
         segments: Whether the folder of cold segments beside the database was made for it.
         becoming: What its database becomes; None where that stays.
+        copied_by: The engine of the follower whose log it is; None for a primary's, and where an earlier version
+            has written the file.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Pair:
     kept: tuple[KeptTail, ...] = ()
     segments: bool = False
     becoming: Becoming | None = None
+    copied_by: str | None = None
 
     def is_of(self, database: Path) -> bool:
         """Whether it names a database, where that is now."""
@@ -106,7 +109,9 @@ def read_pair(path: Path) -> Pair | None:
         from_empty = None if empty is None else bool(empty)
         after = found.get("becoming")
         becoming = None if after is None else Becoming(str(after["id"]), str(after["told"]))
-        return Pair(str(found["id"]), database, from_empty, kept, bool(found.get("segments")), becoming)
+        engine = found.get("copied_by")
+        copied_by = None if engine is None else str(engine)
+        return Pair(str(found["id"]), database, from_empty, kept, bool(found.get("segments")), becoming, copied_by)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -137,12 +142,20 @@ class LogBond:
         paths: The database and its log.
         owner: Whose log it is, which decides what to do where it is lost.
         max_record: The most bytes of SQL or payload that a record may have.
+        copied_by: The engine of the follower that the owner is; None for a primary.
     """
 
     _log = RoleLogger()
 
-    def __init__(self, paths: DatabasePaths, owner: texts.Owner, max_record: int = DEFAULT_MAX_RECORD) -> None:
+    def __init__(
+        self,
+        paths: DatabasePaths,
+        owner: texts.Owner,
+        max_record: int = DEFAULT_MAX_RECORD,
+        copied_by: str | None = None,
+    ) -> None:
         self._paths = paths
+        self._copied_by = copied_by
         self._texts = texts.PairTexts(paths, owner)
         self._max_record = max_record
         self._found: Pair | None = None
@@ -278,6 +291,7 @@ class LogBond:
             database=Path(os.path.abspath(self._paths.database)),
             from_empty=from_empty if state is None else before.from_empty,
             becoming=None,
+            copied_by=self._copied_by,
         )
         if self._pair != found:
             write_pair(self._paths.pair, self._pair)

@@ -14,6 +14,9 @@ from threading import Thread
 import pytest
 
 from spgrepl.cli import main
+from spgrepl.disk.files import DatabasePaths
+from spgrepl.pairs.pair import Pair, write_pair
+from tests.replica.following.copies import log_of
 from tests.spg.samples import VECTORS
 from tests.wrong_files import KINDS, SQLITE, looks, make_files, names
 
@@ -165,3 +168,47 @@ def test_a_pipe_where_a_manifest_belongs(folder: Path, capsys: pytest.CaptureFix
     os.mkfifo(folder / "mine.spg" / "manifest.v10")
     assert run("segments verify mine.spg", "", "") == 65
     assert "manifest.v10" in capsys.readouterr().err
+
+
+OF_ANOTHER_ENGINE = (
+    "exec --db copy.db 'SELECT 1'",
+    "exec --db copy.db 'CREATE TABLE x (a)'",
+    "exec --db copy.db --foreign-keys on",
+    "exec --db copy.db 'WAIT FOR WAL POSITION 5' 'SELECT 1'",
+    "exec --create --db copy.db",
+    "exec --new-log --db copy.db",
+    "exec --rebuild --db copy.db",
+    "promote --db copy.db",
+    "promote --force --db copy.db",
+    "follow --http {server} --db copy.db",
+    "drain --db copy.db",
+    "drain --undo --db copy.db",
+)
+"""What opens a database beside its log."""
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "archive", "counting"])
+@pytest.mark.parametrize("log", [b"", log_of("CREATE TABLE t (a)")], ids=["empty", "some"])
+def test_files_of_a_copy_that_another_engine_keeps(
+    tmp_path: Path,
+    engine: str,
+    log: bytes,
+    primary: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An empty log, or one that tells all of a database, would do for a primary's as well."""
+    monkeypatch.chdir(tmp_path)
+    paths = DatabasePaths.of(tmp_path / "copy.db")
+    paths.wal.write_bytes(log)
+    write_pair(paths.pair, Pair("ab" * 16, paths.database, copied_by=engine))
+    if engine == "archive":
+        shutil.copy(VECTORS.parent / "snapshot.bin", paths.database)
+    before = looks(tmp_path)
+    for words in OF_ANOTHER_ENGINE:
+        assert run(words, "", primary) == 78, words
+        said = capsys.readouterr().err
+        assert "copy.wal is the log of a" in said
+        assert "with its --engine" in said
+        assert "--rebuild" not in said
+        assert looks(tmp_path) == before, words

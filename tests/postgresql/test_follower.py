@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.conftest import Server, run_command
 from tests.postgresql.conftest import Database
 from tests.postgresql.pair import Pair
 from tests.postgresql.test_subscriber import ALL, TABLES, loses_its_session, same, values
+from tests.wrong_files import looks
 
 
 @pytest.fixture
@@ -94,3 +96,31 @@ def test_a_lost_session_is_noticed_without_a_row(copy: Pair) -> None:
     loses_its_session(copy.database, follower)
     copy.settle(copy.master.execute("INSERT INTO t VALUES (2)"))
     same(copy, "t")
+
+
+@pytest.mark.parametrize("with_log", [False, True])
+def test_files_of_a_stopped_copy_become_no_database(copy: Pair, with_log: bool) -> None:
+    """Nothing of them is in SQLite: a command that took them for a primary's would make an empty one."""
+    position = copy.master.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")
+    follower = copy.start()
+    if with_log:
+        position = copy.master.execute("INSERT INTO kept VALUES (1)")
+    copy.settle(position)
+    follower.stop()
+    assert bool(follower.wal.stat().st_size) == with_log
+    before = looks(follower.folder)
+    for words in (["SELECT 1"], ["CREATE TABLE x (a)"], ["--create"], ["--rebuild"]):
+        said = run_command("exec", "--db", follower.database, *words, code=78)
+        assert "is the log of a copy in PostgreSQL" in said
+    assert "in PostgreSQL" in run_command("promote", "--force", "--db", follower.database, code=78)
+    for role in (["master", "--listen", "127.0.0.1:0"], ["follower", "--master", "127.0.0.1:1"]):
+        other = Server(follower.folder.parent, role[0] + "-there", *role)
+        other.database = follower.database
+        other._words[other._words.index("--db") + 1] = str(follower.database)
+        other.launch()
+        assert other.exit_code() == 78
+        assert "is the log of a copy in PostgreSQL" in other.output()
+    assert looks(follower.folder) == before | {"output": looks(follower.folder)["output"]}
+    follower.start()
+    copy.settle(copy.master.execute("INSERT INTO kept VALUES (2)"))
+    assert copy.database.query("SELECT max(id) FROM kept") == [(2,)]

@@ -5,6 +5,6 @@ What comes in: arguments that a command has parsed. What goes out: text, and err
 demo; `sqlite_snapshot`, `snapshot_export` and `segment_rows` what reads snapshots; `failover` what changes
 roles; `named_files`, `reading_line` and `rows` all of them.
 
-Imports: `errors`, `text`, `base`, `disk`, `log.transactions`, `log`, `segments`, `spg.blocks`, `spg`, `sqlite`,
-`catalogue`, `engines`, `primary.parts`, `primary.reading`, `primary.writing`, `server.status`.
+Imports: `base`, `catalogue`, `disk`, `engines`, `errors`, `log`, `log.transactions`, `pairs`, `primary.parts`,
+`primary.reading`, `primary.writing`, `segments`, `server.status`, `spg`, `spg.blocks`, `sqlite`, `text`.
 """

@@ -10,6 +10,7 @@ from typing import Any
 from spgrepl.cli.parts.named_files import require_database
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import DatabaseMissing
+from spgrepl.pairs.copied_by import refuse_copy_of_another_engine
 from spgrepl.server.status.client import ServerUnreachable, StatusAddress, ask
 
 
@@ -33,6 +34,7 @@ def paths_of(arguments: argparse.Namespace) -> DatabasePaths:
         DatabaseMissing: The database is not there.
     """
     paths = DatabasePaths.of(arguments.db, arguments.wal)
+    refuse_copy_of_another_engine(paths)
     if paths.wal.exists() and not paths.database.exists():
         raise DatabaseMissing(
             f"{paths.database} is not there, but its log {paths.wal} is. Either it is the log of a copy whose "

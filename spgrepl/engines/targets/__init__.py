@@ -10,5 +10,5 @@ rows of its own, with the subscription's position in the same transaction.
 - `table_shape`, `declarations`, `stored_shapes`: whether a table still looks as it did.
 
 Imports: `errors`, `text`, `base`, `disk`, `rows`, `log.format`, `log.transactions`, `interfaces`, `sqlite`,
-`spgsql`, `catalogue`, `engines`, `engines.postgresql`, `postgresql`, `postgresql.copying`.
+`spgsql`, `catalogue`, `pairs`, `engines`, `engines.postgresql`, `postgresql`, `postgresql.copying`.
 """

@@ -10,7 +10,7 @@ import apsw
 from zope.interface import implementer
 
 from spgrepl.disk.file_watch import FileWatch
-from spgrepl.disk.files import make_private, refuse_orphaned_journal
+from spgrepl.disk.files import DatabasePaths, make_private, refuse_orphaned_journal
 from spgrepl.engines.left_out_rows import LeftOutNotes, LeftOutRows
 from spgrepl.engines.row_applier import RowCounts
 from spgrepl.engines.spg_snapshot import keep_types
@@ -42,6 +42,7 @@ from spgrepl.interfaces.conflicts import ConflictCounts
 from spgrepl.interfaces.engine import IClocked, Mark
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.log.format.records import RecordType
+from spgrepl.pairs.copied_by import refuse_copy_of_another_engine
 from spgrepl.spgsql.replay import holds_spg
 from spgrepl.sqlite import state as sqlite_state
 from spgrepl.sqlite.database_copy import check_head
@@ -103,10 +104,11 @@ class SqliteTarget:
         """See `ITarget`.
 
         Raises:
-            ConfigurationError: The database is a primary's or a follower's.
+            ConfigurationError: The database is a primary's or a follower's, or its name that of such a copy.
             TableMismatch: A table that was copied is another one now.
         """
         self._patience = Patience()
+        refuse_copy_of_another_engine(DatabasePaths.of(self._database))
         if not self._database.exists():
             return None
         try:

@@ -29,6 +29,7 @@ from spgrepl.errors import (
 )
 from spgrepl.interfaces.engine import Fence, ReplayState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD
+from spgrepl.pairs.copied_by import refuse_copy_of_another_engine
 from spgrepl.pairs.pair import LogBond
 from spgrepl.pairs.texts import Owner
 from spgrepl.primary.changes.recording import Recording
@@ -114,7 +115,7 @@ class DatabaseWriter:
 
         Raises:
             DatabaseLocked: Another process or object writes this database.
-            ConfigurationError: The folder does not exist, or the database is a follower's.
+            ConfigurationError: The folder does not exist, or the database or the log is a follower's.
             LocalFilesDamaged: Database and log do not belong together, or one is damaged. Nothing was changed.
             EngineFailed: The disk refuses, or another program holds the database.
         """
@@ -143,6 +144,7 @@ class DatabaseWriter:
     def _open(self) -> None:
         database = self._paths.database
         stored = None
+        refuse_copy_of_another_engine(self._paths)
         remove_temporaries(self._paths.all_files())
         if self._paths.wal.exists():
             # The lock on the log comes before SQLite touches the database: under two names it would be damaged.

@@ -18,6 +18,7 @@ from spgrepl.interfaces.engine import IEngine, IRemoteEngine, ReplayState
 from spgrepl.log.format.parser import RecordBatch
 from spgrepl.log.reader import iterate_records
 from spgrepl.log.writer import LogWriter
+from spgrepl.pairs.copied_by import SQLITE, refuse_copy_of_another_engine
 from spgrepl.pairs.pair import LogBond
 from spgrepl.pairs.texts import Owner
 
@@ -66,7 +67,8 @@ class LocalFiles:
         self._max_record = max_record
         self.limits = DEFAULT_LIMITS
         self._lock = LockFile(paths.writer_lock, "follower")
-        self._bond = LogBond(paths, Owner.COPY if engine.name == "sqlite" else Owner.ARCHIVE, max_record)
+        owner = Owner.COPY if engine.name == SQLITE else Owner.ARCHIVE
+        self._bond = LogBond(paths, owner, max_record, engine.name)
         self.log = LogWriter(paths.wal)
         self.watch = FileWatch()
         self.snapshot: Path = own_name(paths.database, _SNAPSHOT)
@@ -87,6 +89,7 @@ class LocalFiles:
             DatabaseLocked: Another process uses these files.
             LocalFilesDamaged: They cannot be used, or do not belong together.
             UsageError: Two of them are one file.
+            ConfigurationError: They are those of a copy that another engine keeps.
             OSError: One of them cannot be opened.
         """
         self._paths.require_distinct()
@@ -99,6 +102,7 @@ class LocalFiles:
             raise
 
     def _open(self) -> ReplayState | None:
+        refuse_copy_of_another_engine(self._paths, self._engine.name)
         self.remove_snapshot()
         remove_temporaries(self._paths.all_files())
         if self._paths.wal.exists():
