@@ -9,6 +9,7 @@ more than the rows of the copy: the order of texts, time zones, capital letters,
 - `joins` tells where a row meets several, and it counts which.
 - `letters` looks which texts a statement tells capital letters apart in.
 - `conversions` says what becomes of values that become texts, and the other way round.
+- `disputed` knows what databases do in different ways.
 - `given_values` looks what labels and years are given, and compared with.
 - `ddl` finds the tables that DDL changes, the queries and expressions with which DDL computes rows.
 - `reader` keeps what was found out, by the shape of statements.

@@ -8,6 +8,7 @@ from typing import Any
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.reading.closure import SAVEPOINT, gather, parsed, unchanged
 from spgrepl.postgresql.reading.conversions import ORDERS, may_be_other_day
+from spgrepl.postgresql.reading.disputed import unsure_time
 from spgrepl.postgresql.reading.given_values import unsure_choice
 from spgrepl.postgresql.reading.letters import letters_of, meets_beyond
 from spgrepl.postgresql.reading.rules import Reading, read
@@ -110,9 +111,10 @@ class StatementReader:
         """
         if reading.days and may_be_other_day(tokens) and depends_on_order(connection, text):
             return "which day a text such as 01/02/03 is depends on the DateStyle of its session: write 2003-01-02"
+        other_time = unsure_time(tokens, reading.moments, reading.spans)
         letters = reading.letters
-        if letters is None:
-            return None
+        if letters is None or other_time is not None:
+            return other_time
         if not text.isascii() or "\\" in text:
             # Of statements of one shape this one has letters of its own.
             letters = letters_of(gather(connection, text)) or letters

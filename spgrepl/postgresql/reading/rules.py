@@ -9,6 +9,7 @@ import attrs
 from spgrepl.postgresql.reading.closure import Closure, Function, Relation
 from spgrepl.postgresql.reading.conversions import has_days, unsure_conversion, unsure_function
 from spgrepl.postgresql.reading.ddl import other_schema
+from spgrepl.postgresql.reading.disputed import disputed, has_spans
 from spgrepl.postgresql.reading.joins import may_meet_own, may_meet_several
 from spgrepl.postgresql.reading.letters import Letters, letters_of
 from spgrepl.postgresql.reading.node_trees import Node, nodes, number, numbers, of_query, type_of, walk
@@ -47,6 +48,7 @@ class Reading:
         zone: What of it depends on the time zone of the session; None for nothing.
         moments: Whether a text in the statement itself may be a moment.
         days: Whether a constant in it is a day, or a moment.
+        spans: Whether one is an interval.
         letters: What of it depends on which letters are capitals, or letters at all; None for nothing.
         collates: Whether it compares texts in any way.
         orders: Whether it asks which of two texts comes first.
@@ -63,6 +65,7 @@ class Reading:
     zone: str | None
     moments: bool
     days: bool
+    spans: bool
     letters: Letters | None
     collates: bool
     orders: bool
@@ -91,7 +94,7 @@ class _Rules:
         self._stops: dict[str, None] = {}
         self._random: set[str] = set()
         self._zone: str | None = None
-        self._moments = self._days = self._collates = self._joins = False
+        self._moments = self._days = self._spans = self._collates = self._joins = False
         self._any_conflict: set[int] = set()
         self._read: dict[int, set[int]] = {}
         self._compared: set[int] = set()
@@ -111,6 +114,7 @@ class _Rules:
             self._zone,
             self._moments,
             self._days,
+            self._spans,
             letters_of(self._closure),
             self._collates,
             bool(self._compared) or self._sorts,
@@ -133,10 +137,11 @@ class _Rules:
             function = self._closure.functions.get(number(node, field))
             if function is not None:
                 self._function(place, function)
-        unsure = unsure_conversion(node, self._closure.functions)
-        if unsure is not None:
-            self._stop(place, unsure)
+        for unsure in (unsure_conversion(node, self._closure.functions), disputed(node, self._closure.functions)):
+            if unsure is not None:
+                self._stop(place, unsure)
         self._days = self._days or has_days(node)
+        self._spans = self._spans or has_spans(node)
         self._texts(node)
         self._zones(place, node, kind)
         if kind == "SQLVALUEFUNCTION":

@@ -66,8 +66,7 @@ def test_what_means_the_same_everywhere_goes_on(engine: PostgresqlEngine, databa
     run(
         engine,
         [
-            "UPDATE t SET x = n, f = n / 2.0",
-            "UPDATE t SET x = to_char(f, 'FM9.9') WHERE id = 1",
+            "UPDATE t SET x = n, f = n * 0.5",
             "UPDATE c SET c = 'cd' WHERE c = 'ab' AND c IN ('ab', 'x')",
             "UPDATE c SET d = '2024-1-2', ts = '2024-01-02T03:04:05'",
             "UPDATE c SET ts = 'January 2, 2024', tz = 'Jan 2 2024 03:04 UTC', ds = '{2024-01-02}'",
@@ -75,7 +74,7 @@ def test_what_means_the_same_everywhere_goes_on(engine: PostgresqlEngine, databa
         ],
         400,
     )
-    assert database.query("SELECT x, f FROM t ORDER BY id") == [(".5", 0.5), ("2", 1.0)]
+    assert database.query("SELECT x, f FROM t ORDER BY id") == [("1", 0.5), ("2", 1.0)]
     assert database.query("SELECT c, d::text, ts::text, tz::text FROM c") == [
         ("cd  ", "2024-01-02", "2024-01-02 00:00:00", "2024-01-02 03:04:00+00")
     ]

@@ -108,7 +108,7 @@ def rows(database: Database) -> list[object]:
         "UPDATE watched SET id = 5 WHERE x || 'a' < 'B'",
         "UPDATE watched SET id = 5 WHERE (id, x) < (7, 'B')",
         "UPDATE watched SET id = 5 WHERE x > ANY ('{A,B}'::text[])",
-        "UPDATE watched SET x = greatest('a', 'b', x)",
+        "UPDATE watched SET x = (SELECT max(v) FROM (VALUES ('a'), ('b')) AS m(v))",
         "UPDATE watched SET id = (SELECT count(*) FROM stamped s WHERE s.x = (SELECT min(lower(x)) FROM stamped))",
         "INSERT INTO parent SELECT id FROM watched ORDER BY x, id LIMIT 1",
         "INSERT INTO parent SELECT id FROM (SELECT id, x FROM watched ORDER BY 2, 1 LIMIT 1) a",

@@ -1,0 +1,161 @@
+"""What databases do in different ways, where nothing says which of them an SPG server takes for its own.
+
+PostgreSQL leaves a NULL out of GREATEST, and others do not; a time zone has the rules of the version that knows
+them. A statement that depends on such a thing stops, and may write the value instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from spgrepl.postgresql.reading.closure import Function
+from spgrepl.postgresql.reading.node_trees import Node, nodes, number, type_of
+from spgrepl.text.sqltext import Token, TokenKind
+
+_NUMERIC, _INTERVAL, _JSONB = 1700, 1186, 3802
+_TEXTS = frozenset({25, 1042, 1043})
+_INTEGERS = frozenset({20, 21, 23})
+_HEADER = 4
+
+_QUOTIENTS = frozenset(
+    """
+    numeric_div avg stddev stddev_pop stddev_samp variance var_pop var_samp sqrt numeric_sqrt exp numeric_exp ln
+    log numeric_ln numeric_log power pow numeric_power
+    """.split()
+)
+"""Functions whose NUMERIC has more digits than a database keeps."""
+
+_FORMATS = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
+_OTHERWISE = {
+    "concat": "takes NULL for an empty text here, and is NULL elsewhere",
+    "concat_ws": "writes values as texts in a way of this server",
+    "format": "writes values as texts in a way of this server",
+    "initcap": "begins words where this server does",
+    "ascii": "is the number of a letter here, and of its first byte elsewhere",
+    "age": "counts months in a way of this server",
+    "interval_mul": "spreads fractions over days and months in a way of this server",
+    "mul_d_interval": "spreads fractions over days and months in a way of this server",
+    "interval_div": "spreads fractions over days and months in a way of this server",
+    "similar_to_escape": "is a pattern of this server",
+    "similar_escape": "is a pattern of this server",
+}
+_FROM_ONE = frozenset({"substr", "substring", "overlay", "split_part"})
+_FROM_ZERO = frozenset({"left", "right"})
+_TRIMS = frozenset({"btrim", "ltrim", "rtrim"})
+_TWO_SIZES = re.compile(r"float(48|84)(eq|ne|lt|le|gt|ge)")
+_SHORT = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun")
+_NO_ZONES = frozenset("t z utc gmt ad bc am pm at".split())
+_UTC = frozenset({"utc", "z", "gmt"})
+_TIME = re.compile(r"\d:\d\d")
+_WORD = re.compile(r"[A-Za-z]+(?:/[A-Za-z_+-]+)*")
+_FINER = re.compile(r":\d\d\.\d{7}")
+_PART_OF_SPAN = re.compile(r"(?i)\d*\.\d+\s*(?:y|mon|w|d|h|min|c|mil|dec)")
+
+
+def disputed(node: Node, functions: Mapping[int, Function]) -> str | None:
+    """Why an expression may have another value at an SPG server; None where that is not known of it.
+
+    Args:
+        node: The expression.
+        functions: The functions that are known, by number.
+    """
+    kind = node[""]
+    if kind == "MINMAXEXPR":
+        return "GREATEST and LEAST leave NULL out here, and are NULL elsewhere"
+    if kind == "SUBSCRIPTINGREF" and isinstance(node.get("refassgnexpr"), dict):
+        return "what else an array holds when one of its elements is set is not known here"
+    if kind == "COERCEVIAIO" and number(node, "resulttype") in _TEXTS and _type_of(node.get("arg")) == _JSONB:
+        return "how the master writes a JSONB as a text is not known here"
+    function = functions.get(number(node, "funcid") or number(node, "opfuncid") or number(node, "aggfnoid"))
+    if function is None or not function.built_in:
+        return None
+    return _function(node, function.name)
+
+
+def _function(node: Node, name: str) -> str | None:
+    given = nodes(node, "args")
+    if name in _QUOTIENTS and type_of(node) == _NUMERIC:
+        return f"how many digits {name}() of NUMERIC keeps is not known here"
+    if name in _FORMATS and any(type_of(one) in _TEXTS for one in given):
+        return f"{name}() reads and writes by patterns of this server"
+    if name in _OTHERWISE or name.startswith("regexp_"):
+        return f"{name}() {_OTHERWISE.get(name, 'takes what the patterns of this server take first')}"
+    if name == "substring" and len(given) > 1 and type_of(given[1]) in _TEXTS:
+        return "substring() takes what the patterns of this server take first"
+    if name == "timezone" and not _is_utc(given[0]):
+        return "the rules of a time zone are those of the version that knows them: only UTC has none"
+    if (name in _FROM_ONE or name in _FROM_ZERO) and not _counts(given[1:], int(name in _FROM_ONE)):
+        return f"{name}() with a number below {int(name in _FROM_ONE)}, or of a row, takes other letters elsewhere"
+    if name in _TRIMS and len(given) > 1 and len(_text(given[1])) != 1:
+        return f"{name}() of several letters takes any of them here, and all together elsewhere"
+    if name in ("textanycat", "anytextcat") and _is_fraction(given):
+        return "how the master writes a number with a fraction as a text is not known here"
+    if name in ("textanycat", "anytextcat") and any(type_of(one) == _JSONB for one in given):
+        return "how the master writes a JSONB as a text is not known here"
+    if _TWO_SIZES.fullmatch(name):
+        return "how a REAL and a FLOAT are compared is not known here"
+    return None
+
+
+def _type_of(node: object) -> int:
+    return type_of(node) if isinstance(node, dict) else 0
+
+
+def _is_fraction(given: list[Node]) -> bool:
+    return any(one[""] == "CONST" and type_of(one) == _NUMERIC for one in given)
+
+
+def _is_utc(zone: Node) -> bool:
+    return _text(zone).lower() in _UTC
+
+
+def _text(node: Node) -> str:
+    """The text of a constant; empty where it is none."""
+    if node[""] != "CONST" or type_of(node) not in _TEXTS or not isinstance(node.get("constvalue"), list):
+        return ""
+    return bytes(int(one) & 0xFF for one in node["constvalue"][2:-1])[_HEADER:].decode()
+
+
+def _counts(given: list[Node], least: int) -> bool:
+    """Whether all whole numbers among arguments are constants that are not below one."""
+    for at, one in enumerate(given):
+        if type_of(one) not in _INTEGERS:
+            continue
+        if one[""] != "CONST" or not isinstance(one.get("constvalue"), list):
+            return False
+        value = bytes(int(byte) & 0xFF for byte in one["constvalue"][2:-1])
+        if int.from_bytes(value[: number(one, "constlen")], "little", signed=True) < (least if at == 0 else 0):
+            return False
+    return True
+
+
+def has_spans(node: Node) -> bool:
+    """Whether a node is a constant that is an interval."""
+    return node[""] == "CONST" and number(node, "consttype") == _INTERVAL
+
+
+def unsure_time(tokens: list[Token], moments: bool, spans: bool) -> str | None:
+    """Why a constant may be another moment, time or interval at an SPG server; None where not.
+
+    Args:
+        tokens: A statement, without blanks and comments.
+        moments: Whether a constant in it is a moment with a zone.
+        spans: Whether one is an interval.
+    """
+    for token in tokens:
+        if token.kind is not TokenKind.STRING:
+            continue
+        if _FINER.search(token.text):
+            return (
+                f"{token.text} has more digits than a microsecond: which ones the master keeps is not known here"
+            )
+        if spans and _PART_OF_SPAN.search(token.text):
+            return f"what the master makes of the fractions in {token.text} is not known here"
+        if moments and _TIME.search(token.text) and any(map(_is_zone, _WORD.findall(token.text))):
+            return f"the rules of the time zone in {token.text} are those of the version that knows them"
+    return None
+
+
+def _is_zone(word: str) -> bool:
+    return word.lower() not in _NO_ZONES and _SHORT.match(word) is None
