@@ -119,7 +119,7 @@ class RowStream:
         self._batch: deque[Row] = deque()
         self._reading: Deferred[Any] | None = None
         self._timer: Any = None
-        self._ended = False
+        self._ended = self._complete = False
         self._overdue = False
         self.closed: Deferred[None] = Deferred()
 
@@ -155,8 +155,11 @@ class RowStream:
                 f"read faster, or ask for less",
                 self._query.sql,
             )
-        if self._ended:
+        if self._complete:
             return
+        if self._ended:
+            # Rows that were never read must not look as if there were none.
+            raise ServiceStopped("the query was ended before all its rows were read")
         if self._before is not None:
             before, self._before = self._before, None
             await self._wait_for(before)
@@ -168,7 +171,8 @@ class RowStream:
             await self.close()
             raise
         self._reading = None
-        if self._batch:
+        self._complete = not self._batch
+        if self._batch and not self._ended:
             self._timer = self._clock.callLater(self._patience, self._is_overdue)
 
     async def _wait_for(self, before: Callable[[], Deferred[Any]]) -> None:
