@@ -72,7 +72,8 @@ class SequenceTracker:
         if not self._connection.table_exists("main", TABLE):
             return {}
         rows: Any = self._connection.execute(f"SELECT name, seq FROM main.{TABLE}").fetchall()
-        return dict(rows)
+        # Whoever wrote a name that is not text meant no table: nothing counts there.
+        return {name: number for name, number in rows if isinstance(name, str)}
 
     def _of_copy(self, table: str) -> RowValue:
         if table in self._since:
@@ -103,16 +104,18 @@ class SequenceTracker:
             add: Takes a statement that a copy needs first: a counter that it does not have yet.
 
         Raises:
-            Unwritable: It gives a table a second counter.
+            Unwritable: It gives a table a second counter, or its name is not text.
         """
-        if old is not None:
-            if self._of_copy(str(old[0])) is None:
+        if old is not None and isinstance(old[0], str):
+            if self._of_copy(old[0]) is None:
                 add(render_insert(TABLE, ("name", "seq"), old))
-            self._since[str(old[0])] = None
+            self._since[old[0]] = None
         if new is not None:
-            if self._of_copy(str(new[0])) is not None:
+            if not isinstance(new[0], str):
+                raise Unwritable(f"{new[0]!r} is not the name of a table: a row of sqlite_sequence needs one")
+            if self._of_copy(new[0]) is not None:
                 raise Unwritable(f"table {new[0]!r} has a counter in sqlite_sequence already: UPDATE that one")
-            self._since[str(new[0])] = new[1]
+            self._since[new[0]] = new[1]
 
     def settle(self, add: Callable[[bytes], None]) -> None:
         """Write down the counters that a copy does not find by itself.
