@@ -9,6 +9,7 @@ part again finds the state there.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -17,6 +18,7 @@ from spgrepl.base.histories import History
 from spgrepl.base.small_files import read_regular
 from spgrepl.disk.files import replace_file
 from spgrepl.errors import LocalFilesDamaged
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.rows.shapes import Shape
 from spgrepl.rows.values import RowValue
@@ -107,15 +109,22 @@ class MarkFile:
 def _decoded(value: dict[str, object]) -> LoggedMark:
     state = value["state"]
     assert isinstance(state, dict)
-    fence = tuple(FenceRecord(int(one["position"]), int(one["crc"])) for one in state["fence"])
+    before = state.get("before_copy")
     moved = SubscriptionState(
         tuple(state["publications"]),
         int(state["effective_start"]),
         int(state["position"]),
-        fence,
+        _records(state["fence"]),
         state.get("master"),
         state.get("diverged"),
         tuple(History(**one) for one in state.get("histories", ())),
+        state.get("alone_to"),
+        _records(state.get("marks", ())),
+        None if before is None else Mark(**before),
     )
     numbers = {name: value[name] for name in ("start", "end", "crc")}
     return LoggedMark(**numbers, name=str(value["name"]), state=moved)  # type: ignore[arg-type]
+
+
+def _records(values: Iterable[dict[str, int]]) -> tuple[FenceRecord, ...]:
+    return tuple(FenceRecord(int(one["position"]), int(one["crc"])) for one in values)

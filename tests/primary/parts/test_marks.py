@@ -10,6 +10,7 @@ import pytest
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.targets.stored_state import read_subscription
 from spgrepl.errors import LocalFilesDamaged, SubscriptionGone
+from spgrepl.interfaces.engine import Mark
 from spgrepl.interfaces.target import FenceRecord, SubscriptionState
 from spgrepl.primary.parts.marks import LoggedMark, MarkFile, SubscriptionMark
 from spgrepl.primary.parts.requests import Request, Written
@@ -17,6 +18,7 @@ from spgrepl.primary.writing.writer import DatabaseWriter
 
 BEGUN = SubscriptionState(("p",), 100, 100)
 MOVED = SubscriptionState(("p",), 100, 180, (FenceRecord(140, 7),))
+WHOLE = SubscriptionState(("p",), 1, 9, marks=(FenceRecord(2, 3),), alone_to=7, before_copy=Mark(1, 2, 3))
 FURTHER = SubscriptionState(("p",), 100, 300, (FenceRecord(250, 9),))
 
 
@@ -140,7 +142,7 @@ def test_records_that_were_put_aside_are_kept_with_the_state(paths):
 def test_a_damaged_file_of_marks_is_named(tmp_path):
     file = MarkFile(tmp_path / "marks")
     assert file.read() == []
-    marks = [LoggedMark(1, 2, 3, "ä", MOVED), LoggedMark(2, 9, 3, "b", BEGUN)]
+    marks = [LoggedMark(1, 2, 3, "ä", MOVED), LoggedMark(2, 9, 3, "b", WHOLE)]
     file.write(marks)
     assert file.read() == marks
     (tmp_path / "marks").write_text('[{"start": 1}]')
