@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from zlib import crc32
 
+from spgrepl.base.checksum import crc32
 from spgrepl.compiled.core import CORE
 
 # The lengths of nearly all statements, packed once.

@@ -261,23 +261,28 @@ class RecordFrameParser:
         add_end, add_sql, unpack, crc = found.ends.append, found.sql.append, _COMMON.unpack_from, crc32
         longest = min(self._max_record, _LONGEST_COMMON, most - _V3_HEADER)
         size = len(data)
-        last = size - _COMMON.size
-        while at <= last:
-            frame, length, stated, form, checksum, kind = unpack(data, at)
-            end = at + 5 + length
-            if form == _V3_FORM and kind == _SQL and length == stated + _V3_HEADER:
-                sql = data[at + 14 : end]
-                computed = crc(sql, _SQL_CRC)
-            elif form == _V2_FORM and length == stated + _V2_HEADER:
-                sql = data[at + 13 : end]
-                computed = crc(sql)
-            else:
-                break
-            if computed != checksum or stated > longest or end > size or frame:
-                break
-            add_sql(sql)
-            add_end(end)
-            at = end
+        try:
+            while True:
+                frame, length, stated, form, checksum, kind = unpack(data, at)
+                if form == _V3_FORM and kind == _SQL and length == stated + _V3_HEADER:
+                    begin = at + 14
+                    end = begin + stated
+                    sql = data[begin:end]
+                    computed = crc(sql, _SQL_CRC)
+                elif form == _V2_FORM and length == stated + _V2_HEADER:
+                    end = at + 13 + stated
+                    sql = data[at + 13 : end]
+                    computed = crc(sql)
+                else:
+                    break
+                if computed != checksum or stated > longest or end > size or frame:
+                    break
+                add_sql(sql)
+                add_end(end)
+                at = end
+        except struct.error:
+            # So little is left that it cannot be read this way.
+            pass
         return at
 
     def _cut_other(self, data: bytes, at: int, size: int, found: RecordFrames) -> int:

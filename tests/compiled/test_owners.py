@@ -41,8 +41,9 @@ def test_the_same_owners(parts: list[bytes], first: int, stop: int) -> None:
     for part in parts:
         batch, reference = (cut_records(part, 0, core=one)[0] for one in (core(), None))
         assert owners(compiled, batch) == owners(plain, reference)
-        known = compiled.known_owners(batch, 0)
-        assert known == compiled.owners(batch)[: len(known)]
+        for judge, whole in ((compiled, batch), (plain, reference)):
+            known = judge.known_owners(whole, 0)
+            assert known == judge.owners(whole)[: len(known)]
         found = [(one.kind, one.tables) for one in compiled.owners(batch, first, stop)]
         assert found == [(one.kind, one.tables) for one in plain.owners(reference, first, stop)]
 
@@ -54,6 +55,24 @@ def test_one_table_takes_one_object() -> None:
     (owner,) = set(judge.owners(batch))
     assert owner.tables == {"t"}
     assert judge.known_owners(batch, 0) == [owner] * 100
+
+
+def test_without_a_core_they_are_known_where_all_begin_alike() -> None:
+    log = b"".join(records.encode_statement(b"INSERT INTO t(id)VALUES(%d)" % number) for number in range(100))
+    other = b"".join(map(records.encode_statement, [b"INSERT INTO u VALUES(1)", b"INSERT INTO t(id)VALUES(';')"]))
+    judge = OwnerJudge()
+    batch, more = (cut_records(one, 0, core=None)[0] for one in (log, log + other))
+    assert judge.known_owners(batch, 0) == []
+    (owner,) = set(judge.owners(batch))
+    assert judge.known_owners(batch, 0) == [owner] * 100
+    assert judge.known_owners(batch, 1) == []
+    assert judge.known_owners(more, 0) == []
+    several, _ = cut_records(
+        log + records.encode_statement(b"INSERT INTO t(id)VALUES(1); DROP TABLE t"), 0, core=None
+    )
+    assert judge.known_owners(several, 0) == []
+    mysql, _ = cut_records(log + records.encode_mysql(b"INSERT INTO t(id)VALUES(1)"), 0, core=None)
+    assert judge.known_owners(mysql, 0) == []
 
 
 def test_canonical_text_is_known_by_its_target() -> None:

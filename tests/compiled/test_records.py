@@ -63,6 +63,19 @@ def both(data: bytes, limit: int = records.DEFAULT_MAX_RECORD) -> tuple[RecordBa
     return compiled, plain
 
 
+@pytest.mark.parametrize("limit", [0xFFFE, 0xFFFF, 0x10000, 2**31])
+@pytest.mark.parametrize("encode", [records.encode_v2, records.encode_statement])
+def test_lengths_around_half_a_word(encode: object, limit: int) -> None:
+    assert callable(encode)
+    for size in (0xFFFE, 0xFFFF, 0x10000, 0x10001):
+        for start in (b"INSERT ", b"insertx"):
+            log = encode(b"UPDATE a") + encode(start.ljust(size, b"x")) + encode(b"UPDATE b")
+            for data in (log, log[:-1], log[: size + 20], log[: size + 40]):
+                compiled, plain = both(data, limit)
+                assert list(compiled.ends) == list(plain.ends)
+                assert compiled.special == plain.special
+
+
 @given(st.one_of(mixtures, changed, cut_short, logs, any_bytes), limits)
 def test_the_same_columns(data: bytes, limit: int) -> None:
     compiled, plain = both(data, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spgrepl.compiled.texts import Texts, ending_with, front_of, is_compiled, part_of, with_semicolon
+from spgrepl.compiled.texts import Texts, ending_with, front_of, has_empty, is_compiled, part_of, with_semicolon
 from spgrepl.log.format.records import encode_checkpoint
 from tests.log.transactions.batches import batch
 
@@ -32,7 +32,16 @@ def test_both_forms_answer_alike(make: object) -> None:
     assert list(part_of(texts, 1, 4)) == list(listed()[1:4])
     assert ending_with(texts, b";") == [3]
     assert ending_with(texts, b"2") == [1]
+    assert ending_with(texts, b"x)") == ending_with(texts, b"x") == []
+    assert list(part_of(texts, 0, 4)) == listed()
 
 
 def test_a_list_is_not_compiled() -> None:
     assert not is_compiled(listed())
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_an_empty_one_is_found(empty: bool) -> None:
+    texts = ["INSERT INTO t VALUES (1)", "" if empty else "SELECT 1"]
+    for form in (batch(*texts).sql, [text.encode() for text in texts]):
+        assert has_empty(form) is empty  # type: ignore[arg-type]

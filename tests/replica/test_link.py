@@ -10,7 +10,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from spgrepl.compiled.core import CORE
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import IN_REACTOR
 from spgrepl.replica.connection import SLICE
@@ -170,10 +169,10 @@ def test_the_end_of_a_connection_comes_after_what_was_not_read_yet() -> None:
     assert (rig.owner.records, rig.owner.end) == (1, 9 + 1000 + len(insert(1)))
 
 
-def test_records_are_taken_together_as_far_as_the_core_is_quick() -> None:
+def test_records_of_one_read_are_taken_together() -> None:
     rig = SubscriberRig()
     record = insert(1)
     data = (encode_wal_header(len(record)) + record) * 2000
     rig.link.dataReceived(data)
     assert rig.owner.records == 2000
-    assert rig.link.connection.at_once == (SLICE if CORE is None else READ_SIZE)
+    assert rig.link.connection.at_once == READ_SIZE

@@ -12,6 +12,7 @@ import enum
 import re
 from collections.abc import Mapping, Sequence
 from itertools import repeat
+from typing import cast
 
 import attrs
 
@@ -159,9 +160,17 @@ class OwnerJudge:
         return found
 
     def known_owners(self, batch: RecordBatch, first: int) -> list[Owner]:
-        """Whose records are from an index on, as far as that takes no time; none without a compiled core."""
+        """Whose records are from an index on, as far as that takes no time.
+
+        Without a compiled core it does so only where all of them begin alike, and from the first of a batch on.
+        """
         found: list[Owner] = []
-        if CORE is not None and is_compiled(batch.sql):
+        if not is_compiled(batch.sql):
+            texts = cast("list[bytes]", batch.sql)
+            owner = self._owner_of_all(texts) if first == 0 and not batch.types else None
+            if owner is not None and _is_plain(b"\n".join(texts)):
+                found = [owner] * len(texts)
+        elif CORE is not None:
             # A record of MySQL's dialect is read by other rules, whatever it begins with.
             stop = min((index for index in batch.types if index >= first), default=len(batch))
             CORE.known_owners(batch.sql, first, stop, self._known, found)
@@ -344,6 +353,11 @@ def _fronts(sql: bytes) -> tuple[bytes, bytes]:
     """What may be known of a statement: its bytes up to a blank and a few on, and those up to a bracket."""
     blank, bracket = (sql.find(end, _BLANK_FROM, _BLANK_TO) for end in (b" ", b"("))
     return sql[: blank + _BEHIND_BLANK], sql[: bracket + 1]
+
+
+def _is_plain(joined: bytes) -> bool:
+    """Whether texts, joined, are each one statement, in UTF-8."""
+    return b";" not in joined and _is_utf8(joined)
 
 
 def _is_utf8(sql: bytes) -> bool:

@@ -31,14 +31,15 @@ from spgrepl.log.format.records import (
     stated_length,
 )
 
-# First word, CRC, type and the first bytes of the SQL of a common record, all read at once.
-_COMMON = struct.Struct("<IIB7s")
+# Both halves of the first word, CRC, and the type with the first bytes of the SQL of a common record, all at once.
+_COMMON = struct.Struct("<HHIQ")
 
 _DML_WORDS = ("INSERT ", "UPDATE ", "DELETE ", "REPLACE")
 _DML_PREFIXES = frozenset(form.encode() for word in _DML_WORDS for form in (word, word.lower(), word.capitalize()))
 _PREFIX = 7
 
 _SQL = int(RecordType.SQL)
+_V3_ROWS = frozenset(int.from_bytes(bytes((_SQL,)) + prefix, "little") for prefix in _DML_PREFIXES)
 _SQL_CRC = crc32(bytes((_SQL,)))
 _ONE_STATEMENT = frozenset({RecordType.SQL, RecordType.COMPRESSED, RecordType.TIMED})
 
@@ -206,34 +207,45 @@ def _cut_common(data: bytes, at: int, limit: int, columns: _Columns) -> int:
         read this way. It need not be broken: `decode_record` says what it is.
     """
     ends, special = columns.ends, columns.special
-    add_end, add_sql, unpack, crc, dml = ends.append, columns.sql.append, _COMMON.unpack_from, crc32, _DML_PREFIXES
+    add_end, add_sql, unpack, crc, rows = ends.append, columns.sql.append, _COMMON.unpack_from, crc32, _V3_ROWS
     # Words between these bounds state a length within the limit, and have no bit of another format. A v3 record
     # with less SQL than the prefix would take it from the record after.
     longest = min(limit, LENGTH_MASK)
-    v3_from, v3_to, v3_base = FLAG_V3 + _PREFIX, FLAG_V3 + longest, FLAG_V3 - 9
-    v2_from, v2_to, v2_base = FLAG_V2, FLAG_V2 + longest, FLAG_V2 - 8
+    v3_from, v3_to, v2_from, v2_to = FLAG_V3 + _PREFIX, FLAG_V3 + longest, FLAG_V2, FLAG_V2 + longest
+    # Nearly all lengths fit into half a word, and small numbers are compared and added quickest.
+    short_row = FLAG_V3 >> 16 if longest >= 0xFFFF else -1
     size = len(data)
-    last = size - _COMMON.size
-    while at <= last:
-        word, stated, kind, prefix = unpack(data, at)
-        if v3_from <= word <= v3_to and kind == _SQL:
-            end = at + word - v3_base
-            sql = data[at + 9 : end]
-            found = crc(sql, _SQL_CRC)
-        elif v2_from <= word <= v2_to:
-            end = at + word - v2_base
-            sql = data[at + 8 : end]
-            prefix = sql[:_PREFIX]
-            found = crc(sql)
-        else:
-            break
-        if found != stated or end > size:
-            break
-        if prefix not in dml:
-            special.append(len(ends))
-        add_sql(sql)
-        add_end(end)
-        at = end
+    try:
+        while True:
+            low, high, stated, head = unpack(data, at)
+            if high == short_row and low >= _PREFIX and head in rows:
+                begin = at + 9
+                end = begin + low
+                sql = data[begin:end]
+                if crc(sql, _SQL_CRC) != stated or end > size:
+                    break
+            else:
+                word = high << 16 | low
+                if v3_from <= word <= v3_to and head & 0xFF == _SQL:
+                    end = at + 9 + word - FLAG_V3
+                    sql = data[at + 9 : end]
+                    found, plain = crc(sql, _SQL_CRC), head in rows
+                elif v2_from <= word <= v2_to:
+                    end = at + 8 + word - FLAG_V2
+                    sql = data[at + 8 : end]
+                    found, plain = crc(sql), sql[:_PREFIX] in _DML_PREFIXES
+                else:
+                    break
+                if found != stated or end > size:
+                    break
+                if not plain:
+                    special.append(len(ends))
+            add_sql(sql)
+            add_end(end)
+            at = end
+    except struct.error:
+        # So little is left that it cannot be read this way.
+        pass
     return at
 
 

@@ -172,9 +172,10 @@ class Piece:
     @cached_property
     def rows_from(self) -> int | None:
         """The position of the record that says that rows begin; None where it is not among these."""
-        if ROWS_FROM_HERE not in self.batch.sql:
-            return None
-        return self.batch.start_of(self.batch.sql.index(ROWS_FROM_HERE))
+        sql = self.batch.sql
+        # It is not DML, so it is special.
+        at = next((index for index in self.batch.special if sql[index] == ROWS_FROM_HERE), None)
+        return None if at is None else self.batch.start_of(at)
 
     # -- sifting ----------------------------------------------------------------------------------------------
 

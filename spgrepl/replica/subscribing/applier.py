@@ -11,7 +11,7 @@ import attrs
 
 from spgrepl.base.histories import History
 from spgrepl.base.measures import SECONDS, Histogram
-from spgrepl.compiled.texts import part_of
+from spgrepl.compiled.texts import has_empty, part_of
 from spgrepl.disk.file_lock import LockFile
 from spgrepl.errors import EngineFailed, ReplayStopped, ServiceStopped, StatementRefused
 from spgrepl.errors.shown import shown_bytes, shown_sql
@@ -238,7 +238,7 @@ class Applier:
         if self._clocked is not None and not rows:
             self._clocked.tell_clock(lambda index: self._time_of(frames, first + index))
         types = {index - first: kind for index, kind in frames.types.items() if first <= index < stop}
-        if b"" in statements:
+        if has_empty(statements):
             # Checkpoints and the like, which no master forwards, say nothing to a target.
             numbers = [number for number, sql in enumerate(statements) if sql]
             for number in numbers:

@@ -6,11 +6,10 @@ import enum
 
 import attrs
 
-from spgrepl.compiled.core import CORE
 from spgrepl.errors import PeerError, PeerTimeout
 from spgrepl.interfaces.target import SubscriptionState
 from spgrepl.log.format.records import DEFAULT_MAX_RECORD, IN_REACTOR
-from spgrepl.replica.connection import SLICE, Connection
+from spgrepl.replica.connection import Connection
 from spgrepl.replica.subscribing.fence import FenceComparison
 from spgrepl.wire.frames import DEFAULT_MAX_FRAME, Status
 from spgrepl.wire.long_record import LongRecord
@@ -123,8 +122,8 @@ class SubscriberConnection(Connection[SubscriptionLinkState]):
 
     @property
     def at_once(self) -> int:
-        """See `Connection`. Of frames in the common forms the compiled core reads 20,000 in 2 ms."""
-        return 2 * SLICE if CORE is None else READ_SIZE
+        """See `Connection`. Of the shortest frames 17,000 are read in 7 ms, or in 2 by the compiled core."""
+        return READ_SIZE
 
     @property
     def unread(self) -> bool:
