@@ -20,6 +20,7 @@ from spgrepl.engines.targets.sqlite_target import SqliteTarget
 from spgrepl.interfaces.target import ITarget, SubscriptionState
 from spgrepl.replica import service as service_module
 from spgrepl.replica.retry import RetryPlan
+from spgrepl.replica.subscribing import service as subscribing_module
 from spgrepl.replica.subscribing.service import SubscriberService, SubscriberSide, Subscription
 from tests import sql as sqlite3
 from tests.master.kit import Master, Peer, Threads
@@ -191,6 +192,9 @@ class Rig:
         self.services: list[SubscriberService] = []
         self.ended: list[Any] = []
         self.worker = NowWorker()
+        # Its clock has no threads: what the subscription has read in one waits with what the master has.
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(subscribing_module, "thread_runner", lambda _: self.master.threads)
         self.save(*tables)
 
     def save(self, *statements: str) -> None:
@@ -271,6 +275,7 @@ class Rig:
     def close(self) -> None:
         self.stop()
         self.master.close()
+        self._patch.undo()
 
 
 @contextlib.contextmanager
