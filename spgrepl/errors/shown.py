@@ -16,7 +16,7 @@ HIDDEN = "***"
 _SECRET_WORD = re.compile(r"\b(?:password|passwd|identified|secret|passphrase|credential\w*)\b", re.IGNORECASE)
 _WORTH_A_LOOK = re.compile(r"passw|identified|secret|passphrase|credential|connection|conninfo|://", re.IGNORECASE)
 _ROWS = re.compile(
-    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:insert|update|delete|replace|with|select|merge|truncate)\b",
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:insert|update|delete|replace|with|merge|truncate)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _NOT_ROWS = re.compile(r"\b(?:create|alter|grant|identified|do)\b|;\s*set\b", re.IGNORECASE)
@@ -26,11 +26,12 @@ _STRING = re.compile(
     re.DOTALL,
 )
 _OF_TABLES = re.compile(
-    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:(?:insert|update|delete|replace|with|select|merge|truncate|copy)\b"
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*+(?:(?:insert|update|delete|replace|with|select\b(?=.*\binto)|merge|truncate|copy)\b"
     r"|(?:create|alter|drop)\s+(?:(?:or\s+replace|temp|temporary|unlogged|global|local|unique|virtual|materialized"
     r"|recursive|constraint)\s+)*(?:table|index|view|trigger)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_KEY = re.compile(r"[eE]?'[\w.]*(?:password|passwd|secret|passphrase)'", re.IGNORECASE)
 _ANOTHER = re.compile(r";\s*[^\s;]")
 _COMMENT = r"(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|"
 _BACKSLASH = r"|\\."
@@ -59,8 +60,9 @@ def shown_connection(text: str) -> str:
 def shown_sql(sql: str) -> str:
     """A statement without the passwords in it.
 
-    Rows are shown as they are: what a table holds is not a secret of the server. Of every other statement all
-    strings after a word such as PASSWORD are left out, and the passwords in connection strings.
+    Changes of rows are shown as they are: what a table holds is not a secret of the server. Of every other
+    statement, SELECT among them, all strings after a word such as PASSWORD are left out, and the passwords in
+    connection strings.
 
     Args:
         sql: Any text, SQL or not.
@@ -134,13 +136,18 @@ def _edits(
 
 
 def _first_word(sql: str, strings: re.Pattern[str]) -> int:
-    """Where the first word ends after which strings may be secrets; one in a string says nothing."""
+    """Where the first word ends after which strings may be secrets.
+
+    One in a string says nothing, unless it is all of it, as in ``set_config('app.password', '…')``.
+    """
     quoted = iter(strings.finditer(sql))
     inside = next(quoted, None)
     for word in _SECRET_WORD.finditer(sql):
         while inside is not None and inside.end() <= word.start():
             inside = next(quoted, None)
         if inside is None or word.start() < inside.start() or _is_comment(inside):
+            return word.end()
+        if word.end() == inside.end() - 1 and _KEY.fullmatch(inside[0]) is not None:
             return word.end()
     return len(sql)
 
@@ -156,7 +163,7 @@ def _hidden(text: str) -> str:
 
 def _looked_into(text: str, depth: int, known: dict[str, str]) -> str:
     """A string in which there may be a connection string, or a statement."""
-    if _WORTH_A_LOOK.search(text) is None:
+    if _WORTH_A_LOOK.search(text) is None or _KEY.fullmatch(text) is not None:
         return text
     if depth == 0:
         return _hidden(text)

@@ -33,6 +33,10 @@ STATEMENTS = [
     f"INSERT INTO t VALUES (1); CREATE USER bob PASSWORD '{SECRET}'",
     f"CREATE USER \"pass'word\" PASSWORD '{SECRET}'",
     f"DO $$ BEGIN CREATE USER bob PASSWORD '{SECRET}'; END $$",
+    f"SELECT set_config('app.password', '{SECRET}', false)",
+    f"EXECUTE p('password', '{SECRET}')",
+    f"SELECT dblink_exec('host=h password=''{SECRET}'' port=1', 'DELETE FROM t')",
+    f"SELECT * FROM dblink('postgresql://bob:{SECRET.replace(' ', '%20')}@h:1/d', 'SELECT 1') AS t (a INT)",
 ]
 
 
@@ -61,6 +65,7 @@ def test_an_error_holds_none() -> None:
         "CREATE TABLE t (a TEXT DEFAULT 'x')",
         "CREATE SUBSCRIPTION s CONNECTION 'host=h port=1' PUBLICATION p",
         "SELECT 'password'",
+        "SELECT set_config('application_name', 'x', false)",
     ],
 )
 def test_rows_and_everything_else_are_shown_as_they_are(statement: str) -> None:
@@ -77,6 +82,7 @@ def test_rows_and_everything_else_are_shown_as_they_are(statement: str) -> None:
         "CREATE OR REPLACE VIEW v AS SELECT password, 'x' FROM users;",
         "CREATE UNIQUE INDEX i ON users (password) WHERE secret <> 'x'",
         "INSERT INTO t VALUES ('create user bob password ''x''', 'grant')",
+        "SELECT name, 'x' AS password INTO t FROM users WHERE password <> 'y'",
         "INSERT INTO t VALUES ($$a;b$$, 'create user bob password ''x''') -- it's; so\n;",
     ],
 )
