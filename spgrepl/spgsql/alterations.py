@@ -28,6 +28,10 @@ _UTC = frozenset({"utc", "gmt", "default", "local", "etc/utc", "uct", "zulu", "0
 _TABLE_WORDS = frozenset(
     "owner tablespace cluster replica validate enable disable set reset inherit no force".split()
 )
+_CHILDREN = """
+SELECT DISTINCT one.name FROM sqlite_master AS one, pragma_foreign_key_list(one.name) AS key
+WHERE one.type = 'table' AND key."table" = ? COLLATE NOCASE AND one.name <> ? COLLATE NOCASE
+"""
 _HARMLESS_TABLE_SETTINGS = frozenset("owner tablespace cluster replica validate reset".split())
 
 
@@ -72,14 +76,32 @@ class AlterationReader(TableReader):
             names.append(self.table_name())
         self.accept("cascade")
         self.accept("restrict")
-        for name in names:
-            if tolerant and not self.schema.exists(name):
-                continue
-            table = self.schema.table(name)
-            self._execute(f"DROP TABLE {quote_name(table.name)}")
-            self.schema.drop_columns(table.name)
-            for kind in ("table partition", "check", "note"):
-                self.schema.drop_object(kind, table.name)
+        left = [self.schema.table(name).name for name in names if not tolerant or self.schema.exists(name)]
+        while left:
+            # Children first: SQLite deletes the rows of a table that it drops, with what follows from that.
+            table = next((one for one in left if not self._children(one) & {*left}), left[0])
+            left.remove(table)
+            self._check_alone(table, left)
+            self._execute(f"DROP TABLE {quote_name(table)}")
+            self.schema.drop_table(table)
+
+    def _children(self, table: str) -> set[str]:
+        """The tables with foreign keys that refer to a table, but for itself."""
+        return {str(row[0]) for row in self.schema.connection.execute(_CHILDREN, (table, table)).fetchall()}
+
+    def _check_alone(self, table: str, dropped: list[str]) -> None:
+        """Refuse to drop a table that others refer to: SQLite would delete rows of those."""
+        children = sorted(self._children(table) - {*dropped})
+        if children:
+            raise StatementStopped(
+                f"DROP TABLE {table}: foreign keys of {', '.join(children)} refer to it, and SQLite cannot take "
+                f"them from a table; take a fresh snapshot"
+            )
+        if self.schema.has_heirs(table):
+            raise StatementStopped(
+                f"DROP TABLE {table}: which of the tables that inherit from it go with it is decided by the "
+                f"master; take a fresh snapshot"
+            )
 
     def _rename_tables(self) -> None:
         while True:
@@ -104,18 +126,14 @@ class AlterationReader(TableReader):
         self.accept("only")
         table = self.schema.table(self.table_name())
         method = self.name() if self.accept("using") else "btree"
-        place = self.place
         columns = self._index_columns()
-        rest = self.now.kind is not TokenKind.END and not self.is_operator(";")
-        if columns is None or method not in ("btree", "hash") or (rest and self.is_word("where")):
+        conditional, same_nulls = self._rest_of_index()
+        if columns is None or method not in ("btree", "hash") or conditional:
             if unique:
                 raise StatementStopped("a unique index over an expression, or with a condition, is not translated")
-            self.place = place
-            self._skip_rest()
             return  # it changes no rows, and SQLite has none of that kind
-        if self.accept("nulls", "not", "distinct"):
+        if unique and same_nulls:
             raise StatementStopped("NULLS NOT DISTINCT: to SQLite NULLs are always distinct")
-        self._skip_rest()
         name = name or f"{table.name}_{'_'.join(columns)}_idx"
         if self._index_is_there(name):
             if not tolerant:
@@ -142,6 +160,15 @@ class AlterationReader(TableReader):
                 return found
             if not self.accept_operator(","):
                 return None  # an expression, an operator class or a collation
+
+    def _rest_of_index(self) -> tuple[bool, bool]:
+        """Go on to the end; whether the index has a condition, and whether NULLs are the same to it."""
+        conditional = same_nulls = False
+        while self.now.kind is not TokenKind.END:
+            same_nulls = self.accept("nulls", "not", "distinct") or same_nulls
+            conditional = self.is_word("where") or conditional
+            self.step()
+        return conditional, same_nulls
 
     def _skip_rest(self) -> None:
         while self.now.kind is not TokenKind.END:
@@ -303,7 +330,10 @@ class AlterationReader(TableReader):
         self.accept("column")
         tolerant = self.accept("if", "exists")
         name = self.name()
-        self._skip_action()
+        if not self.accept("cascade"):
+            self.accept("restrict")
+        if self.now.kind is not TokenKind.END and not self.is_operator(",", ";"):
+            raise self.unexpected("its end")  # DROP INDEX name, as MySQL has it
         if tolerant and not table.has(name):
             return
         column = table.column(name)

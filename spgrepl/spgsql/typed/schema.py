@@ -22,7 +22,8 @@ from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _NARROW, _BIGINT = (1, 7), 2
 _LABELS = ("enum", "enum_labels", "set_labels")
-_OWN_PREFIX = "spgrepl_"
+_PARTITION = "table partition"
+_OF_TABLES = f"(kind LIKE 'table %' OR kind IN ('check', 'note', '{LEFT_OUT}'))"
 
 
 @attrs.frozen
@@ -218,7 +219,7 @@ class Schema:
                 event = frozenset({str(one.get("event")).upper()})
                 yield Hazard(event, f"the rule {one.get('name')} of {table} holds at the master and not here")
         every = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE"})
-        for role in self.objects("table partition", table):
+        for role in self.objects(_PARTITION, table):
             if role.get("role") == "parent":
                 yield Hazard(every, f"{table} is partitioned: which part a row is in is decided by the master")
         for one in self.objects("table row_security", table):
@@ -229,9 +230,12 @@ class Schema:
                 )
         for one in self.objects(LEFT_OUT, table):
             yield Hazard(frozenset(one.get("events", ())), str(one.get("what")))
-        children = [role for role in self.objects("table partition") if table in role.get("parents", ())]
-        if children:
+        if self.has_heirs(table):
             yield Hazard(every, f"other tables inherit from {table}, and their rows are its rows at the master")
+
+    def has_heirs(self, table: str) -> bool:
+        """Whether other tables inherit from a table, or are its parts."""
+        return any(table in role.get("parents", ()) for role in self.objects(_PARTITION))
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -309,12 +313,41 @@ class Schema:
         self.ensure()
         change = f"UPDATE {COLUMNS_TABLE} SET table_name = ? WHERE table_name = ? COLLATE NOCASE"
         self.connection.execute(change, (new, table))
-        self.connection.execute(
-            f"UPDATE {OBJECTS_TABLE} SET name = ? WHERE name = ? COLLATE NOCASE AND "
-            f"(kind LIKE 'table %' OR kind IN ('check', 'note'))",
-            (new, table),
-        )
+        change = f"UPDATE {OBJECTS_TABLE} SET name = ? WHERE name = ? COLLATE NOCASE AND {_OF_TABLES}"
+        self.connection.execute(change, (new, table))
+        for number, kind, definition in self._naming_tables():
+            changed: dict[str, Any]
+            if kind == _PARTITION:
+                named = definition.get("parents", ())
+                changed = {"parents": [new if one == table else one for one in named]} if table in named else {}
+            else:
+                changed = {"table": new} if definition.get("table") == table else {}
+            if changed:
+                self.connection.execute(
+                    f"UPDATE {OBJECTS_TABLE} SET definition = ? WHERE rowid = ?",
+                    (json_of({**definition, **changed}), number),
+                )
         self.forget()
+
+    def drop_table(self, table: str) -> None:
+        """Remove all that the side tables say of a table, with its triggers and rules."""
+        self.drop_columns(table)
+        self.connection.execute(
+            f"DELETE FROM {OBJECTS_TABLE} WHERE name = ? COLLATE NOCASE AND {_OF_TABLES}", (table,)
+        )
+        for number, kind, definition in self._naming_tables():
+            if kind != _PARTITION and definition.get("table") == table:
+                self.connection.execute(f"DELETE FROM {OBJECTS_TABLE} WHERE rowid = ?", (number,))
+        self.forget()
+
+    def _naming_tables(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """The objects whose definition names a table: their row numbers, kinds and definitions."""
+        rows = self.connection.execute(
+            f"SELECT rowid, kind, definition FROM {OBJECTS_TABLE} WHERE kind IN ('triggers', 'rules', ?)",
+            (_PARTITION,),
+        ).fetchall()
+        found = [(int(number), str(kind), json.loads(definition)) for number, kind, definition in rows]
+        return [one for one in found if isinstance(one[2], dict)]
 
 
 def _as_wide_as_here(kind: SpgType | None) -> SpgType | None:
