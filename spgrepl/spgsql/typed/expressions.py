@@ -156,10 +156,10 @@ class Compiler(Parameters):
     def _compare(self, operator: str, one: Expression, other: Expression, scope: Scope) -> str:
         if isinstance(other, Column) and not isinstance(one, Column):
             right = self.compile(other, scope)
-            left = self.compile(one, scope, right.type)
+            left = self.compile(one, scope, moments.compared_as(self, one, right.type))
         else:
             left = self.compile(one, scope)
-            right = self.compile(other, scope, left.type)
+            right = self.compile(other, scope, moments.compared_as(self, other, left.type))
         return comparison(operator, self._beside(left, right), self._beside(right, left))
 
     def _beside(self, found: Compiled, other: Compiled) -> Compiled:

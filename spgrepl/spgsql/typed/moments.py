@@ -59,9 +59,30 @@ def moment(compiler: Compiling, name: str, hint: SpgType | None, shift: int = 0)
     """
     called = f"{name}()" if name not in ("current_timestamp", "current_date", "current_time") else name.upper()
     compiler.not_deterministic(called)
+    own = family_of(MOMENTS[name])
     kind = hint if hint is not None and family_of(hint) in _TEXTS else MOMENTS[name]
+    if hint is None and shift and own is Family.DATE:
+        kind = TIMESTAMP
     text = _TEXTS[family_of(kind)]
-    return Compiled(compiler.bind(Binding(-1, of_time=lambda time: text(time + shift))), kind)
+    grain = clock.DAY_US if own is Family.DATE else 1
+    return Compiled(compiler.bind(Binding(-1, of_time=lambda time: text(time - time % grain + shift))), kind)
+
+
+def compared_as(compiler: Compiling, node: Expression, beside: SpgType | None) -> SpgType | None:
+    """The type that is wanted of an expression that is compared: a moment is not cut to a day, or to its time.
+
+    Args:
+        compiler: Has the literals.
+        node: The expression.
+        beside: The type of what it is compared with.
+    """
+    if beside is None or family_of(beside) not in (Family.DATE, Family.TIME, Family.TIMETZ):
+        return beside
+    call = node.left if isinstance(node, Binary) and _is_interval(node.right) else node
+    if not isinstance(call, Call) or call.name not in MOMENTS:
+        return beside
+    whole_days = isinstance(node, Call) or not _shift_of(compiler, node) % clock.DAY_US
+    return beside if MOMENTS[call.name] == DATE == beside and whole_days else None
 
 
 def shifted(compiler: Compiling, node: Binary, hint: SpgType | None) -> Compiled | None:
@@ -72,6 +93,12 @@ def shifted(compiler: Compiling, node: Binary, hint: SpgType | None) -> Compiled
     """
     if not isinstance(node.left, Call) or node.left.name not in MOMENTS or not _is_interval(node.right):
         return None
+    return moment(compiler, node.left.name, hint, _shift_of(compiler, node))
+
+
+def _shift_of(compiler: Compiling, node: Expression) -> int:
+    """The microseconds that are added to a moment."""
+    assert isinstance(node, Binary)
     assert isinstance(node.right, Cast)
     assert isinstance(node.right.operand, Const)
     literal = compiler.literal(node.right.operand)
@@ -80,7 +107,7 @@ def shifted(compiler: Compiling, node: Binary, hint: SpgType | None) -> Compiled
         raise StatementStopped(f"the time {node.operator} the interval {literal.text!r} is not translated")
     _, days, microseconds = parts
     shift = days * clock.DAY_US + microseconds
-    return moment(compiler, node.left.name, hint, shift if node.operator == "+" else -shift)
+    return shift if node.operator == "+" else -shift
 
 
 def _is_interval(node: Expression) -> bool:
