@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from spgrepl.spg.values.types import SpgType
@@ -15,6 +16,7 @@ from spgrepl.spgsql.typed.typing_rules import Compiled, order_collation
 from spgrepl.text.sqltext import fold_ascii, quote_name
 
 _GROUPED = frozenset({Family.INTEGER, Family.TEXT, Family.UUID, Family.BOOL, Family.DATE, Family.BYTEA})
+_COUNT = re.compile("[0-9]{1,18}")
 Ctes = Mapping[str, Select]
 
 
@@ -74,7 +76,6 @@ class QueryCompiler:
             assert found.type is not None
             kinds.append(found.type)
             texts.append(f"{found.sql} AS {quote_name(name)}")
-        self.names = [name for _, name in items]
         parts = [f"SELECT {'DISTINCT ' if node.distinct else ''}{', '.join(texts)}"]
         if node.distinct:
             _check_grouped(kinds)
@@ -89,6 +90,7 @@ class QueryCompiler:
             parts.append(f"HAVING {compiler.condition(node.having, scope)}")
         if node.order or node.limit or node.offset:
             parts += self._ordered(node, scope)
+        self.names = [name for _, name in items]  # last: queries within have put theirs there
         return " ".join(parts), kinds
 
     def _items(self, node: Select, scope: Scope, hints: list[SpgType] | None) -> list[tuple[Compiled, str]]:
@@ -130,7 +132,10 @@ class QueryCompiler:
             if value is not None:
                 if not isinstance(value, Const) or value.negated:
                     raise StatementStopped(f"{word} of what is not a number is not translated")
-                texts.append(f"{word} {int(self._compiler.literal(value).text)}")
+                text = self._compiler.literal(value).text
+                if _COUNT.fullmatch(text) is None:
+                    raise StatementStopped(f"{word} {text[:30]} is not translated")
+                texts.append(f"{word} {text}")
             elif word == "LIMIT":
                 texts.append("LIMIT -1")
         return texts
