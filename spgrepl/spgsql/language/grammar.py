@@ -50,7 +50,7 @@ _NOT_A_NAME = frozenset(
     "union intersect except returning on using set values default into join left right full inner cross natural "
     "as null true false cast exists array any all some distinct for window fetch with".split()
 )
-_DEEPEST = 200
+_DEEPEST = 60
 
 
 class ExpressionReader(TokenReader):

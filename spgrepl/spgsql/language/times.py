@@ -140,7 +140,9 @@ _UNITS = {
     **dict.fromkeys(("millisecond", "milliseconds", "ms"), (0, 0, 1_000)),
     **dict.fromkeys(("microsecond", "microseconds", "us"), (0, 0, 1)),
 }
-_QUANTITY = re.compile(r"\s*(?P<number>[+-]?[0-9]+)(?P<fraction>\.[0-9]{1,6})?\s*(?P<unit>[a-z]+)", re.IGNORECASE)
+_QUANTITY = re.compile(
+    r"\s*(?P<number>[+-]?[0-9]{1,20})(?P<fraction>\.[0-9]{1,6})?\s*(?P<unit>[a-z]+)", re.IGNORECASE
+)
 _SIGNED_CLOCK = re.compile(rf"\s*(?P<sign>[+-]?){_TIME}\s*\Z")
 
 

@@ -7,6 +7,7 @@ from spgrepl.spgsql.language.stops import NotUnderstood, StatementStopped
 
 PUBLIC = "public"
 _SQLITES = "main"
+_MOST_DIGITS = 20
 
 
 class TokenReader:
@@ -162,7 +163,7 @@ class TokenReader:
         """Go on over a whole number that is a part of the statement."""
         negative = self.accept_operator("-")
         token = self.now
-        if token.kind is not TokenKind.NUMBER or not token.text.isdigit():
+        if token.kind is not TokenKind.NUMBER or not token.text.isdigit() or len(token.text) > _MOST_DIGITS:
             raise self.unexpected("a whole number")
         self.step()
         self.fixed.add(token.slot)

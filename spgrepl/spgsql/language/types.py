@@ -188,6 +188,7 @@ SERIALS: Mapping[str, SpgType] = {
 _ARRAYS = {element.tag: tag for tag, element in reversed([*_ELEMENTS.items()])} | {8: 47, 9: 48}
 _GRID_OF = {element.tag: tag for tag, element in _GRIDS.items()}
 _REAL_FROM = 76
+_LONGEST = 10_485_760
 _USING = {"half": 15, "sq8": 14, "": 6}
 
 
@@ -242,6 +243,8 @@ def _with_numbers(tag: int, word: str, numbers: tuple[int, ...], using: str) -> 
     if tag in (8, 9):
         if len(numbers) > 1:
             raise StatementStopped(f"{word} takes one number")
+        if numbers and not 1 <= numbers[0] <= _LONGEST:
+            raise StatementStopped(f"{word.upper()}({numbers[0]}) is beyond what PostgreSQL takes")
         if tag == 8 and not numbers:
             return TEXT
         return SpgType(tag, numbers or (1,))

@@ -8,7 +8,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Clamped, Context, Decimal, InvalidOperation, Overflow, Rounded, localcontext
 
 from spgrepl.spg.values.bodies import json_text
 from spgrepl.spg.values.texts import finite
@@ -32,6 +32,18 @@ Stored = int | float | str | bytes | None
 
 DECIMALS = Context(prec=2000, rounding=ROUND_HALF_UP, Emax=10_000, Emin=-10_000)
 """Decimal numbers as PostgreSQL counts them: exact, and rounded away from zero where they are rounded."""
+
+EXACT = Context(
+    DECIMALS.prec,
+    ROUND_HALF_UP,
+    DECIMALS.Emin,
+    DECIMALS.Emax,
+    traps=[Clamped, InvalidOperation, Overflow, Rounded],
+)
+"""The same, where a number that would lose a digit is an error."""
+
+_MOST_DIGITS = 4000
+"""Of a whole number: Python reads no more than 4,300 at once."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -77,6 +89,8 @@ def _cannot(literal: Literal, kind: SpgType) -> StatementStopped:
 
 def _integer(literal: Literal, kind: SpgType) -> int:
     text = literal.text.strip()
+    if len(text) > _MOST_DIGITS:
+        raise _cannot(literal, kind)
     if _WHOLE.fullmatch(text):
         found = int(text)
     else:
@@ -95,8 +109,8 @@ def _decimal(text: str) -> Decimal | None:
     if _DECIMAL.fullmatch(text) is None:
         return None
     try:
-        return DECIMALS.create_decimal(text)
-    except InvalidOperation:
+        return EXACT.create_decimal(text)
+    except ArithmeticError:
         return None
 
 
@@ -132,8 +146,11 @@ def numeric_text(value: Decimal, kind: SpgType) -> str:
     """
     precision, scale = kind.parameters or (0, 0)
     if precision:
-        with localcontext(DECIMALS):
-            value = value.quantize(Decimal(1).scaleb(-scale))
+        try:
+            with localcontext(DECIMALS):
+                value = value.quantize(Decimal(1).scaleb(-scale))
+        except InvalidOperation as error:
+            raise StatementStopped(f"{value:.20e} does not fit into {kind.label}") from error
         if len(value.as_tuple().digits) > max(precision, 1) and value:
             raise StatementStopped(f"{value} does not fit into {kind.label}")
     text = format(value, "f")
@@ -161,9 +178,13 @@ def _bool(literal: Literal, kind: SpgType) -> int:
 
 def _money(literal: Literal, kind: SpgType) -> str:
     value = _decimal(literal.text.strip())
-    if value is None or value != DECIMALS.quantize(value, Decimal("0.01")):
+    try:
+        rounded = None if value is None else DECIMALS.quantize(value, Decimal("0.01"))
+    except InvalidOperation as error:
+        raise _cannot(literal, kind) from error
+    if rounded is None or rounded != value:
         raise _cannot(literal, kind)
-    return format(DECIMALS.quantize(value, Decimal("0.01")), "f")
+    return format(rounded, "f")
 
 
 def _year(literal: Literal, kind: SpgType) -> str:
@@ -181,7 +202,8 @@ def _text(literal: Literal, kind: SpgType) -> str:
         # Whether it was a decimal or a binary fraction before it became a text decides how it is written.
         raise _cannot(literal, kind)
     if literal.kind is TokenKind.NUMBER:
-        text = str(int(text))
+        digits = text.lstrip("+-0") or "0"
+        text = f"-{digits}" if text.startswith("-") and digits != "0" else digits
     if kind.tag == VARCHAR_TAG and len(text) > kind.parameters[0]:
         raise _cannot(literal, kind)
     if kind.tag == NAME_TAG and len(text.encode("utf-8", "surrogatepass")) > NAME_BYTES:

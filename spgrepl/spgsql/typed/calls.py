@@ -87,6 +87,8 @@ def _length(compiler: Compiling, node: Call, scope: Scope, _hint: SpgType | None
 
 
 def _coalesce(compiler: Compiling, node: Call, scope: Scope, hint: SpgType | None) -> Compiled:
+    if not node.arguments:
+        raise StatementStopped("coalesce() without arguments is not translated")
     found = [compiler.compile(one, scope, hint) for one in node.arguments]
     kind = compiler.together(found, hint)
     parts = [compiler.coerced(one, kind) for one in found]

@@ -17,7 +17,7 @@ import apsw
 
 from spgrepl.spg.values.types import SpgType
 from spgrepl.spgsql.language.stops import StatementStopped
-from spgrepl.spgsql.language.values import DECIMALS, numeric_text, real
+from spgrepl.spgsql.language.values import EXACT, numeric_text, real
 
 NUMERIC_ORDER = "spgrepl_numeric"
 """The collation by which texts of decimal numbers are compared."""
@@ -68,8 +68,11 @@ def _arithmetic(operate: Callable[[Decimal, Decimal], Decimal]) -> Callable[...,
         left, right = _number(one), _number(two)
         if not (left.is_finite() and right.is_finite()):
             raise CannotCompute("arithmetic with NaN or Infinity is not translated")
-        with localcontext(DECIMALS):
-            return format(operate(left, right), "f")
+        try:
+            with localcontext(EXACT):
+                return format(operate(left, right), "f")
+        except ArithmeticError as error:
+            raise CannotCompute("arithmetic with that many digits is not translated") from error
 
     return run
 
@@ -97,18 +100,25 @@ def _real(value: float | str | None) -> float | str | None:
 
 @lru_cache(maxsize=256)
 def _like_pattern(pattern: str, escape: str, ignore_case: bool) -> re.Pattern[str]:
-    parts, at = [], 0
+    parts, at = [""], 0
     while at < len(pattern):
         character = pattern[at]
         if escape and character == escape:
             at += 1
             if at == len(pattern):
                 raise CannotCompute("a pattern of LIKE ends with its escape")
-            parts.append(re.escape(pattern[at]))
+            parts[-1] += re.escape(pattern[at])
+        elif character == "%":
+            parts.append("")
         else:
-            parts.append({"%": ".*", "_": "."}.get(character, re.escape(character)))
+            parts[-1] += "." if character == "_" else re.escape(character)
         at += 1
-    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else 0))
+    # A part between two % counts where it is found first, and is not looked for again: that would take as long as
+    # the text to the power of the number of parts.
+    first, *middle, last = parts if len(parts) > 1 else (*parts, "")
+    text = first + "".join(f"(?>.*?{part})" for part in middle if part)
+    text += f".*{last}" if len(parts) > 1 else ""
+    return re.compile(text, re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else 0))
 
 
 def _like(value: object, pattern: object, escape: object, ignore_case: int) -> int | None:

@@ -193,3 +193,39 @@ def test_a_table_of_sqlite_is_read_by_spgs_names() -> None:
     assert declared_type("BIGSERIAL") == SpgType(2)
     assert declared_type("") is None
     assert declared_type("BLOB OF MINE") is None
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("INT", LONG),
+        ("BIGINT", "1e99999"),
+        ("NUMERIC", LONG),
+        ("NUMERIC", "0." + LONG),
+        ("NUMERIC", "1." + "0" * 5000),
+        ("NUMERIC", "1e99999"),
+        ("NUMERIC", "1e-99999"),
+        ("NUMERIC", f"1e{LONG}"),
+        ("NUMERIC(5,1)", "1e3000"),
+        ("NUMERIC(5,1)", "9" * 1999),
+        ("MONEY", "9" * 1999),
+        ("MONEY", LONG),
+        ("INT[]", f"{{{LONG}}}"),
+        ("NUMERIC[]", f"{{1e-{LONG}}}"),
+        ("INTERVAL", f"{LONG} days"),
+    ],
+)
+def test_a_number_with_more_digits_than_are_counted_is_a_stop(name: str, text: str) -> None:
+    """It is neither rounded nor an error that nobody expects."""
+    literals = [string(text)] if name[-1] == "]" or name == "INTERVAL" else [number(text), string(text)]
+    for literal in literals:
+        with pytest.raises(StatementStopped):
+            stored(literal, kind(name))
+
+
+@pytest.mark.parametrize(("text", "said"), [("-0", "0"), ("-007", "-7"), (LONG, LONG), ("0" * 5000, "0")])
+def test_a_whole_number_as_a_text(text: str, said: str) -> None:
+    assert stored(number(text), kind("TEXT")) == said
