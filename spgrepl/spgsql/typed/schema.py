@@ -235,7 +235,8 @@ class Schema:
 
     def has_heirs(self, table: str) -> bool:
         """Whether other tables inherit from a table, or are its parts."""
-        return any(table in role.get("parents", ()) for role in self.objects(_PARTITION))
+        roles = self.objects(_PARTITION)
+        return any(table == role.get("parent") or table in role.get("parents", ()) for role in roles)
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -318,8 +319,9 @@ class Schema:
         for number, kind, definition in self._naming_tables():
             changed: dict[str, Any]
             if kind == _PARTITION:
-                named = definition.get("parents", ())
-                changed = {"parents": [new if one == table else one for one in named]} if table in named else {}
+                named = [new if one == table else one for one in definition.get("parents", ())]
+                changed = {"parents": named} if new in named else {}
+                changed |= {"parent": new} if definition.get("parent") == table else {}
             else:
                 changed = {"table": new} if definition.get("table") == table else {}
             if changed:

@@ -18,6 +18,7 @@ HAZARDS: dict[str, tuple[str, str, dict[str, object], set[str]]] = {
     "rule": ("rules", "r", {"name": "r", "table": "t", "event": "delete"}, {"DELETE"}),
     "parent": ("table partition", "t", {"role": "parent"}, {*ALL[:4]}),
     "heirs": ("table partition", "child", {"role": "child", "parents": ["other", "t"]}, {*ALL[:4]}),
+    "parts": ("table partition", "child", {"role": "default", "parent": "t"}, {*ALL[:4]}),
     "security": ("table row_security", "t", {"enabled": True}, {"UPDATE", "DELETE", "SELECT"}),
     "left out": (LEFT_OUT, "t", {"events": ["UPDATE"], "what": "a key that NULLs share"}, {"UPDATE"}),
 }
@@ -80,15 +81,17 @@ def test_what_happens_at_the_master_goes_with_the_name(schema: Schema, which: st
     definition = {**definition, **({"table": "T"} if "table" in definition else {})}
     if "parents" in definition:
         definition["parents"] = ["other", "T"]
+    elif "parent" in definition:
+        definition["parent"] = "T"
     schema.keep_object(kind, name, definition)
     schema.keep_object("triggers", "of another", {"table": "other", "events": ["delete"]})
     assert hazards(schema, "t") == [events]
     schema.connection.execute("ALTER TABLE t RENAME TO u")
     schema.rename_table("T", "u")
     assert hazards(schema, "u") == [events]
-    assert schema.has_heirs("u") == (which == "heirs")
+    assert schema.has_heirs("u") == (which in ("heirs", "parts"))
     schema.drop_table("u")
-    assert hazards(schema, "u") == ([events] if which == "heirs" else [])
+    assert hazards(schema, "u") == ([events] if which in ("heirs", "parts") else [])
     assert len(schema.objects("triggers")) == 1
 
 
