@@ -13,7 +13,7 @@ from spgrepl.postgresql.reading.closure import Function
 from spgrepl.postgresql.reading.node_trees import Node, nodes, number, type_of
 from spgrepl.text.sqltext import Token, TokenKind
 
-_NUMERIC, _INTERVAL, _JSONB = 1700, 1186, 3802
+_NUMERIC, _INTERVAL, _JSON, _JSONB = 1700, 1186, 114, 3802
 _TEXTS = frozenset({25, 1042, 1043})
 _INTEGERS = frozenset({20, 21, 23})
 _HEADER = 4
@@ -34,12 +34,19 @@ _OTHERWISE = {
     "initcap": "begins words where this server does",
     "ascii": "is the number of a letter here, and of its first byte elsewhere",
     "age": "counts months in a way of this server",
+    "timestamp_mi": "counts days apart from hours as this server does",
+    "timestamptz_mi": "counts days apart from hours as this server does",
+    "justify_days": "counts days and months as this server does",
+    "justify_hours": "counts days and months as this server does",
+    "justify_interval": "counts days and months as this server does",
+    "jsonb_pretty": "writes JSON in lines of this server",
     "interval_mul": "spreads fractions over days and months in a way of this server",
     "mul_d_interval": "spreads fractions over days and months in a way of this server",
     "interval_div": "spreads fractions over days and months in a way of this server",
     "similar_to_escape": "is a pattern of this server",
     "similar_escape": "is a pattern of this server",
 }
+_WRITES_JSON = ("json_build", "json_object", "json_agg", "to_json", "row_to_json", "array_to_json", "json_strip")
 _FROM_ONE = frozenset({"substr", "substring", "overlay", "split_part"})
 _FROM_ZERO = frozenset({"left", "right"})
 _TRIMS = frozenset({"btrim", "ltrim", "rtrim"})
@@ -83,6 +90,10 @@ def _function(node: Node, name: str) -> str | None:
         return f"{name}() {_OTHERWISE.get(name, 'takes what the patterns of this server take first')}"
     if name == "substring" and len(given) > 1 and type_of(given[1]) in _TEXTS:
         return "substring() takes what the patterns of this server take first"
+    if type_of(node) == _JSON and name.startswith(_WRITES_JSON):
+        return f"{name}() makes a text of JSON: how the master writes it is not known here"
+    if name == "encode" and _text(given[1]).lower() != "hex":
+        return "encode() cuts lines as this server does: only 'hex' has none"
     if name == "timezone" and not _is_utc(given[0]):
         return "the rules of a time zone are those of the version that knows them: only UTC has none"
     if (name in _FROM_ONE or name in _FROM_ZERO) and not _counts(given[1:], int(name in _FROM_ONE)):
