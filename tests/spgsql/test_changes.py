@@ -284,3 +284,29 @@ def test_mysql(copy: Copy, loose: Copy) -> None:
     )
     loose.run("INSERT INTO m VALUES (NULL, NOW())", dialect=Dialect.MYSQL)
     assert loose.rows("SELECT * FROM m") == [(1, NOW_TEXT)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE w SET i = i / s", "a division by zero"),
+        ("UPDATE w SET i = i % 0", "a division by zero"),
+        ("UPDATE w SET f = f / 0", "a division by zero"),
+        ("DELETE FROM w WHERE 1 / s > 0", "a division by zero"),
+        ("UPDATE w SET i = i * 1000000000", "-7000000000 does not fit into a whole number of 32 bits"),
+        ("UPDATE w SET i = b", "5000000000 does not fit into a whole number of 32 bits"),
+        (
+            "UPDATE w SET s = CASE WHEN i < 0 THEN i * 10000 END",
+            "-70000 does not fit into a whole number of 16 bits",
+        ),
+        ("UPDATE w SET b = b * 9223372036854775807", "does not fit into a whole number of 64 bits"),
+    ],
+)
+def test_numbers_that_sqlite_would_take(statement: str, said: str) -> None:
+    """SQLite makes NULL of a quotient, and a fraction of a whole number that is too large."""
+    copy = Copy()
+    copy.run("CREATE TABLE w (id INT PRIMARY KEY, i INT, b BIGINT, s SMALLINT, f FLOAT)")
+    copy.run("INSERT INTO w VALUES (1, -7, 5000000000, 0, 0.5)")
+    copy.stop(statement, said)
+    copy.run("UPDATE w SET i = i / 2 + 1, b = b * 1000000 - i % 4, f = f / 2", "UPDATE w SET s = i * 1000")
+    assert copy.rows("SELECT i, b, s, f FROM w") == [(-2, 5000000000000003, -2000, 0.25)]

@@ -234,18 +234,17 @@ class Compiler(Parameters):
             if node.operator == "/" and self.dialect is Dialect.MYSQL:
                 raise StatementStopped("how MySQL divides whole numbers is not translated")
             kind = common([first.type, second.type])
-            return Compiled(f"({first.sql} {node.operator} {second.sql})", kind)
+            return Compiled(f"spgrepl_whole({first.sql} {node.operator} {_divisor(node, second.sql)}, 64)", kind)
         if families <= {Family.INTEGER, Family.NUMERIC} and node.operator in _ARITHMETIC:
             one, other = converted(first.sql, first.type, NUMERIC), converted(second.sql, second.type, NUMERIC)
             return Compiled(f"{_ARITHMETIC[node.operator]}({one}, {other})", NUMERIC)
         if families <= {Family.INTEGER, Family.FLOAT} and node.operator != "%":
             one, other = converted(first.sql, first.type, FLOAT), converted(second.sql, second.type, FLOAT)
-            return Compiled(f"(spgrepl_ordered({one}) {node.operator} spgrepl_ordered({other}))", FLOAT)
+            other = _divisor(node, f"spgrepl_ordered({other})")
+            return Compiled(f"(spgrepl_ordered({one}) {node.operator} {other})", FLOAT)
         if families == {Family.REAL} and node.operator != "%" and not (left.literal or right.literal):
-            return Compiled(
-                f"spgrepl_real(spgrepl_ordered({first.sql}) {node.operator} spgrepl_ordered({second.sql}))",
-                first.type,
-            )
+            other = _divisor(node, f"spgrepl_ordered({second.sql})")
+            return Compiled(f"spgrepl_real(spgrepl_ordered({first.sql}) {node.operator} {other})", first.type)
         raise StatementStopped(
             f"{first.type.label} {node.operator} {second.type.label} is not translated: write the value itself"
         )
@@ -337,3 +336,8 @@ class Compiler(Parameters):
         if family_of(element) is not Family.BOOL:
             raise StatementStopped(f"TRUE or FALSE as {element.label} is not known here")
         return value
+
+
+def _divisor(node: Binary, sql: str) -> str:
+    """The second operand; SQLite makes NULL of what is divided by zero."""
+    return f"spgrepl_divisor({sql})" if node.operator in ("/", "%") else sql

@@ -179,12 +179,27 @@ def _compare_times(one: str, two: str) -> int:
     return (left > right) - (left < right)
 
 
+def _whole(value: Any, bits: int) -> Any:
+    """A whole number of so many bits; SQLite makes a binary fraction of one that has more than 64."""
+    if value is not None and not (isinstance(value, int) and -(1 << bits - 1) <= value < 1 << bits - 1):
+        raise CannotCompute(f"{value} does not fit into a whole number of {bits} bits")
+    return value
+
+
+def _divisor(value: Any) -> Any:
+    if value == 0:
+        raise CannotCompute("what a division by zero is at the master is not known here")
+    return value
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "spgrepl_add": _arithmetic(lambda one, two: one + two),
     "spgrepl_subtract": _arithmetic(lambda one, two: one - two),
     "spgrepl_multiply": _arithmetic(lambda one, two: one * two),
     "spgrepl_rounded": _rounded,
     "spgrepl_real": _real,
+    "spgrepl_whole": _whole,
+    "spgrepl_divisor": _divisor,
     "spgrepl_ordered": _ordered,
     "spgrepl_like": _like,
     "spgrepl_fitting": _fitting,

@@ -30,6 +30,9 @@ class Compiled:
 COUNTED = frozenset({Family.INTEGER, Family.FLOAT, Family.REAL})
 """Families that SQLite compares as numbers."""
 
+_BITS = {1: 32, 2: 64, 7: 16}
+"""How many bits whole numbers have, by their tag."""
+
 _EQUAL_ONLY = frozenset({Family.VECTOR, Family.NETWORK, Family.BITS})
 _NOT_COMPARED = frozenset({Family.JSON, Family.INTERVAL, Family.TIMETZ, Family.OTHER})
 _NOT_COMPARED_ELEMENTS = frozenset({38, 39, 79, 35, 44, 45, 65, 81, 82})
@@ -80,6 +83,8 @@ def _fitting(sql: str, wanted: SpgType) -> str:
 
 def _alike(sql: str, kind: SpgType, wanted: SpgType) -> str:
     family = family_of(kind)
+    if family is Family.INTEGER and wanted.tag in _BITS and (kind.tag != wanted.tag or "spgrepl_whole(" in sql):
+        return f"spgrepl_whole({sql}, {_BITS[wanted.tag]})"
     if isinstance(wanted, LabelType) and wanted.labels and kind != wanted:
         raise StatementStopped(
             "what becomes of a text in the place of a label of an ENUM or SET is not known here"
