@@ -33,6 +33,7 @@ class SpgServer(protocol.Factory):
         slice: How many bytes of the log are sent in one frame: records are cut anywhere.
         chunk: At how many bytes segments are cut.
         hold: How many bytes of a snapshot to send before the rest waits; None sends all.
+        hold_chunks: After how many chunks of segments the rest of the stream waits; None sends all.
         snapshot_position: What is said to be the position of the next snapshots; None for the log's length.
         versions: The versions that followers asked for, in order.
         starts: Where they asked to start, likewise.
@@ -47,6 +48,7 @@ class SpgServer(protocol.Factory):
         self.slice = 1000
         self.chunk = 100
         self.hold: int | None = None
+        self.hold_chunks: int | None = None
         self.snapshot_position: int | None = None
         self.versions: list[int] = []
         self.starts: list[int] = []
@@ -128,15 +130,20 @@ class SpgConnection(protocol.Protocol):
                 return
             self._send(number(len(content)), content, number(self.position))
         if version == 2:
-            for segment, content in sorted(database.segments.items()):
-                self._send_segment(segment, content)
+            for chunk in self._chunks()[: server.hold_chunks]:
+                self._send(*chunk)
+            if server.hold_chunks is not None:
+                return
         self._turn()
 
-    def _send_segment(self, segment: int, content: bytes) -> None:
-        size = self._server.chunk
-        pieces = [content[at : at + size] for at in range(0, len(content), size)] or [b""]
-        for seq, piece in enumerate(pieces):
-            self._send(encode_chunk_start(ChunkHeader(segment, seq, len(pieces), len(piece))), piece)
+    def _chunks(self) -> list[tuple[bytes, bytes]]:
+        """All segments in rising id, as they are sent: the head of each chunk, and its bytes."""
+        found, size = [], self._server.chunk
+        for segment, content in sorted(self._server.database.segments.items()):
+            pieces = [content[at : at + size] for at in range(0, len(content), size)] or [b""]
+            for seq, piece in enumerate(pieces):
+                found.append((encode_chunk_start(ChunkHeader(segment, seq, len(pieces), len(piece))), piece))
+        return found
 
     def _subscribe(self) -> None:
         hello = self._hello
