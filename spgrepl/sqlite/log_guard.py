@@ -25,7 +25,23 @@ _NO_NAMES = frozenset(
         apsw.SQLITE_REINDEX,
     }
 )
-_TEMPORARY = frozenset({apsw.SQLITE_CREATE_TEMP_TRIGGER, apsw.SQLITE_CREATE_TEMP_VIEW})
+_TEMPORARY = frozenset(
+    {
+        apsw.SQLITE_CREATE_TEMP_INDEX,
+        apsw.SQLITE_CREATE_TEMP_TABLE,
+        apsw.SQLITE_CREATE_TEMP_TRIGGER,
+        apsw.SQLITE_CREATE_TEMP_VIEW,
+    }
+)
+_CREATING = frozenset(
+    {
+        apsw.SQLITE_CREATE_INDEX,
+        apsw.SQLITE_CREATE_TABLE,
+        apsw.SQLITE_CREATE_TRIGGER,
+        apsw.SQLITE_CREATE_VIEW,
+        apsw.SQLITE_CREATE_VTABLE,
+    }
+)
 _WITH_BODIES = frozenset({apsw.SQLITE_CREATE_TRIGGER, apsw.SQLITE_CREATE_VIEW})
 _WRITES = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE})
 
@@ -81,8 +97,11 @@ class LogGuard:
         own = self._count_own() if "alter" in text.lower() else 0
         try:
             yield
-        except apsw.AuthError as error:
-            raise ForbiddenStatement(str(error) if self._reason is None else self._reason) from error
+        except apsw.Error as error:
+            # Of a function that was denied SQLite says so as of any other mistake.
+            if self._reason is None and not isinstance(error, apsw.AuthError):
+                raise
+            raise ForbiddenStatement(self._reason or str(error)) from error
         finally:
             self._on = False
         if self._has_body and OWN_PREFIX in text.lower():
@@ -104,7 +123,7 @@ class LogGuard:
         assert found is not None
         return int(str(found[0]))
 
-    def _judge(self, action: int, one: str | None, two: str | None, _schema: str | None, _by: str | None) -> int:
+    def _judge(self, action: int, one: str | None, two: str | None, schema: str | None, _by: str | None) -> int:
         if not self._on:
             return apsw.SQLITE_OK
         if action not in _NO_NAMES:
@@ -113,10 +132,12 @@ class LogGuard:
                     return self._deny(f"{name} belongs to spgrepl: names that begin with {OWN_PREFIX} are its own")
         if action == apsw.SQLITE_ALTER_TABLE:
             self._altered = True
+        elif action in _TEMPORARY or (action in _CREATING and schema == "temp"):
+            return self._deny(
+                "a temporary table, view, index or trigger would stand between the log and the tables of the copy"
+            )
         elif action in _WITH_BODIES:
             self._has_body = True
-        elif action in _TEMPORARY:
-            return self._deny("a temporary view or trigger would stand between the log and the tables of the copy")
         elif action == apsw.SQLITE_PRAGMA:
             return self._judge_pragma(one or "", two)
         elif action in (apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH):
