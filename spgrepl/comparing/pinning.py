@@ -56,7 +56,7 @@ def pin(first: ComparedEnd, second: ComparedEnd, seconds: float) -> Pinned:
             # Two copies may pass one another while nobody holds either.
             ahead = int(first.look() + offsets[0].offset < second.look() + offsets[1].offset)
             step = offsets[ahead].offset - offsets[1 - ahead].offset
-            position = _meet(ends[ahead], ends[1 - ahead], step, seconds - (time.monotonic() - began))
+            position = _meet(ends[ahead], ends[1 - ahead], step, began, seconds)
         held = time.monotonic() - began
     except apsw.Error as error:
         raise EngineFailed(f"{first} and {second} cannot be read at one position: {error}") from error
@@ -76,18 +76,17 @@ def _offsets(first: ComparedEnd, second: ComparedEnd) -> tuple[History, History]
     )
 
 
-def _meet(ahead: ComparedEnd, behind: ComparedEnd, step: int, seconds: float) -> int | None:
+def _meet(ahead: ComparedEnd, behind: ComparedEnd, step: int, began: float, seconds: float) -> int | None:
     """Hold one database until the other has come to its position.
 
     Returns:
         That, as the first counts; None where the other one was beyond it already.
     """
-    end = time.monotonic() + seconds
     with ahead.holding():
         position = ahead.look()
         while (found := behind.look()) < position + step:
             behind.leave()
-            if time.monotonic() > end:
+            if time.monotonic() - began >= seconds:
                 raise WaitTimeout(
                     f"{behind} stands at {found} and did not come to {position + step} within "
                     f"{in_seconds(seconds)}, where {ahead} was held meanwhile"

@@ -54,8 +54,8 @@ class RepairFile:
         self.statements = 0
 
     def __enter__(self) -> Self:
-        self._file = open(create_private(self._path), "wb")
         self._rows = tempfile.TemporaryFile(dir=self._path.parent)
+        self._file = open(create_private(self._path), "wb")
         self._file.write(self._head)
         return self
 
@@ -76,12 +76,17 @@ class RepairFile:
     ) -> None:
         assert self._file is not None
         assert self._rows is not None
-        with self._file, self._rows:
-            self._rows.seek(0)
-            shutil.copyfileobj(self._rows, self._file)
-            self._file.write(b"COMMIT;\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        if kind is not None:
-            # Less than all of it would do harm.
-            self._path.unlink(missing_ok=True)
+        whole = False
+        try:
+            with self._rows, self._file:
+                if kind is None:
+                    self._rows.seek(0)
+                    shutil.copyfileobj(self._rows, self._file)
+                    self._file.write(b"COMMIT;\n")
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                    whole = True
+        finally:
+            if not whole:
+                # Less than all of it would do harm.
+                self._path.unlink(missing_ok=True)
