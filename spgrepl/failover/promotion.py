@@ -128,8 +128,9 @@ def promote_copy(paths: DatabasePaths, *, forced: bool = False, max_record: int 
         state = files.open()
         assert state is not None  # it has a role
         _refuse(paths, engine, state, forced)
+        open_ones = _open_transactions(paths, files, state)
         dropped = _put_aside(paths, files.kept, files.pair, state, max_record)
-        return attrs.evolve(_promote(paths, files, engine, state), dropped=dropped)
+        return attrs.evolve(_promote(paths, files, engine, state, open_ones), dropped=dropped)
     except OSError as error:
         raise EngineFailed(f"{paths.database} cannot be promoted: {error}") from error
     except apsw.Error as error:
@@ -187,9 +188,14 @@ def _is_own_turn(kept: Path, pair: str, max_record: int) -> bool:
     return turn is not None and turn.id == pair and all(sql == _ROLLBACK for sql in found[:-1])
 
 
-def _promote(paths: DatabasePaths, files: LocalFiles, engine: SqliteEngine, state: ReplayState) -> Promoted:
+def _promote(
+    paths: DatabasePaths,
+    files: LocalFiles,
+    engine: SqliteEngine,
+    state: ReplayState,
+    open_ones: EndedTransactions | None,
+) -> Promoted:
     start = state.position - state.base
-    open_ones = _open_transactions(paths, files, state)
     rollbacks = b"" if open_ones is None else encode_v2(_ROLLBACK) * open_ones.transactions
     before = tuple(_ended(one, start) for one in shifted(state.histories, state.base))
     ending = tuple(
