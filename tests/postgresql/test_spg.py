@@ -259,7 +259,7 @@ EVENTS = (
 @pytest.mark.parametrize(
     ("statement", "found", "what"),
     [
-        ("INSERT INTO events (id, t, at, day) VALUES (7, 'x', now(), 'now')", ("at", MOMENT), "now()"),
+        ("INSERT INTO events (id, t, at, day) VALUES (7, 'x', now(), 'now'::date)", ("at", MOMENT), "now()"),
         ("INSERT INTO events (t, at) VALUES ('now()', CURRENT_TIMESTAMP)", ("at", MOMENT), "CURRENT_TIMESTAMP"),
         ("INSERT INTO events (id, at) VALUES (7, CURRENT_TIMESTAMP(0) - interval '1 day')",
          ("at", "2023-11-13 22:13:20+00"), "CURRENT_TIMESTAMP"),

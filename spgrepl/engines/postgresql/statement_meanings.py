@@ -51,6 +51,7 @@ _KINDS = {
     PgKind.BYTES: TokenKind.BLOB,
 }
 _COUNTERS = frozenset({"SERIAL", "BIGSERIAL", "SMALLSERIAL", "IDENTITY"})
+_BEFORE_A_MOMENT = frozenset({"TIMESTAMP", "DATE", "TIME", "TIMESTAMPTZ", "DEFAULT"})
 _MOMENT_TEXTS = frozenset({"now", "today", "tomorrow", "yesterday"})
 
 
@@ -165,9 +166,9 @@ def meaning_of(text: str, approximate: bool = False) -> tuple[Meaning, str]:
     is_made = words[0] in _DDL or (words[0] == "SELECT" and _selects_into(tokens))
     if words[0] == "SELECT" and not is_made:
         raise Refused("a SELECT in the log: only what it calls can have changed rows")
-    if is_made and not approximate:
-        _refuse_filling(tokens)
-    elif not is_made and not approximate:
+    if is_made:
+        _refuse_filling(tokens, approximate)
+    elif not approximate:
         _refuse_moments(tokens)
     return Meaning.SCHEMA if is_made else Meaning.ROWS, kind.name
 
@@ -251,8 +252,14 @@ def zone_set(text: str) -> str | None:
     return next(found, None)
 
 
-def _refuse_filling(tokens: list[Token]) -> None:
+def _refuse_filling(tokens: list[Token], approximate: bool) -> None:
     """DDL that fills rows: with a query's, or with what a new column has for a default."""
+    for at, token in enumerate(tokens):
+        # What is kept of such a default is the time at which the table was made.
+        if token.kind is TokenKind.STRING and find_moment(tokens[max(0, at - 1) : at + 2]) == token.text:
+            raise Refused(f"{token.text} is the time at which that ran at the master")
+    if approximate:
+        return
     words = [token.upper for token in tokens]
     if "TABLE" not in words[:5] and words[0] != "SELECT":
         return
@@ -287,11 +294,10 @@ def find_moment(tokens: list[Token], but: Collection[str] = ()) -> str | None:
         name = (token.name or "").lower()
         if follows == "(" and before.upper() not in ("INTO", "TABLE") and name in _MOMENTS and name not in but:
             return f"{token.text}()"
-        is_moment = token.kind is TokenKind.STRING and token.text[1:-1].strip().lower() in _MOMENT_TEXTS
-        # 'now'::timestamp is the time; else 'now' is a text.
-        if is_moment and (
-            follows.startswith(":") or before.upper() in ("TIMESTAMP", "DATE", "TIME", "TIMESTAMPTZ")
-        ):
+        words = token.text[1:-1].strip().lower().partition(" ")[0]
+        is_moment = token.kind is TokenKind.STRING and words in _MOMENT_TEXTS
+        # 'now'::timestamp is the time, and so may be what is a default; else 'now' is a text.
+        if is_moment and (follows.startswith(":") or before.upper() in _BEFORE_A_MOMENT):
             return token.text
     return None
 

@@ -45,8 +45,47 @@ _OTHERWISE = {
     "interval_div": "spreads fractions over days and months in a way of this server",
     "similar_to_escape": "is a pattern of this server",
     "similar_escape": "is a pattern of this server",
+    "to_hex": "has as many digits as a number has bytes here",
+    "int4shl": "loses bits that a longer number keeps",
+    "int2shl": "loses bits that a longer number keeps",
 }
 _WRITES_JSON = ("json_build", "json_object", "json_agg", "to_json", "row_to_json", "array_to_json", "json_strip")
+_AS_TEXTS = frozenset(
+    {
+        16,
+        18,
+        19,
+        20,
+        21,
+        23,
+        25,
+        26,
+        27,
+        28,
+        29,
+        114,
+        700,
+        701,
+        705,
+        1042,
+        1043,
+        1082,
+        1083,
+        1114,
+        1184,
+        1700,
+        2950,
+        3614,
+        3615,
+    }
+)
+"""Types whose values are the same text everywhere, or of whose texts more is said elsewhere."""
+
+_OF_USERS = 16384
+_PLAIN_ARRAYS = frozenset({1005, 1007, 1009, 1015, 1016})
+_BY_PATTERN = frozenset({"textregexeq", "textregexne", "texticregexeq", "texticregexne"})
+_PLAIN_PATTERN = re.compile(r"(?:[A-Za-z0-9 _@#%&=<>,;:!/\"'^$|()*+?-]|\[[A-Za-z0-9_-]+\])+")
+_SPANS_COMPARED = frozenset(f"interval_{one}" for one in "eq ne lt le gt ge cmp larger smaller".split())
 _FROM_ONE = frozenset({"substr", "substring", "overlay", "split_part"})
 _FROM_ZERO = frozenset({"left", "right"})
 _TRIMS = frozenset({"btrim", "ltrim", "rtrim"})
@@ -57,6 +96,9 @@ _UTC = frozenset({"utc", "z", "gmt"})
 _TIME = re.compile(r"\d:\d\d")
 _WORD = re.compile(r"[A-Za-z]+(?:/[A-Za-z_+-]+)*")
 _FINER = re.compile(r":\d\d\.\d{7}")
+_OWN_BOUNDS = re.compile(r"'\s*(?:\[-?\d+:-?\d+\])+=")
+_MOMENT = re.compile(r"(?i)\b(?:now|today|tomorrow|yesterday)\b")
+_NO_LETTERS = re.compile(r"(?i)\b(?:now|today|tomorrow|yesterday|null|infinity|am|pm|utc|gmt|z|t)\b")
 _PART_OF_SPAN = re.compile(r"(?i)\d*\.\d+\s*(?:y|mon|w|d|h|min|c|mil|dec)")
 
 
@@ -72,8 +114,11 @@ def disputed(node: Node, functions: Mapping[int, Function]) -> str | None:
         return "GREATEST and LEAST leave NULL out here, and are NULL elsewhere"
     if kind == "SUBSCRIPTINGREF" and isinstance(node.get("refassgnexpr"), dict):
         return "what else an array holds when one of its elements is set is not known here"
-    if kind == "COERCEVIAIO" and number(node, "resulttype") in _TEXTS and _type_of(node.get("arg")) == _JSONB:
-        return "how the master writes a JSONB as a text is not known here"
+    inner = node.get("arg")
+    if kind == "COERCEVIAIO" and number(node, "resulttype") in _TEXTS and isinstance(inner, dict):
+        return _written(inner)
+    if kind == "QUERY" and _changes_twice(node):
+        return "a row that two parts of one statement change is changed by either of them"
     function = functions.get(number(node, "funcid") or number(node, "opfuncid") or number(node, "aggfnoid"))
     if function is None or not function.built_in:
         return None
@@ -100,17 +145,52 @@ def _function(node: Node, name: str) -> str | None:
         return f"{name}() with a number below {int(name in _FROM_ONE)}, or of a row, takes other letters elsewhere"
     if name in _TRIMS and len(given) > 1 and len(_text(given[1])) != 1:
         return f"{name}() of several letters takes any of them here, and all together elsewhere"
-    if name in ("textanycat", "anytextcat") and _is_fraction(given):
-        return "how the master writes a number with a fraction as a text is not known here"
-    if name in ("textanycat", "anytextcat") and any(type_of(one) == _JSONB for one in given):
-        return "how the master writes a JSONB as a text is not known here"
     if _TWO_SIZES.fullmatch(name):
         return "how a REAL and a FLOAT are compared is not known here"
+    if name in _SPANS_COMPARED:
+        return "how many days a month has, when intervals are compared, is not known here"
+    return _of_texts(name, given)
+
+
+def _of_texts(name: str, given: list[Node]) -> str | None:
+    if name in ("textanycat", "anytextcat"):
+        if _is_fraction(given):
+            return "how the master writes a number with a fraction as a text is not known here"
+        return next(filter(None, map(_written, given)), None)
+    if name == "array_to_string" and type_of(given[0]) not in _PLAIN_ARRAYS:
+        return "how the master writes the elements of an array as texts is not known here"
+    if name in _BY_PATTERN and not _is_plain(_text(given[1])):
+        return f"{name}() takes what the patterns of this server take: only plain ones mean the same everywhere"
     return None
 
 
-def _type_of(node: object) -> int:
-    return type_of(node) if isinstance(node, dict) else 0
+def _is_plain(pattern: str) -> bool:
+    """Whether a pattern means the same in every language of patterns."""
+    return _PLAIN_PATTERN.fullmatch(pattern) is not None and "(?" not in pattern and "***" not in pattern
+
+
+def _written(value: Node) -> str | None:
+    """Why a value is another text elsewhere."""
+    kind = type_of(value)
+    is_row = value[""] == "ROWEXPR" or (value[""] == "VAR" and number(value, "varattno") == 0)
+    if kind == _JSONB:
+        return "how the master writes a JSONB as a text is not known here"
+    if is_row or (kind and kind not in _AS_TEXTS and kind < _OF_USERS):
+        return "how the master writes a value of this type as a text is not known here"
+    return None
+
+
+def _changes_twice(query: Node) -> bool:
+    """Whether a statement changes a table in a WITH, and once more."""
+    changed = []
+    for one in (
+        query,
+        *(cte["ctequery"] for cte in nodes(query, "cteList") if isinstance(cte.get("ctequery"), dict)),
+    ):
+        entries, place = nodes(one, "rtable"), number(one, "resultRelation")
+        if 0 < place <= len(entries):
+            changed.append(number(entries[place - 1], "relid"))
+    return len(changed) > len(set(changed))
 
 
 def _is_fraction(given: list[Node]) -> bool:
@@ -146,6 +226,21 @@ def has_spans(node: Node) -> bool:
     return node[""] == "CONST" and number(node, "consttype") == _INTERVAL
 
 
+def moments_in(tokens: list[Token]) -> list[Token]:
+    """The texts of a statement that may be the time at which it runs, such as ``'now'`` and ``'today 10:00'``.
+
+    Args:
+        tokens: The statement, without blanks and comments.
+    """
+    return [
+        token
+        for token in tokens
+        if token.kind is TokenKind.STRING
+        and _MOMENT.search(token.text)
+        and not any(map(str.isalpha, _NO_LETTERS.sub("", token.text)))
+    ]
+
+
 def unsure_time(tokens: list[Token], moments: bool, spans: bool) -> str | None:
     """Why a constant may be another moment, time or interval at an SPG server; None where not.
 
@@ -157,6 +252,8 @@ def unsure_time(tokens: list[Token], moments: bool, spans: bool) -> str | None:
     for token in tokens:
         if token.kind is not TokenKind.STRING:
             continue
+        if _OWN_BOUNDS.match(token.text):
+            return f"what the master makes of the bounds in {token.text} is not known here"
         if _FINER.search(token.text):
             return (
                 f"{token.text} has more digits than a microsecond: which ones the master keeps is not known here"

@@ -8,7 +8,7 @@ from typing import Any
 from spgrepl.postgresql import driver
 from spgrepl.postgresql.reading.closure import SAVEPOINT, gather, parsed, unchanged
 from spgrepl.postgresql.reading.conversions import ORDERS, may_be_other_day
-from spgrepl.postgresql.reading.disputed import unsure_time
+from spgrepl.postgresql.reading.disputed import moments_in, unsure_time
 from spgrepl.postgresql.reading.given_values import unsure_choice
 from spgrepl.postgresql.reading.letters import letters_of, meets_beyond
 from spgrepl.postgresql.reading.rules import Reading, read
@@ -111,7 +111,8 @@ class StatementReader:
         """
         if reading.days and may_be_other_day(tokens) and depends_on_order(connection, text):
             return "which day a text such as 01/02/03 is depends on the DateStyle of its session: write 2003-01-02"
-        other_time = unsure_time(tokens, reading.moments, reading.spans)
+        moment = _moment(connection, tokens, text)
+        other_time = moment or unsure_time(tokens, reading.moments, reading.spans)
         letters = reading.letters
         if letters is None or other_time is not None:
             return other_time
@@ -145,6 +146,22 @@ class StatementReader:
 
     def _holds(self, connection: Any, known: Reading) -> bool:
         return self._tables.has_versions() and unchanged(connection, known.marks)
+
+
+def _moment(connection: Any, tokens: list[Token], text: str) -> str | None:
+    """Why a constant is the time at which a statement runs; None where none is: most such texts are just texts.
+
+    Raises:
+        psycopg.Error: The server does not understand the statement at all; the transaction has failed.
+    """
+    psycopg = driver.load()
+    for token in moments_in(tokens):
+        try:
+            parsed(connection, f"{text[: token.start]}'no time, no text'{text[token.end :]}")
+        except psycopg.errors.DataError:
+            connection.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}; RELEASE SAVEPOINT {SAVEPOINT}")
+            return f"{token.text} has another value here than it had on the master"
+    return None
 
 
 def depends_on_zone(connection: Any, text: str) -> bool:

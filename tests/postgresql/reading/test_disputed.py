@@ -58,7 +58,7 @@ def engine(database: Database, tmp_path: Path) -> Iterator[PostgresqlEngine]:
         ("UPDATE t SET x = trim(BOTH 'ab' FROM x)", r"btrim\(\) of several letters"),
         ("UPDATE t SET x = regexp_replace(x, 'b', '')", r"regexp_replace\(\) takes what the patterns"),
         ("UPDATE t SET x = substring(x FROM 'b|bc')", r"substring\(\) takes what the patterns"),
-        ("UPDATE t SET i = 5 WHERE x SIMILAR TO '(a|b)%'", r"similar_to_escape\(\) is a pattern"),
+        ("UPDATE t SET i = 5 WHERE x SIMILAR TO '(a|b)%'", "of this server"),
         ("UPDATE t SET x = x || 1.50", "how the master writes a number with a fraction"),
         ("UPDATE t SET x = j", "how the master writes a JSONB as a text|is of type text but expression"),
         ("UPDATE t SET x = j::text", "how the master writes a JSONB as a text"),
@@ -69,6 +69,29 @@ def engine(database: Database, tmp_path: Path) -> Iterator[PostgresqlEngine]:
         ("UPDATE t SET iv = age(ts, '2023-03-15')", r"age\(\) counts months"),
         ("UPDATE t SET iv = iv * 1.5", r"interval_mul\(\) spreads fractions"),
         ("UPDATE t SET iv = '1.5 months'", "what the master makes of the fractions in '1.5 months'"),
+        ("INSERT INTO t (id, d) VALUES (2, 'today')", "'today' has another value here than it had on the master"),
+        ("INSERT INTO t (id, x, ts) VALUES (2, 'now', ' NOW ')", "' NOW ' has another value here"),
+        ("UPDATE t SET ts = 'tomorrow 10:00'", "'tomorrow 10:00' has another value here"),
+        ("UPDATE t SET tm = 'now'", "'now' has another value here"),
+        ("DELETE FROM t WHERE d < 'yesterday'", "'yesterday' has another value here"),
+        ("CREATE TABLE u (id INT, d DATE DEFAULT 'today')", "'today' is the time at which that ran at the master"),
+        ("ALTER TABLE t ALTER d SET DEFAULT 'today'::date", "'today' is the time at which that ran"),
+        ("UPDATE t SET i = 5 WHERE iv = '1 mon'", "how many days a month has"),
+        ("UPDATE t SET x = iv::text", "how the master writes a value of this type as a text"),
+        ("UPDATE t SET x = a::text", "how the master writes a value of this type as a text"),
+        ("UPDATE t SET x = t::text", "how the master writes a value of this type as a text"),
+        ("UPDATE t SET x = (ROW(i, x))::text", "how the master writes a value of this type as a text"),
+        ("UPDATE t SET x = array_to_string(ARRAY[TRUE], ',')", "how the master writes the elements of an array"),
+        ("UPDATE t SET x = to_hex(i)", r"to_hex\(\) has as many digits"),
+        ("UPDATE t SET i = i << 2", r"int4shl\(\) loses bits"),
+        ("UPDATE t SET i = 5 WHERE x ~ 'a.c'", r"textregexeq\(\) takes what the patterns"),
+        ("UPDATE t SET i = 5 WHERE x ~ '(?i)ABC'", r"textregexeq\(\) takes what the patterns"),
+        ("UPDATE t SET i = 5 WHERE x ~ x", r"textregexeq\(\) takes what the patterns"),
+        ("UPDATE t SET a = '[0:1]={1,2}'", r"what the master makes of the bounds in '\[0:1\]"),
+        (
+            "WITH q AS (UPDATE t SET i = 1 RETURNING id) UPDATE t SET n = 2 FROM q WHERE q.id = t.id",
+            "a row that two parts of one statement change",
+        ),
         ("UPDATE t SET iv = ts - TIMESTAMP '2024-01-01'", r"timestamp_mi\(\) counts days"),
         ("UPDATE t SET iv = justify_days(iv)", r"justify_days\(\) counts days"),
         ("UPDATE t SET x = json_build_object('a', i)::text", r"json_build_object\(\) makes a text of JSON"),
@@ -95,14 +118,16 @@ def test_what_all_do_alike_goes_on(engine: PostgresqlEngine, database: Database)
             "UPDATE t SET i = i / 2, n = n * 1.005, f = f + 0.5",
             "UPDATE t SET x = substr(x, 1, 2) || left('abc', 2) || trim(' b ') || trim(BOTH 'a' FROM 'aba')",
             "UPDATE t SET j = jsonb_build_object('b', 1, 'a', 2), x = 'abc' WHERE encode('a', 'hex') = '61'",
+            "UPDATE t SET x = 'today' WHERE x <> 'call me tomorrow 10:00' AND d > '2024-01-01'",
+            "UPDATE t SET x = 'now' || i || o || d || ts || array_to_string(a, ',') WHERE x ~* '^to(day|night)$'",
             "UPDATE t SET iv = iv + INTERVAL '1 year 2 mons 3.5 secs', d = d + 1",
             "UPDATE t SET i = (a)[1], a = a || 3, j = j || '{\"c\": 1}' WHERE j @> '{\"a\": 2}'",
-            "UPDATE t SET x = x || i || 'at 10:00 Foo' WHERE r = 0.25::real AND x ~ '^a'",
+            "UPDATE t SET x = x || i || 'at 10:00 Foo' WHERE r = 0.25::real AND x ~ '^[a-n]'",
         ],
         300,
     )
     assert database.query("SELECT i, n::text, x, d::text, a FROM t") == [
-        (1, "1.26", "abc1at 10:00 Foo", "2024-02-01", [1, 2, 3])
+        (1, "1.26", "now-3true2024-01-312024-01-31 10:00:001,21at 10:00 Foo", "2024-02-01", [1, 2, 3])
     ]
 
 
