@@ -81,6 +81,11 @@ class Pump(ABC, Generic[_Batch, _Progress]):
         """Whether, after it was full, there is room again."""
         return self.waiting <= self.low_water
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, and nothing is being applied."""
+        return not (self._in_flight or self.held or self.waiting)
+
     def open(self) -> None:
         """Begin with a stream that follows the applied position."""
         self.discard()

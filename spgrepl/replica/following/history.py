@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred, succeed
 
-from spgrepl.errors import HistoryDiverged
+from spgrepl.errors import HistoryDiverged, PeerTimeout
 from spgrepl.interfaces.engine import Mark, ReplayState
 from spgrepl.replica.short_connections import MarkChoice, ShortConnections
+from spgrepl.text.quantities import in_seconds
 from spgrepl.text.role_log import RoleLogger
+
+PATIENCE = 5.0
+"""Seconds for which no more of a record may come. A writer writes one at once."""
 
 
 class MasterHistory:
@@ -60,3 +66,49 @@ class MasterHistory:
 def _in_fence(mark: Mark, state: ReplayState) -> bool:
     """Whether the fence covers all of a mark, which is compared then anyway."""
     return state.fence is not None and state.fence.start <= mark.start
+
+
+class HalfRecord:
+    """Judges whether a log that ends inside of a record, for longer than a writer takes, is still the same.
+
+    One that was cut, and has grown again unseen, leaves the stream inside of a record of the new one: what stands
+    there is taken for the head of a record, which may say any length. So the log is asked for again, once for each
+    record, and compared.
+
+    Args:
+        seconds: A monotonic clock.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+        self._at = 0
+        self._asked: int | None = None
+
+    def judge(self, whole: int, received: int, length: int) -> PeerTimeout | None:
+        """Look at a STATUS, while nothing is being applied.
+
+        Args:
+            whole: Up to where whole records have come.
+            received: Up to where bytes have come.
+            length: How long the master's log is.
+
+        Returns:
+            Why the log is asked for again; None where it is not.
+        """
+        if whole == self._asked:
+            return None
+        if received <= whole or length > received:
+            self._since = None
+            return None
+        now = self._seconds()
+        if self._since is None or whole != self._at:
+            self._since, self._at = now, whole
+        if now - self._since < PATIENCE:
+            return None
+        self._since, self._asked = None, whole
+        return PeerTimeout(
+            f"the master's log ends at {length}, inside of the record that begins at {whole}, and no more of it "
+            f"has come for {in_seconds(PATIENCE)}: it may have been cut, and have grown again. It is asked for "
+            f"once more, and compared"
+        )

@@ -20,7 +20,7 @@ from spgrepl.replica.following.applied_log import AppliedLog
 from spgrepl.replica.following.cold_gate import ColdRowsGate
 from spgrepl.replica.following.connection import FollowerConnection, LinkState
 from spgrepl.replica.following.divergence import Divergence, DivergencePolicy
-from spgrepl.replica.following.history import MasterHistory
+from spgrepl.replica.following.history import HalfRecord, MasterHistory
 from spgrepl.replica.following.progress import Progress, ReplayTold
 from spgrepl.replica.following.queue import ReplayQueue
 from spgrepl.replica.following.replay import Replay
@@ -107,6 +107,7 @@ class FollowerService(FollowerTold):
         self._transactions = TransactionWatch(
             self._clock, self._worker, self._replay, following.transactions, told
         )
+        self._half = HalfRecord(self._clock.seconds)
         self._incoming: IncomingSnapshot | None = None
         self._placing: PlacingBoard | None = None
         self._version = VersionChoice()
@@ -306,6 +307,10 @@ class FollowerService(FollowerTold):
         if self.state is FollowerState.STREAMING:
             self._transactions.look()
         self._heard_status(status)
+        if self._queue.idle and self._received is not None and self._progress is not None:
+            doubt = self._half.judge(self._progress.durable, self._received, status.length)
+            if doubt is not None:
+                self._drop(Failure(doubt))
 
     @happened.register
     def _entered(self, event: Entered) -> None:  # type: ignore[type-arg]  # singledispatch takes classes

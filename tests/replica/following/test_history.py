@@ -20,7 +20,7 @@ from spgrepl.interfaces.engine import Fence, Mark, ReplayState
 from spgrepl.log.format import records
 from spgrepl.pairs import fence
 from spgrepl.replica import short_connections
-from spgrepl.replica.following.history import MasterHistory
+from spgrepl.replica.following.history import PATIENCE, HalfRecord, MasterHistory
 from spgrepl.replica.following.states import OnDivergence
 from spgrepl.replica.short_connections import MarkChoice, RangeReader, ShortConnections
 from spgrepl.wire.frames import encode_status
@@ -356,3 +356,37 @@ class DivergedTest(FollowerCase):
         self.patch(MarkChoice.__init__, "__defaults__", (lambda marks: marks[0],))
         yield self.diverges()
         assert self.rows() == list(range(10, 50))
+
+
+# -- a log that ends inside of a record -----------------------------------------------------------------------
+
+
+def test_it_is_asked_for_once_when_no_more_has_come_for_long() -> None:
+    clock = Clock()
+    half = HalfRecord(clock.seconds)
+    assert half.judge(100, 150, 150) is None
+    clock.advance(PATIENCE - 1)
+    assert half.judge(100, 160, 160) is None
+    clock.advance(1)
+    error = half.judge(100, 160, 160)
+    assert "ends at 160, inside of the record that begins at 100" in str(error)
+    clock.advance(PATIENCE)
+    assert half.judge(100, 160, 160) is None
+    # The next one is another matter.
+    assert half.judge(200, 210, 210) is None
+    clock.advance(PATIENCE)
+    assert half.judge(200, 210, 210) is not None
+
+
+def test_whole_records_and_bytes_on_their_way_are_none() -> None:
+    clock = Clock()
+    half = HalfRecord(clock.seconds)
+    for whole, received, length in (
+        (100, 150, 150),
+        (160, 160, 160),
+        (160, 170, 300),
+        (160, 170, 170),
+        (190, 195, 195),
+    ):
+        assert half.judge(whole, received, length) is None
+        clock.advance(PATIENCE - 0.1)
