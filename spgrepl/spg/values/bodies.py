@@ -179,7 +179,7 @@ def big_numeric_decoder(wide: bool) -> Decode:
             raise BadBody("a big NUMERIC with a sign or a limb that cannot be")
         digits = "".join(f"{limb:09d}" for limb in reversed(limbs)).lstrip("0").rjust(scale + 1, "0")
         whole, fraction = (digits[:-scale], "." + digits[-scale:]) if scale else (digits, "")
-        return f"{'-' if negative else ''}{whole}{fraction}", end
+        return f"{'-' if negative and any(limbs) else ''}{whole}{fraction}", end
 
     return decode
 

@@ -18,6 +18,9 @@ _ERA_DAYS = 146_097
 _ERA_YEARS = 400
 _MOST_DAYS = 4096
 
+_INFINITE_DAY = _I64_MAX // DAY_US
+"""A time stamp of this day may mean infinity, and has to be looked at."""
+
 _days: dict[int, str] = {}
 """Texts of days that were asked for lately: the rows of a table share few."""
 
@@ -35,7 +38,9 @@ def date_text(days: int) -> str:
             return "-infinity"
         if len(_days) >= _MOST_DAYS:
             _days.clear()
-        found = _days[days] = "".join(_day_of(days))
+        found = "".join(_day_of(days))
+        if days != _INFINITE_DAY:
+            _days[days] = found
     return found
 
 

@@ -96,3 +96,12 @@ def test_times_with_an_offset(offset: int, zone: str) -> None:
 )
 def test_intervals(parts: tuple[int, int, int], text: str) -> None:
     assert interval_text(struct.pack("<qii", *parts)) == text
+
+
+def test_an_infinite_moment_is_infinite_whatever_was_read_before() -> None:
+    last, first = 2**63 - 1, -(2**63)
+    for near, end, said in ((last - 1, last, "infinity"), (first + 1, first, "-infinity")):
+        for _ in range(2):
+            assert timestamp_text(near) != said
+            date_text(near // DAY_US)
+            assert timestamp_text(end) == timestamptz_text(end) == said
