@@ -16,8 +16,7 @@ from spgrepl.cli import main
 from spgrepl.cli.parts import snapshot_export
 from tests.segments.samples import put as put_segments
 from tests.spg import writer as w
-from tests.spg.samples import VECTORS, put
-from tests.spg.test_segment import snapshot_with
+from tests.spg.samples import VECTORS, put, snapshot_with
 from tests.spg.test_snapshot import rich
 
 

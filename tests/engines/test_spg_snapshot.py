@@ -15,8 +15,7 @@ from spgrepl.interfaces.engine import ReplayState
 from tests import sql as sqlite3
 from tests.segments.samples import put as put_segments
 from tests.spg import writer as w
-from tests.spg.samples import VECTORS, put
-from tests.spg.test_segment import ROWS, snapshot_with
+from tests.spg.samples import ROWS, VECTORS, put, snapshot_with
 
 
 def installed(folder: Path, content: bytes) -> SqliteEngine:

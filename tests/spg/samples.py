@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spgrepl.spg.snapshot import Snapshot
+from tests.spg import writer as w
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "storage"
 EXPECTED: dict[str, Any] = json.loads((VECTORS / "expected.json").read_text())
@@ -33,3 +34,18 @@ def put(folder: Path, content: bytes) -> Path:
     path = folder / "snapshot.db"
     path.write_bytes(content)
     return path
+
+
+ROWS = [
+    (7, w.row(w.i32(7), w.text("seven"))),
+    (-1, w.row(w.i32(-1), None)),
+    (9, w.row(w.i32(9), w.text("x" * 900))),
+]
+"""Keys and payloads of a segment."""
+
+
+def snapshot_with(folder: Path, entries: list[tuple[int, list[bytes]]], version: int = 60) -> Path:
+    """A snapshot of the table t with one row, and an index with these entries."""
+    columns = [w.column("id", w.u8(1), 0), w.column("x", w.u8(4))]
+    table = w.table(version, "t", columns, [w.row(w.i32(1), w.text("hot"))], [w.btree(version, "i", 0, entries)])
+    return put(folder, w.catalog(version, table))

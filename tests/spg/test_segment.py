@@ -18,21 +18,11 @@ from spgrepl.errors import (
 )
 from spgrepl.log.format.lzss import compress
 from spgrepl.segments.content import signed_key
-from spgrepl.spg import cold as cold_module
-from spgrepl.spg.cold import ColdRows, MissingRows
 from spgrepl.spg.segment import PayloadDecoder, SegmentFile
-from spgrepl.spg.snapshot import Snapshot
 from spgrepl.spg.values.types import SpgType
 from tests.replica.following.copies import quick_folder
-from tests.segments.samples import put as put_segments
 from tests.spg import writer as w
-from tests.spg.samples import EXPECTED, SEGMENTS, VECTORS, put
-
-ROWS = [
-    (7, w.row(w.i32(7), w.text("seven"))),
-    (-1, w.row(w.i32(-1), None)),
-    (9, w.row(w.i32(9), w.text("x" * 900))),
-]
+from tests.spg.samples import EXPECTED, ROWS, SEGMENTS, VECTORS, put
 
 
 @pytest.mark.parametrize("name", SEGMENTS)
@@ -152,66 +142,6 @@ def test_the_version_of_a_payload_is_the_one_that_fits() -> None:
     assert [decoder.decode(old, magic) for magic in (1, 3, 4)] == [["1.5", "a"]] * 3
     assert before.decode(escaped, 4) is None
     assert decoder.decode(old + b"!", 1) is None
-
-
-# -- cold rows ------------------------------------------------------------------------------------------------
-
-
-def snapshot_with(folder: Path, entries: list[tuple[int, list[bytes]]], version: int = 60) -> Path:
-    columns = [w.column("id", w.u8(1), 0), w.column("x", w.u8(4))]
-    table = w.table(version, "t", columns, [w.row(w.i32(1), w.text("hot"))], [w.btree(version, "i", 0, entries)])
-    return put(folder, w.catalog(version, table))
-
-
-def cold_rows(path: Path, folder: Path | None) -> tuple[list[list[object]], MissingRows]:
-    missing = MissingRows("t", "id")
-    with Snapshot(path) as snapshot:
-        rows = ColdRows(snapshot, folder)
-        try:
-            return [*rows.rows(snapshot.catalogue.tables[0], missing.add)], missing
-        finally:
-            rows.close()
-
-
-def test_only_rows_that_the_index_says_to_live(tmp_path: Path) -> None:
-    put_segments(tmp_path / "segments", {3: w.segment(ROWS), 4: w.segment([(7, w.row(w.i32(7), None))])})
-    path = snapshot_with(tmp_path, [(1, [w.hot(0)]), (7, [w.cold(3), w.cold(4)]), (8, []), (9, [w.cold(3)])])
-    rows, missing = cold_rows(path, tmp_path / "segments")
-    assert rows == [[7, "seven"], [7, None], [9, "x" * 900]]
-    assert missing.count == 0
-
-
-def test_segments_are_closed_when_many_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold_module, "MOST_OPEN", 2)
-    contents = {number: w.segment([(number, w.row(w.i32(number), None))]) for number in range(6)}
-    put_segments(tmp_path / "segments", contents)
-    entries = [(number, [w.cold(number)]) for number in (*range(6), 0, 5, 1)]
-    rows, _ = cold_rows(snapshot_with(tmp_path, entries), tmp_path / "segments")
-    assert [row[0] for row in rows] == [*range(6), 0, 5, 1]
-
-
-def test_missing_rows_are_named(tmp_path: Path) -> None:
-    put_segments(tmp_path / "segments", {3: w.segment(ROWS)})
-    entries = [(number, [w.cold(8)]) for number in range(30, 60)]
-    rows, missing = cold_rows(snapshot_with(tmp_path, [(7, [w.cold(3)]), *entries]), tmp_path / "segments")
-    assert len(rows) == 1
-    assert missing.segments == {8: 30}
-    assert str(missing).startswith("30 rows of t: id = 30 (segment 8), id = 31")
-    assert str(missing).endswith("id = 49 (segment 8) and 10 more")
-    assert cold_rows(snapshot_with(tmp_path, entries), None)[1].count == 30
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (w.segment([(8, b"")]), "key 7 of t lives in this segment, which has no such row"),
-        (w.segment([(7, w.row(w.i32(7), None, None))]), "key 7 of t does not fit the table's columns"),
-    ],
-)
-def test_segments_that_do_not_fit_the_snapshot_are_named(tmp_path: Path, content: bytes, words: str) -> None:
-    put_segments(tmp_path / "segments", {3: content})
-    with pytest.raises(MalformedSpgFile, match=words):
-        cold_rows(snapshot_with(tmp_path, [(7, [w.cold(3)])]), tmp_path / "segments")
 
 
 @given(st.integers(-(2**63), 2**63 - 1))

@@ -20,8 +20,7 @@ from spgrepl.spg.to_sqlite import Filled, Progress, SnapshotFiller
 from spgrepl.spgsql.typed.schema import Schema
 from tests.segments.samples import put as put_segments
 from tests.spg import writer as w
-from tests.spg.samples import EXPECTED, SNAPSHOTS, VECTORS, put, shown
-from tests.spg.test_segment import ROWS, snapshot_with
+from tests.spg.samples import EXPECTED, ROWS, SNAPSHOTS, VECTORS, put, shown, snapshot_with
 from tests.spg.test_snapshot import rich
 
 INT, TEXT = w.u8(1), w.u8(4)

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from spgrepl.spg.blocks.parts import acl, blob, list16, list32, optional, record, since, text, u8, u16
 from spgrepl.spg.values.cursor import Cursor
-
-
-@pytest.fixture
-def made() -> Iterator[Callable[..., Cursor]]:
-    handles: list[int] = []
-
-    def make(data: bytes, version: int = 47) -> Cursor:
-        handles.append(os.memfd_create("file"))
-        os.write(handles[-1], data)
-        return Cursor(handles[-1], "x.spg", 0, len(data), version)
-
-    yield make
-    for handle in handles:
-        os.close(handle)
 
 
 def test_a_record_has_the_fields_of_its_version(made: Callable[..., Cursor]) -> None:

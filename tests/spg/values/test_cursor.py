@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -13,22 +12,7 @@ from hypothesis import strategies as st
 from spgrepl.errors import MalformedSpgFile, SpgFileTruncated
 from spgrepl.spg.values import cursor as cursors
 from spgrepl.spg.values.cursor import Cursor
-
-Made = Callable[..., Cursor]
-
-
-@pytest.fixture
-def made() -> Iterator[Made]:
-    handles: list[int] = []
-
-    def make(data: bytes, version: int = 47, start: int = 0) -> Cursor:
-        handles.append(os.memfd_create("file"))
-        os.write(handles[-1], data)
-        return Cursor(handles[-1], "x.spg", start, len(data), version)
-
-    yield make
-    for handle in handles:
-        os.close(handle)
+from tests.spg.conftest import Made
 
 
 def test_numbers_of_all_sizes(made: Made) -> None:
