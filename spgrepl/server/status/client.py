@@ -87,21 +87,26 @@ def ask(
 
     Raises:
         ServerUnreachable: Nobody answers, or not in JSON.
+        UsageError: The statement is not valid Unicode.
     """
+    try:
+        posted = None if statement is None else statement.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the statement is not valid Unicode: {error.reason} at {error.start}") from error
     if address.path:
         connection: http.client.HTTPConnection = _UnixConnection(address.path, timeout)
     else:
         connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
-        if statement is None:
+        if posted is None:
             connection.request("GET", path)
         else:
             headers = {"Content-Type": "application/sql; charset=utf-8"}
             if address.token:
                 headers["Authorization"] = f"Bearer {address.token}"
-            connection.request("POST", path, statement.encode(), headers)
+            connection.request("POST", path, posted, headers)
         response = connection.getresponse()
-        content = json.loads(response.read())
+        answer = response.read()
     except (ConnectionRefusedError, FileNotFoundError) as error:
         what = "" if address.path else ". Start its server, or name where another has its --http"
         raise ServerUnreachable(f"{address} does not answer: {error.strerror}{what}") from error
@@ -115,12 +120,15 @@ def ask(
             f"{address} does not answer: nothing came for {timeout:g} s. It is stopped or overloaded, or the "
             f"network between is cut"
         ) from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # A ValueError says that there can be no such host, path or token.
         raise ServerUnreachable(f"{address} does not answer: {str(error) or type(error).__name__}") from error
-    except ValueError as error:
-        raise ServerUnreachable(f"{address} answers, but not as a server of spgrepl does") from error
     finally:
         connection.close()
+    try:
+        content = json.loads(answer)
+    except ValueError as error:
+        raise ServerUnreachable(f"{address} answers, but not as a server of spgrepl does") from error
     if not isinstance(content, dict):
         raise ServerUnreachable(f"{address} answers, but not as a server of spgrepl does")
     return response.status, content
