@@ -89,7 +89,8 @@ class TransactionOptions(PlainUsage):
         """Parse; ``--open-transactions drop-after 60`` is one option with two words."""
         words = list(options or ())
         for at in range(len(words) - 2):
-            if words[at : at + 2] == ["--open-transactions", "drop-after"]:
+            # There are fewer words each time, and the last ones may be half of it.
+            if words[at : at + 2] == ["--open-transactions", "drop-after"] and len(words) > at + 2:
                 words[at + 1 : at + 3] = [f"drop-after {words[at + 2]}"]
         super().parseOptions(words)  # type: ignore[no-untyped-call]
 
