@@ -37,6 +37,8 @@ class RemoteEnd(ComparedEnd):
         self._seconds = seconds
         self._session = ""
         opened = self.do("open")
+        if not {"session", "kind"} <= opened.keys():
+            raise UsageError(f"{address} has no database that can be compared")
         self._session = str(opened["session"])
         self.reader = RemoteReader(self, str(opened["kind"]))
 
