@@ -58,8 +58,8 @@ class Lines:
         self._fields: dict[tuple[str, int, str], int] = {}
         table, count = "", 0
         counts: dict[str, int] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            found = _TABLE.fullmatch(line)
+        for number, line in enumerate(text.split("\n"), start=1):
+            found = _TABLE.fullmatch(line.rstrip("\r"))
             if found is not None:
                 table = (
                     found[2] if found[3] is None else self.inner(found[2], counts.get(found[2], 0) - 1, found[3])
