@@ -112,6 +112,11 @@ KINDS: tuple[Kind, ...] = (
 
 _CASCADE = re.compile(r"\bCASCADE\b", re.IGNORECASE)
 
+_WITH_COLUMNS = frozenset({"SCHEMA", "TYPE", "DOMAIN", "EXTENSION", "SERVER", "ACCESS"})
+_WITH_DEFAULTS = frozenset(
+    {"SEQUENCE", "FUNCTION", "PROCEDURE", "AGGREGATE", "ROUTINE", "COLLATION", "OPERATOR", "CAST", "TEXT"}
+)
+
 _ROW_SECURITY = re.compile(r"\b(?:ENABLE|FORCE)\s+ROW\s+LEVEL\s+SECURITY\b", re.IGNORECASE)
 
 _MOST_WORDS = max(len(kind.words) for kind in KINDS)
@@ -140,11 +145,13 @@ def does_more(words: Sequence[str], text: str) -> str | None:
     """
     if list(words[:2]) == ["ALTER", "TABLE"] and _ROW_SECURITY.search(text) is not None:
         return "row security: which rows a user of the master sees, and so changes, is not in the log from here on"
-    if list(words[:1]) != ["DROP"] or words[1:2] not in (["SCHEMA"], ["TYPE"], ["DOMAIN"], ["EXTENSION"]):
+    if list(words[:1]) != ["DROP"] or len(words) < 2 or _CASCADE.search(text) is None:
         return None
-    if _CASCADE.search(text) is None:
-        return None
-    return f"DROP {words[1]} … CASCADE: which tables and columns it drops is not in the log"
+    if words[1] in _WITH_COLUMNS:
+        return f"DROP {words[1]} … CASCADE: which tables and columns it drops is not in the log"
+    if words[1] in _WITH_DEFAULTS:
+        return f"DROP {words[1]} … CASCADE: which columns, defaults and triggers it drops is not in the log"
+    return None
 
 
 def kind_of(words: Sequence[str]) -> Kind | None:
