@@ -39,11 +39,14 @@ class HangupListener(Service):
     def startService(self) -> None:
         """Listen for the signal."""
         Service.startService(self)
-        self._before = signal.signal(signal.SIGHUP, self._came)
+        before = signal.signal(signal.SIGHUP, self._came)
+        # Where it would end the process, it comes to nothing once this has stopped: other services are being
+        # closed then, and must not be cut short.
+        self._before = signal.SIG_IGN if before is signal.SIG_DFL else before
         release_hangups()
 
     def stopService(self) -> None:
-        """Give the signal back to whoever had it."""
+        """Give the signal back to whoever had it; where nobody had, it is ignored from now on."""
         Service.stopService(self)
         signal.signal(signal.SIGHUP, self._before)
 
