@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spgrepl.cli.parts import snapshot_export
+from spgrepl.cli.parts.reading_line import ReadingLine
 from spgrepl.cli.parts.sqlite_snapshot import describe_sqlite
 from spgrepl.disk.files import require_utf8_name
 from spgrepl.errors import EXIT_DATA, SnapshotError, UsageError
@@ -85,7 +86,11 @@ def _export(arguments: argparse.Namespace, kind: FileKind) -> int:
 
 def _show(arguments: argparse.Namespace, kind: FileKind) -> int:
     if kind is FileKind.SQLITE:
-        found = describe_sqlite(arguments.file)
+        reading = ReadingLine(0)
+        try:
+            found = describe_sqlite(arguments.file, reading.waiting)
+        finally:
+            reading.clear()
     else:
         with Snapshot(arguments.file) as snapshot:
             progress = snapshot_export.ProgressLine(snapshot.size)

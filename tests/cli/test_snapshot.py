@@ -182,3 +182,20 @@ def test_a_damaged_segment_leaves_nothing(tmp_path: Path, capsys: pytest.Capture
     assert "it is damaged" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "segments")
     assert os.listdir(tmp_path) == ["snapshot.db"]
+
+
+def test_a_check_that_takes_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("spgrepl.cli.parts.reading_line.AFTER", 0.0)
+    path = tmp_path / "some.db"
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+            "INSERT INTO t SELECT i, zeroblob(100) FROM n"
+        )
+    assert main(["snapshot", "show", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "table t: 20,000 rows" in out
+    assert err.startswith("SQLite checks 1 table, 2 MB: 0 s so far\n")

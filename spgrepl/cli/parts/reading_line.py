@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from spgrepl.text.quantities import number_of
-from spgrepl.text.shown import shown_left
+from spgrepl.text.shown import shown_left, shown_seconds
 
 AFTER = 2.0
 """What is done sooner says nothing."""
@@ -47,12 +47,23 @@ class ReadingLine:
             rows: How many rows there were in them; None where nothing is known of rows.
             note: What is being read.
         """
+        self._tell(lambda seconds: self._text(done, rows, note, seconds))
+
+    def waiting(self, note: str) -> None:
+        """Tell for how long something has run of which nobody knows how far it is.
+
+        Args:
+            note: What is done, and with how much.
+        """
+        self._tell(lambda seconds: f"{note}: {shown_seconds(seconds)} so far")
+
+    def _tell(self, text: Callable[[float], str]) -> None:
         now = self._clock()
         if now < self._next or self._stream is None:
             return
         self._next = now + (_EVERY_LIVE if self._live else _EVERY_PLAIN)
-        text = self._text(done, rows, note, now - self._began)
-        self._stream.write(f"{_CLEAR}{text}" if self._live else f"{text}\n")
+        said = text(now - self._began)
+        self._stream.write(f"{_CLEAR}{said}" if self._live else f"{said}\n")
         self._stream.flush()
         self._shown = self._live
 

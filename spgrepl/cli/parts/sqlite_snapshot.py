@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import apsw
 from spgrepl.catalogue.stored import read_publications
 from spgrepl.errors import SnapshotError
 from spgrepl.sqlite.state import OWN_PREFIX, read_state
+from spgrepl.text.quantities import number_of
 
 _BUSY_MILLISECONDS = 10_000
+
+_STEPS = 2000
+"""Steps of SQLite's machine between two looks at the time; a page of a tree counts as one, too."""
 
 
 def open_readonly(path: Path) -> apsw.Connection:
@@ -32,8 +37,12 @@ def quoted(name: str) -> str:
     return f'"{doubled}"'
 
 
-def describe_sqlite(path: Path) -> dict[str, Any]:
+def describe_sqlite(path: Path, told: Callable[[str], object] = lambda _: None) -> dict[str, Any]:
     """Say what a database holds, and have SQLite check it. Blocking.
+
+    Args:
+        path: The database.
+        told: Called now and then while SQLite checks it, with what is checked.
 
     Raises:
         SnapshotError: It cannot be read.
@@ -41,9 +50,23 @@ def describe_sqlite(path: Path) -> dict[str, Any]:
     """
     try:
         with contextlib.closing(open_readonly(path)) as connection:
+            checked = _amount(path, connection)
+
+            def look() -> bool:
+                told(checked)
+                return False
+
+            connection.set_progress_handler(look, _STEPS)
             return _described(path, connection)
     except apsw.Error as error:
         raise SnapshotError(f"{path} cannot be read as a SQLite database: {error}") from error
+
+
+def _amount(path: Path, connection: apsw.Connection) -> str:
+    """What SQLite has to check, for people; nothing is said of how far that is."""
+    tables = len(table_names(connection))
+    size = f"{path.stat().st_size / 1e6:,.0f} MB"
+    return f"SQLite checks {number_of(tables, 'table')}, {size}"
 
 
 def _described(path: Path, connection: apsw.Connection) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+
+import pytest
 
 from spgrepl.cli.parts.reading_line import ReadingLine, RowsLine
 
@@ -70,6 +73,19 @@ def test_nothing_was_read_yet() -> None:
     clock.now = 3.0
     line(0)
     assert stream.getvalue() == "  0 %  0 of 0 MB  0.0 MB/s\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_what_nobody_knows_the_end_of(stream: Callable[[], io.StringIO]) -> None:
+    told, clock = stream(), Steps()
+    line = ReadingLine(0, told, clock)
+    line.waiting("SQLite checks 2 tables")
+    assert told.getvalue() == ""
+    clock.now = 3.0
+    line.waiting("SQLite checks 2 tables")
+    line.waiting("SQLite checks 2 tables")
+    assert told.getvalue().strip("\r\n").removeprefix("\x1b[K") == "SQLite checks 2 tables: 3 s so far"
+    line.clear()
 
 
 def test_rows_of_all_rows_are_a_share_of_the_bytes() -> None:
