@@ -9,6 +9,7 @@ from typing import Self
 import attrs
 
 from spgrepl.errors import UsageError
+from spgrepl.text.shown import shown_quoted
 from spgrepl.text.sqltext import SqlValue
 
 HISTORY_PATTERN = "[0-9a-f]{32}"
@@ -72,7 +73,7 @@ class Position(int):
         found = _POSITION.fullmatch(text)
         if found is None or int(found[1]) >= 2**64:
             raise UsageError(
-                f"{text!r} is not a position: write a number of bytes from 0 on, or one with its history, as "
-                f"622@ and 32 hexadecimal digits"
+                f"{shown_quoted(text)} is not a position: write a number of bytes from 0 on, or one with its "
+                f"history, as 622@ and 32 hexadecimal digits"
             )
         return cls(int(found[1]), history=found[2])

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 
 from spgrepl.errors import UsageError
+from spgrepl.text.shown import shown_quoted
 from spgrepl.text.sqltext import fold_ascii
 
 LARGEST_CHUNK = 16 * 1024**2
 """What a chunk of a segment may carry (PROTOCOL section 3)."""
 
-_SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
+_MOST_DIGITS = 20
+"""So many has 2⁶⁴; Python itself refuses to read numbers of thousands of them."""
+
+_SIZE = re.compile(r"(\d{1,20})\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -26,7 +30,7 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     size = int(found[1]) * _UNITS[found[2].upper()] if found else 0
     if size <= 0:
-        raise UsageError(f"{text!r} is not a size: write bytes above 0, such as 4096, 64M or 1G")
+        raise UsageError(f"{shown_quoted(text)} is not a size: write bytes above 0, such as 4096, 64M or 1G")
     return size
 
 
@@ -38,7 +42,7 @@ def parse_chunk(text: str) -> int:
     """
     size = parse_size(text)
     if size > LARGEST_CHUNK:
-        raise UsageError(f"{text!r} is more than a chunk may carry: 16M at most")
+        raise UsageError(f"{shown_quoted(text)} is more than a chunk may carry: 16M at most")
     return size
 
 
@@ -53,7 +57,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e9:
-        raise UsageError(f"{text!r} is not a duration: write seconds above 0, such as 60 or 0.5")
+        raise UsageError(f"{shown_quoted(text)} is not a duration: write seconds above 0, such as 60 or 0.5")
     return seconds
 
 
@@ -71,7 +75,7 @@ def parse_open_transactions(text: str) -> float | None:
         return None
     if word == "drop-after" and seconds.strip():
         return parse_seconds(seconds.strip())
-    raise UsageError(f"{text!r} is neither wait nor drop-after SECONDS, such as drop-after 60")
+    raise UsageError(f"{shown_quoted(text)} is neither wait nor drop-after SECONDS, such as drop-after 60")
 
 
 def parse_count(text: str) -> int:
@@ -80,8 +84,8 @@ def parse_count(text: str) -> int:
     Raises:
         UsageError: The text is no such number.
     """
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise UsageError(f"{text!r} is not a number from 1 on")
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) >= 1):
+        raise UsageError(f"{shown_quoted(text)} is not a number from 1 on")
     return int(text)
 
 
@@ -91,8 +95,8 @@ def parse_position(text: str) -> int:
     Raises:
         UsageError: The text is no such number.
     """
-    if not (text.isascii() and text.isdigit() and int(text) < 2**64):
-        raise UsageError(f"{text!r} is not a position: write a number of bytes from 0 on")
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) < 2**64):
+        raise UsageError(f"{shown_quoted(text)} is not a position: write a number of bytes from 0 on")
     return int(text)
 
 
@@ -108,7 +112,9 @@ def parse_name(text: str) -> str:
             return name
     elif text.strip() and '"' not in text:
         return fold_ascii(text)
-    raise UsageError(f"{text!r} is not a name: write it as in SQL, with double quotes where capitals are to stay")
+    raise UsageError(
+        f"{shown_quoted(text)} is not a name: write it as in SQL, with double quotes where capitals are to stay"
+    )
 
 
 def parse_publication(text: str) -> str:
@@ -132,6 +138,7 @@ def parse_crc(text: str) -> int:
     digits = text.lower().removeprefix("0x")
     if re.fullmatch(r"[0-9a-f]{1,8}", digits) is None:
         raise UsageError(
-            f"{text!r} is not a CRC-32: write eight hex digits, as in the message that names the record"
+            f"{shown_quoted(text)} is not a CRC-32: write eight hex digits, as in the message that names the "
+            f"record"
         )
     return int(digits, 16)

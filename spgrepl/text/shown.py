@@ -18,6 +18,11 @@ def shown(text: str, longest: int = LONGEST_SHOWN) -> str:
     return safe if len(text) <= longest else safe + "…"
 
 
+def shown_quoted(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """What somebody wrote, in quotes as Python has them; the beginning of what is longer than it should be."""
+    return repr(text) if len(text) <= longest else f"{text[:longest]!r}… ({len(text)} characters)"
+
+
 def shown_names(names: Sequence[str]) -> list[str]:
     """Names as they may stand in a status: each `shown`, of many the first ones and how many more."""
     found = [shown(name) for name in names[:MOST_SHOWN]]

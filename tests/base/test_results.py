@@ -41,6 +41,14 @@ def test_what_is_not_a_position(text: str) -> None:
         Position.parse(text)
 
 
+def test_a_long_text_is_not_said_again_as_a_whole() -> None:
+    with pytest.raises(UsageError) as caught:
+        Position.parse(f"622@{'f' * 5000}")
+    assert f"622@{'f' * 20}" in str(caught.value)
+    assert "(5004 characters)" in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
 def test_what_is_calculated_with_it_is_plain() -> None:
     assert type(Position(622) + 1) is int
 

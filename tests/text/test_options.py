@@ -66,3 +66,12 @@ def test_checksums(text: str) -> None:
 def test_what_is_no_checksum(text: str) -> None:
     with pytest.raises(UsageError, match="is not a CRC-32"):
         options.parse_crc(text)
+
+
+@pytest.mark.parametrize("name", ["parse_position", "parse_size", "parse_seconds", "parse_count"])
+def test_a_number_of_thousands_of_digits_is_refused_and_not_said_again(name: str) -> None:
+    parse = getattr(options, name)
+    for text in ("9" * 5000, "x" * 5000):
+        with pytest.raises(UsageError) as caught:
+            parse(text)
+        assert len(str(caught.value)) < 300

@@ -34,6 +34,7 @@ from spgrepl.server.status.local_only import judge_sender
 from spgrepl.text.options import parse_seconds
 from spgrepl.text.quantities import in_seconds
 from spgrepl.text.role_log import RoleLogger
+from spgrepl.text.shown import shown_quoted
 from spgrepl.watch.settings import HttpGuard
 from spgrepl.watch.site import SiteWatch
 
@@ -286,7 +287,7 @@ def _wait_arguments(request: Request) -> tuple[int, float]:
     values: dict[str, str] = {}
     for name, given in (request.args or {}).items():
         if name not in (b"position", b"token", b"timeout") or len(given) != 1:
-            raise UsageError(f"{name.decode('utf-8', 'replace')!r} is unknown or given twice")
+            raise UsageError(f"{shown_quoted(name.decode('utf-8', 'replace'))} is unknown or given twice")
         values[name.decode()] = given[0].decode("utf-8", "replace")
     if ("position" in values) == ("token" in values):
         raise UsageError("'position' is missing, or 'token': ask for /wait?position=N&timeout=S with one of them")
