@@ -2,7 +2,8 @@
 
 A connection rests when it has all that the log holds, and nothing waits in its socket. What it was sent before is
 followed by a STATUS of its own, so no change is seen or committed any later because those that rest have to wait.
-Those that do not rest get a STATUS every interval, as far as their sockets take it.
+Those that do not rest get a STATUS every interval, as far as their sockets take it. Where they are thousands, that
+alone would keep a core from sending them what they wait for: then they get one in turn, too.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class StatusCadence:
         self._connections = connections
         self._interval = interval
         self._spent = spent
-        # Who waits longest for a STATUS stands first.
+        # In both, who waits longest for a STATUS stands first.
         self._turns: dict[IConnection, None] = {}
         self._restless: dict[IConnection, None] = {}
         self._seen = 0
@@ -49,9 +50,17 @@ class StatusCadence:
     @property
     def seconds(self) -> float:
         """How long a connection that rests waits for its next STATUS."""
-        if len(self._turns) <= FEW:
+        return self._wait_of(len(self._turns))
+
+    def _wait_of(self, count: int) -> float:
+        """How long each of some connections waits."""
+        if count <= FEW:
             return self._interval
-        return min(max(self._interval, LONGEST), max(self._interval, len(self._turns) * self._cost / SHARE))
+        return min(max(self._interval, LONGEST), max(self._interval, count * self._cost / SHARE))
+
+    def _share_of(self, count: int, wait: float) -> int:
+        """How many of some connections get one now, so that each waits for so long."""
+        return min(count, max(1, round(count * self._interval / wait)))
 
     def grew(self) -> None:
         """The log has grown: nobody may have all of it."""
@@ -67,6 +76,9 @@ class StatusCadence:
             if connection in self._connections:
                 self._turns.pop(connection, None)
                 self._turns[connection] = None
+                if connection in self._restless:
+                    del self._restless[connection]
+                    self._restless[connection] = None
                 self._connections.guarded(connection, call)
         if due:
             self._cost += _SMOOTH * ((self._spent() - began) / len(due) - self._cost)
@@ -81,8 +93,16 @@ class StatusCadence:
             self._restless = {one: None for one in self._restless if one in there} | new
 
     def _due(self) -> list[IConnection]:
-        self._restless = {one: None for one in self._restless if not one.at_rest}
+        count = len(self._restless)
+        share = self._share_of(count, self._wait_of(count))
+        lagging: list[IConnection] = []
+        for connection in tuple(self._restless):
+            if connection.at_rest:
+                del self._restless[connection]
+            elif len(lagging) < share:
+                lagging.append(connection)
+            else:
+                break
         resting = len(self._turns) - len(self._restless)
-        share = min(resting, max(1, round(resting * self._interval / self.seconds)))
         idle = (connection for connection in self._turns if connection not in self._restless)
-        return [*self._restless, *itertools.islice(idle, share)]
+        return [*lagging, *itertools.islice(idle, self._share_of(resting, self.seconds))]
