@@ -89,6 +89,8 @@ class SocketOutlet:
         self.ready = True
         transport.registerProducer(self, False)
         self._waiting = False
+        # The transport's own would send nothing first, and tell the poller of each piece anew.
+        transport.doWrite = self._do_write
 
     @property
     def progress(self) -> int:
@@ -111,7 +113,7 @@ class SocketOutlet:
     def send_all(self, pieces: Sequence[bytes | memoryview]) -> None:
         """See `IOutlet`."""
         try:
-            taken = self._socket.sendmsg(pieces[:_MOST_AT_ONCE])
+            taken = self._socket.sendmsg(pieces if len(pieces) <= _MOST_AT_ONCE else pieces[:_MOST_AT_ONCE])
         except BlockingIOError:
             taken = 0
         except OSError:
@@ -134,6 +136,7 @@ class SocketOutlet:
         """See `IOutlet`."""
         self._finishing = True
         self.ready = False
+        self._let_go()
         self._transport.unregisterProducer()
         if self._kept:
             self._transport.write(b"".join(self._kept))
@@ -145,7 +148,21 @@ class SocketOutlet:
         self._finishing = True
         self.ready = False
         self._kept = None
+        self._let_go()
         self._transport.abortConnection()
+
+    def _let_go(self) -> None:
+        """Let the transport write by itself again."""
+        vars(self._transport).pop("doWrite", None)
+
+    def _do_write(self) -> object:
+        """The socket is writable (called by the reactor): send what is kept, past the transport."""
+        if self._kept is None:
+            return type(self._transport).doWrite(self._transport)
+        self.resumeProducing()
+        if self.ready:
+            self._transport.stopWriting()
+        return None
 
     def _broken(self, piece: bytes | memoryview) -> None:
         """The connection is broken. The transport learns it in its own way when it is given the piece."""
@@ -174,6 +191,7 @@ class SocketOutlet:
         """The connection is gone (called by the transport)."""
         self.ready = False
         self._kept = None
+        self._let_go()
 
 
 @implementer(IOutlet, IPushProducer)

@@ -227,6 +227,9 @@ class SubscriberStream(Stream):
             found += parts
             size += piece.end - piece.start
             piece = self._context.publisher.records.held(piece.end)
+        if piece is None and self._unit is None and self.position == self._context.feed.length:
+            # Nothing follows it but this, which goes with it: by itself it costs as much as all of them.
+            found.append(self._counts_and_status())
         return found
 
     def _parts_of(self, piece: Piece) -> list[bytes]:

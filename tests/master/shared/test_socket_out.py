@@ -138,6 +138,23 @@ class SocketOutletTests(SocketCase):
         assert self.sender.resumed > 0
 
     @defer.inlineCallbacks
+    def test_nothing_goes_through_the_transport(self) -> Any:
+        """It would send nothing first, and tell the poller twice of each piece."""
+        written: list[bytes] = []
+        self.sender.transport.writeSomeData = lambda data: written.append(data) or 0
+        sent = self.fill()
+        assert self.sender.transport in self.reactor.getWriters()
+        assert (yield self.read(len(sent))) == sent
+        while not self.sender.outlet.ready:
+            yield task.deferLater(self.reactor, 0)
+        assert self.sender.transport not in self.reactor.getWriters()
+        assert written == []
+        del self.sender.transport.writeSomeData
+        self.sender.outlet.finish()
+        yield self.sender.gone
+        assert "doWrite" not in vars(self.sender.transport)
+
+    @defer.inlineCallbacks
     def test_pieces_together(self) -> Any:
         """None is copied; more than the kernel takes at once, in number or in bytes, are sent in order."""
         for count, size in ((3, 10), (2500, 3), (9, 3_000_000), (2000, 10_000)):

@@ -103,6 +103,27 @@ def test_those_who_do_not_rest_get_one_each_time() -> None:
     assert rig.sent[busy] <= 2
 
 
+def test_thousands_who_do_not_rest_get_one_in_turn() -> None:
+    """Else nothing were left of a core to send them what they wait for."""
+    rig = Rig(3000, cost=0.000_010)
+    for peer in rig.peers[:2990]:
+        peer.at_rest = False
+    rig.beat(100)
+    rig.cadence.grew()
+    rig.sent.clear()
+    before = rig.time
+    rig.beat(20)
+    assert set(rig.sent) == set(rig.peers)
+    assert max(rig.sent.values()) <= 2
+    assert rig.time - before <= 0.032
+    for peer in rig.peers[:2970]:
+        peer.at_rest = True
+    rig.sent.clear()
+    rig.beat(20)
+    assert {rig.sent[peer] for peer in rig.peers[2970:2990]} <= {19, 20}
+    assert max(rig.sent[peer] for peer in rig.peers[:2970]) <= 2
+
+
 def test_those_who_rest_are_not_forgotten_over_others() -> None:
     rig = Rig(3000, cost=0.000_010)
     for peer in rig.peers[:1000]:

@@ -459,9 +459,11 @@ def test_pieces_that_were_made_for_others_are_sent_together_and_not_copied(make,
     assert second == first
     assert len(alone) > 50
     assert len(together) == 1
-    # The same objects, those that are the first one's own left out.
-    made = {id(piece) for pieces in alone for piece in pieces if len(piece) > 13}
-    assert {id(piece) for piece in together[0] if len(piece) > 13} == made
+    # The STATUS after all of them goes with them.
+    assert [one[0] for one in frames(together[0][-1])][-1] == 1
+    # The same objects, those that are each one's own left out: a SKIP, and the STATUS after all.
+    made = {id(piece) for pieces in alone for piece in pieces if len(piece) > 34}
+    assert {id(piece) for piece in together[0] if len(piece) > 34} == made
 
 
 def test_every_byte_that_is_passed_over_is_counted_by_its_reason(make):
