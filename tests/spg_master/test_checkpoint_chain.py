@@ -8,6 +8,7 @@ from twisted.internet import defer
 
 from spgrepl.disk.files import DatabasePaths
 from spgrepl.engines.archive import ArchiveEngine
+from spgrepl.log.transactions.groups import OnAmbiguity, TransactionChoices
 from spgrepl.log.wal_level import WalLevel
 from spgrepl.replica.following import history
 from spgrepl.replica.following.states import OnDivergence
@@ -96,3 +97,24 @@ class CheckpointChainTest(ChainCase):
         yield self.has("a", 1, 2)
         snapshot.write_bytes(self.database.snapshot())
         yield self.checkpoint()
+
+
+class FreshSnapshotTest(ChainCase):
+    @defer.inlineCallbacks
+    def test_c_stands_at_position_0(self) -> Any:
+        """B takes a fresh snapshot, and its own log begins again: nothing at position 0 shows that to C."""
+        self.database.publish("p", "FOR TABLE a")
+        _, endpoint = yield self.middle(transactions=TransactionChoices(OnAmbiguity.RESNAPSHOT))
+        self.subscribe(endpoint, "p", **RESNAPSHOT)
+        yield self.has("a")
+        one, two = self.database.client(), self.database.client()
+        one.begin()
+        two.begin()
+        one.insert("a", 1)
+        two.insert("a", 2)
+        one.commit()
+        two.rollback()
+        self.database.client().insert("a", 4)
+        yield self.has("a", 1, 4)
+        self.database.client().insert("a", 5)
+        yield self.has("a", 1, 4, 5)

@@ -34,6 +34,7 @@ class InitialCopies:
     Attributes:
         due: Whether the next connection is to be one for the rows.
         asks_zero: Whether the next hello is to mean position 0 by a start of 0, and not the master's end.
+        fresh: Whether a copy was made, and no stream has followed it yet.
     """
 
     def __init__(
@@ -53,36 +54,39 @@ class InitialCopies:
         self._damage: str | None = None
         self._in_vain = 0
         self.due = False
-        self.asks_zero = False
+        self.asks_zero = self.fresh = False
 
-    def outgrown(self, end: int, copy_data: bool) -> None:
-        """The subscription stands at position 0, and the master has answered with its end, which is further on.
+    def at_zero(self, end: int, copy_data: bool) -> bool:
+        """The subscription stands at position 0, from where nothing shows which log that is of.
 
-        A master of this package can be asked for position 0 all the same. Of another one a copy is made again: it
-        stands where that master's log ends then.
+        Only right after a copy it goes on from there. A master of this package can be asked for position 0 where
+        its log has grown. In all other cases the rows are copied again: nothing has been applied to them.
 
         Args:
-            end: The master's end.
+            end: What the master has answered: position 0, or its end.
             copy_data: Whether rows are copied.
 
+        Returns:
+            Whether the stream follows; if not, the next connection is another one.
+
         Raises:
-            StartLost: Neither is of any use.
+            StartLost: No copy is of any use.
         """
-        if not self.asks_zero:
-            self.asks_zero = True
-            return
-        self.asks_zero = False
+        if not end and (self.fresh or not copy_data):
+            self._in_vain, self.fresh = 0, False
+            return True
         if not copy_data:
             raise start_lost(end, "begin with the rows, without --no-copy-data")
-        self._in_vain += 1
+        if self.fresh and not self.asks_zero:
+            self.asks_zero = True
+            return False
+        self._in_vain += self.fresh
+        self.asks_zero = self.fresh = False
         if self._in_vain >= _MOST_AT_ZERO:
             self._in_vain = 0
             raise start_lost(end, "begin without the rows, with --no-copy-data")
         self.due = True
-
-    def goes_on(self) -> None:
-        """The master has answered with the position that was asked for."""
-        self._in_vain = 0
+        return False
 
     def build_link(self) -> MasterLink[FollowerConnection]:
         """The connection for the rows."""

@@ -228,7 +228,7 @@ class SubscriberService(ReplicaService):
     # -- the initial copy -------------------------------------------------------------------------------------
 
     def _copied(self, state: SubscriptionState) -> None:
-        self._error, self._history.resnapshot = None, False
+        self._error, self._history.resnapshot, self._copies.fresh = None, False, True
         self._log.info(
             "the initial copy from {peer} is in place, position {position}",
             peer=self.reports.peer,
@@ -276,10 +276,8 @@ class SubscriberService(ReplicaService):
             # Only now is it known that the master serves us and is another one: the rows can be asked for.
             self._copies.due = True
             return self._connect_again()
-        if state.position == 0 and reply.effective_start > 0:
-            self._copies.outgrown(reply.effective_start, wanted.copy_data)
+        if state.position == 0 and not self._copies.at_zero(reply.effective_start, wanted.copy_data):
             return self._connect_again()
-        self._copies.goes_on()
         if state.master is None:
             return self._worker.call(self._history.note_master, reply.cluster_id)
         return succeed(state)
