@@ -28,19 +28,28 @@ def to_json(value: Any) -> Any:
         return {name: to_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(part) for part in value]
-    return _fields(value) if attrs.has(type(value)) else value
+    return _fields(value)[0] if attrs.has(type(value)) else value
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: Any) -> tuple[dict[str, Any], set[str]]:
+    """The fields of a part, and which of them an engine of somebody's own has added."""
     found: dict[str, Any] = {}
+    added: set[str] = set()
     for field in attrs.fields(type(value)):
-        part = to_json(getattr(value, field.name))
-        if field.metadata == _FLAT:
-            # What an engine of somebody's own adds replaces nothing.
-            found.update((name, one) for name, one in (part or {}).items() if name not in found)
+        one = getattr(value, field.name)
+        if field.metadata != _FLAT:
+            part, more = {field.name: to_json(one)}, set[str]()
+        elif attrs.has(type(one)):
+            part, more = _fields(one)
         else:
-            found[field.name] = part
-    return found
+            part = to_json(one) or {}
+            more = set(part)
+        for name, inner in part.items():
+            # What was added replaces nothing, wherever it stands.
+            if name not in found or (name in added and name not in more):
+                found[name] = inner
+                (added.add if name in more else added.discard)(name)
+    return found, added
 
 
 @attrs.frozen
