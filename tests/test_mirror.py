@@ -130,8 +130,6 @@ NOT_YET = {
     "postgresql.spelling",
     "postgresql.tables",
     "postgresql.transactions",
-    "replica.following.told",
-    "server.role",
     "text.log_words",
     "text.words",
     "wire.long_record",
