@@ -74,15 +74,16 @@ class ReplicaService(Troubled, LivingService):
         Args:
             endpoint: Who connects.
             watch: The files in use.
-            applied_to: What is applied to, for messages.
+            applied_to: What is applied to, for messages; a copy that a server keeps is called by its address.
             copy: The engine or target.
         """
+        server: object = getattr(copy, "address", None)
         self._client = repeated_client(
             endpoint, self._build_link, self._connect_failed, self._retry_delay, self._clock
         )
         self._retries = RetryPlan(self._reactor)
         self._second_look = SecondLook()
-        self._fresh = Freshness(self._clock, self._worker, applied_to)
+        self._fresh = Freshness(self._clock, self._worker, applied_to if server is None else str(server))
         self._guard = FileGuard(self._reactor, watch, lambda error: self._apply_failed(Failure(error)))
         self._remote = RemoteWatch(self._reactor, self._worker, copy, self._apply_failed)
         self._link: MasterLink[Any] | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Server, run_command
+from tests.end_to_end.conftest import Server, run_command, until
 from tests.postgresql.conftest import Database
 from tests.postgresql.pair import Pair
 from tests.postgresql.test_subscriber import ALL, TABLES, loses_its_session, same, values
@@ -124,3 +124,27 @@ def test_files_of_a_stopped_copy_become_no_database(copy: Pair, with_log: bool) 
     follower.start()
     copy.settle(copy.master.execute("INSERT INTO kept VALUES (2)"))
     assert copy.database.query("SELECT max(id) FROM kept") == [(2,)]
+
+
+@pytest.mark.parametrize("role", ["follower", "subscriber"])
+def test_a_locked_table_is_named_with_its_server_until_it_is_free(
+    tmp_path: Path, database: Database, role: str
+) -> None:
+    pair = Pair(tmp_path, database, role)
+    try:
+        write = pair.master.execute
+        write("CREATE TABLE held (id INTEGER PRIMARY KEY)", "CREATE PUBLICATION p FOR TABLE held")
+        copy = pair.start()
+        pair.settle(write("INSERT INTO held VALUES (1)"))
+        with database.server.connect(database.name) as other:
+            other.execute("BEGIN")
+            other.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+            position = write("INSERT INTO held VALUES (2)")
+            (problem,) = until(lambda: copy.status()["problems"], copy.output)
+            other.execute("ROLLBACK")
+        assert problem["kind"] == "delayed"
+        assert "has waited for postgresql://" in problem["reason"]
+        pair.settle(position)
+        until(lambda: not copy.status()["problems"], copy.output)
+    finally:
+        pair.stop()
