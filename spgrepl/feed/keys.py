@@ -26,7 +26,7 @@ class TableKeys:
         self._database = database
         self._connection: apsw.Connection | None = None
         self._version = -1
-        self._keys: dict[str, tuple[str, ...]] = {}
+        self._keys: dict[str, tuple[str, ...] | None] = {}
 
     def refresh(self) -> None:
         """Forget what was known, where the schema has changed since.
@@ -64,26 +64,29 @@ class TableKeys:
         Raises:
             EngineFailed: The database cannot be read.
         """
-        key = self._keys.get(table)
+        if table not in self._keys:
+            self._keys[table] = self._read(table)
+        key = self._keys[table]
         if key is None:
-            key = self._keys[table] = self._read(table)
-        if not key:
             # What is not a column of a table without a key is the number of its row.
             return tuple(name for name in columns if name in _ROW_NUMBERS)[:1]
         return key if set(key) <= set(columns) else ()
 
-    def _read(self, table: str) -> tuple[str, ...]:
+    def _read(self, table: str) -> tuple[str, ...] | None:
+        """The key of a table; None where the table is not known, and empty where nothing names its rows."""
         if self._connection is None:
-            return ()
+            return None
         try:
             found = self._connection.execute(_COLUMNS, (table,)).fetchall()
         except apsw.Error as error:
             raise self._unreadable(error) from error
+        if not found:
+            return None
         numbered = sorted((int(pk), str(name)) for name, pk in found if pk)
         if numbered:
             return tuple(name for _, name in numbered)
         taken = {fold_ascii(str(name)) for name, _ in found}
-        return next(((name,) for name in _ROW_NUMBERS if name not in taken), ()) if found else ()
+        return next(((name,) for name in _ROW_NUMBERS if name not in taken), ())
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""

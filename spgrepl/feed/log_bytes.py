@@ -38,10 +38,10 @@ class LogBytes:
             OSError: The disk refuses.
         """
         found = os.pread(self._handle, size, position - self.base)
-        if not found and size:
+        if len(found) < size:
             raise LogTruncated(
-                f"{self.name} ends at position {position}, before what has been published of it: it was truncated "
-                f"or replaced"
+                f"{self.name} ends at position {position + len(found)}, before what has been published of it: "
+                f"it was truncated or replaced"
             )
         return found
 

@@ -6,7 +6,7 @@ import re
 
 from spgrepl.errors import ReplayStopped
 
-_VALUES = re.compile(r"[xX]?'(?:[^']|'')*'|\b\d[\d.]*\b|=\s*\([^()]*\)")
+_VALUES = re.compile(r"=\s*\(.*\)|[xX]?'(?:[^']|'')*'|\b\d[\w.]*", re.DOTALL)
 
 
 class SqlInLogs:
