@@ -8,7 +8,8 @@ the server asks for that, texts that mean the same in every session, and errors 
 - `session` owns one connection and its settings; `features` says what the server can do, `faults` what its errors
   mean. `transactions` begins, commits and repeats; `name_guard` keeps a second process from working under a name.
 - `own_schema` owns the schema ``spgrepl`` in the server; `names` quotes names.
-- `tables` are the tables that are there, `column_types` what fits their columns, and how it is written, `triggers`
+- `tables` are the tables that are there, `column_types` what fits their columns, and how it is written
+  (`exact_texts` those that a server would cut or round), `triggers`
   what others have put on them that acts.
 - `spelling` writes what only an SPG server's SQL has in words of the server.
 - `reading` says what a statement depends on beside the rows of a copy.

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import attrs
 
+from spgrepl.postgresql.exact_texts import is_exact
 from spgrepl.rows.values import RawText, RowValue
 
 _SHOWN = 60
@@ -200,7 +201,7 @@ def _other(of: ColumnType, values: Sequence[RowValue]) -> list[str | None]:
 
 
 def _any_text(of: ColumnType, index: int, value: RowValue) -> str | None:
-    """Of other types the server reads texts, and refuses those that it cannot read."""
+    """Of other types the server reads texts, refuses those that it cannot read, and would cut some that it can."""
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and of.base in ("money", "xid", "xid8"):
@@ -209,6 +210,8 @@ def _any_text(of: ColumnType, index: int, value: RowValue) -> str | None:
         raise _misfit(of, index, value)
     if "\0" in value:
         raise Misfit(index, f"{shown(value)} holds a zero byte, which no text of PostgreSQL can")
+    if not is_exact(of.base, of.modifier, value):
+        raise _misfit(of, index, value, " exactly")
     return value
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from spgrepl.compiled.core import CORE, Core
 from spgrepl.postgresql.column_types import ColumnType, Misfit, copy_texts
+from spgrepl.postgresql.exact_texts import is_looked_at
 from spgrepl.rows.values import RowValue
 
 SourceRow = tuple[RowValue, ...]
@@ -164,4 +165,4 @@ def _code_of(of: ColumnType) -> str | None:
         return None if of.modifier >= 4 else "T" if of.takes_numbers else "t"
     if of.base == "numeric":
         return None if of.modifier >= 4 else "n"
-    return None if of.base in _BY_PYTHON else _CODES.get(of.base, "t")
+    return None if of.base in _BY_PYTHON or is_looked_at(of.base) else _CODES.get(of.base, "t")

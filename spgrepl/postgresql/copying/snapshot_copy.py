@@ -25,6 +25,7 @@ from spgrepl.postgresql.copying.spg_effects import TOLD, spg_effects
 from spgrepl.postgresql.copying.spg_types import SpgColumn, spg_columns, spg_default
 from spgrepl.postgresql.copying.table_ddl import LaterStatement, key_of, write_table
 from spgrepl.postgresql.copying.type_map import MappedType, map_type
+from spgrepl.postgresql.exact_texts import is_looked_at
 from spgrepl.postgresql.faults import Fault, judge, said
 from spgrepl.postgresql.features import Features
 from spgrepl.postgresql.names import NameUnfit, quoted
@@ -295,8 +296,13 @@ class SnapshotCopy:
         of_spg: Mapping[str, SpgColumn],
     ) -> None:
         psycopg = driver.load()
-        own = {name: column.own for name, column in of_spg.items() if column.own is not None}
         types = {name: present.columns[name].type for name in source.copied}
+        # What is of the very type of the master has a text that this type keeps.
+        own = {
+            name: column.own or "{0}"
+            for name, column in of_spg.items()
+            if column.own is not None or is_looked_at(types[name].base)
+        }
         lines = LineSource(source, types, own, binary=self._features.binary_copy)
         self._connection.execute(f"SAVEPOINT {_SAVEPOINT}")
         cursor = self._connection.cursor()
