@@ -130,6 +130,17 @@ cdef uint32_t add_statement(const uint8_t *text, Py_ssize_t size, uint32_t crc) 
     return crc32(text, size, crc32(length, 4, crc))
 
 
+cdef uint32_t add_held(bytes statement, uint32_t crc):
+    """The same for a text that the caller holds; it gives up the lock where that is a long one."""
+    cdef const uint8_t *text = <const uint8_t *>PyBytes_AS_STRING(statement)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(statement)
+    if size < LONG:
+        return add_statement(text, size, crc)
+    with nogil:
+        crc = add_statement(text, size, crc)
+    return crc
+
+
 cdef Py_ssize_t add_statements(
     const uint8_t *data, const int64_t *begins, const int64_t *ends, Py_ssize_t index, Py_ssize_t stop, uint32_t *crc
 ) noexcept nogil:
@@ -153,5 +164,5 @@ def digest_of(statements not None, uint32_t crc):
     for statement in statements:
         if type(statement) is not bytes:
             raise TypeError("a statement that is not bytes")
-        crc = add_statement(<const uint8_t *>PyBytes_AS_STRING(statement), PyBytes_GET_SIZE(statement), crc)
+        crc = add_held(statement, crc)
     return crc

@@ -195,7 +195,6 @@ cdef class Statements:
         """The CRC-32 of the texts, each after its length, going on from another."""
         cdef const uint8_t *source = <const uint8_t *>PyBytes_AS_STRING(self.data)
         cdef Py_ssize_t index = 0
-        cdef Span span
         cdef bint quick = PyBytes_GET_SIZE(self.data) < LONG
         while index < self.held:
             if quick:
@@ -204,9 +203,11 @@ cdef class Statements:
                 with nogil:
                     index = add_statements(source, self.begins, self.ends, index, self.held, &crc)
             if index < self.held:
-                if not self.span(index, &span):
+                # Held here: another may take its place while the lock is given up.
+                text = self.others.get(index)
+                if text is None:
                     raise TypeError("a record without a statement")
-                crc = add_statement(span.text, span.size, crc)
+                crc = add_held(text, crc)
                 index += 1
         return crc
 

@@ -195,3 +195,11 @@ def test_a_frame_that_ends_within_the_head_of_its_record(length: int) -> None:
         except PeerError as error:
             found.append(repr(error))
     assert found[0] == found[1]
+
+
+def test_the_digest_of_long_texts() -> None:
+    """Those for which the lock is given up, of a list and in the place of others."""
+    sqls = [b"a", b"x" * 70_000, b"b", b"y" * 200_000]
+    assert core().digest_of(sqls, 5) == python_digest(sqls, 5)
+    found = core().Statements(b"", array("q", [0] * 4), dict(enumerate(sqls)), array("q", [-1] * 4))
+    assert core().digest_of(found, 5) == python_digest(sqls, 5)  # type: ignore[arg-type]
