@@ -92,6 +92,7 @@ def test_segments_may_be_put_there_before_the_first_start(tmp_path: Path, server
 
 
 def test_a_folder_of_an_earlier_version_is_taken_over(tmp_path: Path, server: Path) -> None:
+    (tmp_path / "app.db").unlink()
     paths = DatabasePaths.of(tmp_path / "app.db")
     _follow(paths, 100)
     _follow(paths, None)
