@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from spgrepl.cli.parts.failover import add_files, paths_of, running_server
 from spgrepl.cli.parts.servers import execute_at_server
+from spgrepl.disk.files import DatabasePaths
 from spgrepl.errors import ConfigurationError, PromotionRefused
 from spgrepl.failover.promotion import promote_copy, role_of
 from spgrepl.sqlite.state import ROLE_PRIMARY
+
+_MOST_SECONDS = 10.0
+"""So long a process that was a follower may take to serve as a master."""
+
+_LOOK_EVERY = 0.05
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"`twistd spgrepl master --db {paths.database} …`",
                 file=sys.stderr,
             )
+        else:
+            _await_master(paths)
         return 0
     if not arguments.force:
         raise PromotionRefused(
@@ -58,3 +67,18 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     print(promoted.position)
     return 0
+
+
+def _await_master(paths: DatabasePaths) -> None:
+    """Wait until the process serves as a master: until then it may hold the lock that a writer needs."""
+    ends = time.monotonic() + _MOST_SECONDS
+    while time.monotonic() < ends:
+        server = running_server(paths)
+        if server is not None and server["role"] == "master":
+            return
+        time.sleep(_LOOK_EVERY)
+    print(
+        f"spgrepl: the copy is promoted, but nothing has served {paths.database} as a master within "
+        f"{_MOST_SECONDS:g} s: see the log of the process that was its follower",
+        file=sys.stderr,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,25 @@ def test_a_follower_that_runs_is_told(
     order: str,
     listening: str | None,
 ) -> None:
-    monkeypatch.setattr(promote, "running_server", lambda _: {"role": "follower", "listening": listening})
+    follower = {"role": "follower", "listening": listening}
+    answers = iter([follower, follower, None, {"role": "master"}])
+    monkeypatch.setattr(promote, "running_server", lambda _: next(answers))
     assert main(["promote", "--db", str(copy.database), *words]) == 0
     out, err = capsys.readouterr()
     assert (ordered, out.splitlines()) == ([order], ["history begins", "77@" + "a" * 32])
     assert ("nothing serves" in err) is (listening is None)
+    # It returns when a master is there: whoever writes next is not told that a process holds the lock.
+    assert len(list(answers)) == (3 if listening is None else 0)
+
+
+def test_a_process_that_does_not_go_on_as_a_master_is_named(
+    copy: DatabasePaths, ordered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(promote, "_MOST_SECONDS", 0.1)
+    answers = chain([{"role": "follower", "listening": "127.0.0.1:7433"}], repeat(None))
+    monkeypatch.setattr(promote, "running_server", lambda _: next(answers))
+    assert main(["promote", "--db", str(copy.database)]) == 0
+    assert f"nothing has served {copy.database} as a master within 0.1 s" in capsys.readouterr().err
 
 
 def test_by_force_it_is_promoted_as_it_is(copy: DatabasePaths, capsys: pytest.CaptureFixture[str]) -> None:
