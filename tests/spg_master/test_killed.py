@@ -30,7 +30,8 @@ class KilledCases(kit.SpgCase):
 
     def start(self, endpoint: Any) -> subprocess.Popen[bytes]:
         """A follower that takes a fresh snapshot where the history differs."""
-        where = f"--db {self.paths.database} --master 127.0.0.1:{endpoint._port} --engine {self.engine}"
+        database = self.paths.database.resolve()  # trial's folders are relative to where it runs
+        where = f"--db {database} --master 127.0.0.1:{endpoint._port} --engine {self.engine}"
         words = f"-n --pidfile= spgrepl follower {where} --on-divergence resnapshot".split()
         with (self.folder / "follower.out").open("ab") as out:
             process = subprocess.Popen(
