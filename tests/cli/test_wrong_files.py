@@ -80,20 +80,13 @@ WRITES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with files of all kinds, in which the commands run; what waits for a pipe fails."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with files of all kinds, in which the commands run."""
     make_files(tmp_path)
     shutil.copy(VECTORS / "a_v8.catalog", tmp_path / "spg.snapshot")
     shutil.copy(VECTORS / "e_v1_600.seg", tmp_path / "seg_1.spg")
     monkeypatch.chdir(tmp_path)
-
-    def waits(*_: object) -> None:
-        raise AssertionError("it waits for ever")
-
-    before = signal.signal(signal.SIGALRM, waits)
-    yield tmp_path
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    return tmp_path
 
 
 class _Primary(BaseHTTPRequestHandler):
@@ -122,12 +115,20 @@ def primary() -> Iterator[str]:
 
 
 def run(words: str, kind: str, primary: str) -> int:
-    """Run a command, with a file in the place of the braces."""
+    """Run a command, with a file in the place of the braces; one that waits for a pipe fails."""
+    before = signal.signal(signal.SIGALRM, _waits)
     signal.alarm(60)
     try:
         return main([word.replace("{}", kind).replace("{server}", primary) for word in shlex.split(words)])
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _waits(*_: object) -> None:
+    raise AssertionError("it waits for ever")
 
 
 @pytest.mark.parametrize("case", [*READS, *WRITES])
