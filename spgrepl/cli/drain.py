@@ -11,7 +11,7 @@ from spgrepl.base.results import Position
 from spgrepl.cli import argument
 from spgrepl.cli.parts.failover import add_files, paths_of
 from spgrepl.cli.parts.servers import wait_at
-from spgrepl.errors import EXIT_TRY_AGAIN, ConfigurationError, DatabaseLocked
+from spgrepl.errors import EXIT_TRY_AGAIN, ConfigurationError, DatabaseLocked, UsageError
 from spgrepl.failover.promotion import role_of
 from spgrepl.primary.writing.writer import DatabaseWriter
 from spgrepl.server.status.client import StatusAddress
@@ -47,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``spgrepl drain``."""
+    if arguments.undo and (arguments.copy or arguments.timeout is not None):
+        raise UsageError("--undo waits for no copy: leave out --copy and --timeout")
     paths = paths_of(arguments)
     if not paths.wal.exists():
         raise ConfigurationError(

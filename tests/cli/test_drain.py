@@ -63,3 +63,14 @@ def test_without_its_log_nothing_is_drained(database: Path, capsys: pytest.Captu
     assert "other.wal is missing" in capsys.readouterr().err
     assert not database.with_name("other.wal").exists()
     assert main(["exec", "--db", str(database), "INSERT INTO t VALUES (1)"]) == 0
+
+
+@pytest.mark.parametrize("words", [["--copy", "one:1"], ["--timeout", "5"]])
+def test_to_undo_waits_for_nobody(
+    database: Path, asked: list[tuple[str, str]], capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["drain", "--db", str(database)]) == 0
+    assert main(["drain", "--undo", "--db", str(database), *words]) == 64
+    assert "leave out --copy and --timeout" in capsys.readouterr().err
+    assert main(["exec", "--db", str(database), "INSERT INTO t VALUES (1)"]) == 77
+    assert asked == []
