@@ -132,7 +132,7 @@ class LogGuard:
                     return self._deny(f"{name} belongs to spgrepl: names that begin with {OWN_PREFIX} are its own")
         if action == apsw.SQLITE_ALTER_TABLE:
             self._altered = True
-        elif action in _TEMPORARY or (action in _CREATING and schema == "temp"):
+        elif makes_temporary(action, schema):
             return self._deny(
                 "a temporary table, view, index or trigger would stand between the log and the tables of the copy"
             )
@@ -161,3 +161,13 @@ class LogGuard:
     def _deny(self, reason: str) -> int:
         self._reason = reason
         return apsw.SQLITE_DENY
+
+
+def makes_temporary(action: int, database: str | None) -> bool:
+    """Whether a statement makes something temporary, which no copy has.
+
+    Args:
+        action: What SQLite's authorizer is asked.
+        database: The database that it is about, where it is about one.
+    """
+    return action in _TEMPORARY or (action in _CREATING and database == "temp")

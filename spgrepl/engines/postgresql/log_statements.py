@@ -270,12 +270,12 @@ class LogStatements:
                 raise Refused(f"{left} has another value here than it had on the master, and is not approximated")
         else:
             refuse_defaults(tokens, self._tables, connection)
-        behind: list[Table] = []
+        underlying: list[Table] = []
         if tokens[0].upper != "TRUNCATE":
-            behind = self._judge(connection, tokens_of(text) if self._spg.approximate else tokens, text)
-            cascades |= any(table.cascades for table in behind)
+            underlying = self._judge(connection, tokens_of(text) if self._spg.approximate else tokens, text)
+            cascades |= any(table.cascades for table in underlying)
         if self.schema is not None or (cascades and not self._rows_act):
-            refuse_acting(tokens, partial(self._tables.get, connection), behind, own=self.schema is None)
+            refuse_acting(tokens, partial(self._tables.get, connection), underlying, own=self.schema is None)
         if cascades and not self._rows_act and self.schema is None:
             connection.execute(_KEYS_ACT)  # the triggers of a subscriber's own rest where that can be
         self._execute(connection, text)
@@ -290,7 +290,7 @@ class LogStatements:
             lasts: Whether it is an expression that rows to come are given to.
 
         Returns:
-            The tables behind it, where it changes rows through a view.
+            The tables under the view through which it changes rows.
 
         Raises:
             Refused: It may.
@@ -300,7 +300,7 @@ class LogStatements:
             refuse_unless_plain(tokens, tables)
             return []
         reading = self._reader.read(connection, tokens, text)
-        behind = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
+        underlying = judge_reading(reading, tokens, tables, RANDOM if self._spg.approximate else ())
         if reading.joins and meets_several(connection, tokens, text):
             raise Refused("a row is joined with several: which of them counts cannot be told here")
         choices = choices_of(reading, tokens, tables)
@@ -315,7 +315,7 @@ class LogStatements:
                 f"a session of the master has set its time zone to {zone}, and what moment "
                 f"{reading.zone or 'a time without a zone'} is there cannot be told"
             )
-        return behind
+        return underlying
 
     def _make(self, connection: Any, text: str) -> None:
         """Change the schema, and what of rows goes with that."""

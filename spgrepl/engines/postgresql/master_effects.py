@@ -142,7 +142,7 @@ def judge_reading(
         may_be_own: Functions whose value may be this server's own.
 
     Returns:
-        The tables behind it, where it changes rows through a view.
+        The tables under the view through which it changes rows.
 
     Raises:
         Refused: It may.
@@ -152,11 +152,7 @@ def judge_reading(
         raise Refused(f"{own[0]}() has another value here than it had on the master")
     for reason in reading.stops:
         raise Refused(reason)
-    for oid, name in reading.tables.items():
-        named = tables(name)
-        if named is None or named.oid != oid:
-            continue
-        read = reading.read.get(oid, frozenset())
+    for named, read in _named_tables(reading, tables):
         for column in named.columns.values():
             if OTHERWISE in column.master and {column.number, _WHOLE_ROW} & read:
                 raise Refused(_otherwise(named, column))
@@ -165,21 +161,31 @@ def judge_reading(
                     f"the column {column.name} of {named.name} is an {column.master[LABELLED]} at the master, "
                     f"which has an order of its own, and text here: which comes first is not known here"
                 )
-        if _SELECT in named.master and oid in reading.read:
+        if _SELECT in named.master and named.oid in reading.read:
             raise Refused(named.master[_SELECT])
         if reading.collates:
             _refuse_caseless(reading, named)
     if not reading.views:
         return []
     through = sorted({name for name, _ in changed_tables(tokens)} & reading.views)
-    behind = [table for name in reading.tables.values() if through and (table := tables(name)) is not None]
-    for table in behind:
+    underlying = [table for name in reading.tables.values() if through and (table := tables(name)) is not None]
+    for table in underlying:
         if table.master or any(_has_own_value(one) for one in table.columns.values()):
             raise Refused(
                 f"rows of {table.name} are changed through the view {through[0]}, and values of it are set beside "
                 f"that at the master: name the table"
             )
-    return behind
+    return underlying
+
+
+def _named_tables(
+    reading: Reading, tables: Callable[[str], Table | None]
+) -> Iterator[tuple[Table, frozenset[int]]]:
+    """The tables that a statement names and that are known, each with the numbers of the columns that it reads."""
+    for oid, name in reading.tables.items():
+        table = tables(name)
+        if table is not None and table.oid == oid:
+            yield table, reading.read.get(oid, frozenset())
 
 
 def choices_of(
@@ -194,15 +200,11 @@ def choices_of(
     """
     given = {name for name, event in changed_tables(tokens) if event in ("INSERT", "UPDATE")}
     found = {}
-    for oid, name in reading.tables.items():
-        table = tables(name)
-        if table is None or table.oid != oid:
-            continue
-        read = reading.read.get(oid, frozenset())
+    for table, read in _named_tables(reading, tables):
         for column in table.columns.values():
             choice = column.choice(table.name)
-            if choice is not None and (name in given or {column.number, _WHOLE_ROW} & read):
-                found[oid, column.number] = choice
+            if choice is not None and (reading.tables[table.oid] in given or {column.number, _WHOLE_ROW} & read):
+                found[table.oid, column.number] = choice
     return found
 
 
@@ -293,14 +295,14 @@ def _sets(tokens: list[Token], column: str) -> bool:
 
 
 def refuse_acting(
-    tokens: list[Token], tables: Callable[[str], Table | None], behind: Iterable[Table], own: bool
+    tokens: list[Token], tables: Callable[[str], Table | None], underlying: Iterable[Table], own: bool
 ) -> None:
     """Look whether triggers and rules of others would act on what a statement changes.
 
     Args:
         tokens: The statement.
         tables: Looks a table up.
-        behind: The tables behind it, where it changes rows through a view.
+        underlying: The tables under the view through which it changes rows.
         own: Whether the tables are somebody's own, whose triggers rest unless foreign keys have to act.
 
     Raises:
@@ -311,7 +313,7 @@ def refuse_acting(
         by_table.setdefault(name, set()).add(event)
     every: set[str] = set().union(*by_table.values())
     found = [(tables(name), events) for name, events in by_table.items()]
-    for table, events in [*found, *((one, every) for one in behind)]:
+    for table, events in [*found, *((one, every) for one in underlying)]:
         acting = table.acting if table is not None else ()
         reason = with_keys(acting, events) if own else in_the_way(acting, False, events)
         if reason is not None:

@@ -7,25 +7,9 @@ from collections.abc import Iterator
 
 import apsw
 
+from spgrepl.sqlite.log_guard import makes_temporary
 from spgrepl.sqlite.state import OWN_PREFIX
 
-_TEMPORARY = frozenset(
-    {
-        apsw.SQLITE_CREATE_TEMP_INDEX,
-        apsw.SQLITE_CREATE_TEMP_TABLE,
-        apsw.SQLITE_CREATE_TEMP_TRIGGER,
-        apsw.SQLITE_CREATE_TEMP_VIEW,
-    }
-)
-_CREATING = frozenset(
-    {
-        apsw.SQLITE_CREATE_TABLE,
-        apsw.SQLITE_CREATE_VTABLE,
-        apsw.SQLITE_CREATE_INDEX,
-        apsw.SQLITE_CREATE_VIEW,
-        apsw.SQLITE_CREATE_TRIGGER,
-    }
-)
 _OK, _INSERT = apsw.SQLITE_OK, apsw.SQLITE_INSERT
 _OTHER_FILES = frozenset({apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH})
 # These two look at every table when none is named, and change no content.
@@ -94,7 +78,7 @@ class ObjectGuard:
         if first.startswith(OWN_PREFIX) or second.startswith(OWN_PREFIX):
             name = first if first.startswith(OWN_PREFIX) else second
             return f"{name} belongs to spgrepl: names that begin with {OWN_PREFIX} are its own; use another one"
-        if action in _TEMPORARY or (action in _CREATING and database == "temp"):
+        if makes_temporary(action, database):
             return "a temporary table, view, index or trigger does not exist on a copy; create a lasting one"
         if action in _OTHER_FILES:
             return "another database file does not exist on a copy"
