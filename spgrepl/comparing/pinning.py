@@ -76,7 +76,7 @@ def _offsets(first: ComparedEnd, second: ComparedEnd) -> tuple[History, History]
     )
 
 
-def _meet(ahead: ComparedEnd, behind: ComparedEnd, step: int, began: float, seconds: float) -> int | None:
+def _meet(ahead: ComparedEnd, lagging: ComparedEnd, step: int, began: float, seconds: float) -> int | None:
     """Hold one database until the other has come to its position.
 
     Returns:
@@ -84,11 +84,11 @@ def _meet(ahead: ComparedEnd, behind: ComparedEnd, step: int, began: float, seco
     """
     with ahead.holding():
         position = ahead.look()
-        while (found := behind.look()) < position + step:
-            behind.leave()
+        while (found := lagging.look()) < position + step:
+            lagging.leave()
             if time.monotonic() - began >= seconds:
                 raise WaitTimeout(
-                    f"{behind} stands at {found} and did not come to {position + step} within "
+                    f"{lagging} stands at {found} and did not come to {position + step} within "
                     f"{in_seconds(seconds)}, where {ahead} was held meanwhile"
                 )
             time.sleep(_LOOK_EVERY)

@@ -57,7 +57,7 @@ def is_looked_at(base: str) -> bool:
 
 
 def is_exact(base: str, modifier: int, text: str) -> bool:
-    """Whether a column keeps what a text says; what is no value of it at all is the server's to refuse.
+    """Whether a column keeps what a text says; the server itself refuses what is not a value of it.
 
     Args:
         base: The name of its type in ``pg_type``; that of an array begins with ``_``.

@@ -89,7 +89,7 @@ class SocketOutlet:
         self.ready = True
         transport.registerProducer(self, False)
         self._waiting = False
-        # The transport's own would send nothing first, and tell the poller of each piece anew.
+        # The transport's own would send nothing first, and tell the poller of each piece again.
         transport.doWrite = self._do_write
 
     @property

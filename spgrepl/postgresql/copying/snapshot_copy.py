@@ -343,7 +343,7 @@ class SnapshotCopy:
 
 
 def _source(snapshot: apsw.Connection, table: str) -> SourceTable:
-    """A table of a snapshot; an SPG server's log does not name rows by their number, which is no column then."""
+    """A table of a snapshot; an SPG server's log does not name rows by their number, which gets no column then."""
     found = read_source(snapshot, table)
     return attrs.evolve(found, row_number=None) if spg_columns(snapshot, table) else found
 

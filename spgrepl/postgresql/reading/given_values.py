@@ -31,7 +31,7 @@ def unsure_choice(closure: Closure, choices: Mapping[Place, Choice]) -> str | No
     """Why a statement may mean something else by such columns at the master; None where it does not.
 
     Args:
-        closure: The statement, and what stands behind it.
+        closure: The statement, and what the names in it mean.
         choices: The columns, each by the numbers of its table and of itself.
     """
     try:

@@ -81,7 +81,7 @@ def read(closure: Closure, byte_order: bool) -> Reading:
     """Say what a statement depends on.
 
     Args:
-        closure: The statement, and what stands behind it.
+        closure: The statement, and what the names in it mean.
         byte_order: Whether the database orders texts by their bytes.
     """
     return _Rules(closure, byte_order).read()

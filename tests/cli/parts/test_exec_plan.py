@@ -45,7 +45,7 @@ def statements_of(step: Step) -> int:
 def test_each_statement_is_in_one_step(statements: list[str]) -> None:
     at = 1
     for step in plan(statements):
-        # An empty transaction is no step at all.
+        # An empty transaction adds no step.
         while at < step.number:
             assert statements[at - 1].startswith("BEGIN")
             assert statements[at] in ("COMMIT", "END")

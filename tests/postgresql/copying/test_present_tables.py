@@ -147,7 +147,7 @@ def test_what_differs_is_told_one_by_one(database: Database) -> None:
 
     assert beside().difference({}) is None
     assert beside().effects() == {}
-    # A type that the server has not is no type of its tables.
+    # No table of the server can have a type that the server does not know.
     assert "its column at is timestamp with time zone there" in str(beside(refuses=True).difference({}))
     database.query("ALTER TABLE kinds ALTER n SET DEFAULT 2")
     assert beside().effects() == {"n": {"default": "'1.00'"}}
