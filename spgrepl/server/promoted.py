@@ -18,13 +18,15 @@ _log = RoleLogger()
 
 def successor(reactor: Any, promoted: Promoted, follower: FollowerRole) -> MasterRole | None:
     """The master that takes a follower's place, and says so; None where the follower served nobody."""
-    for line in promoted.lines():
-        _log.warn("{line}", line=line)
     settings = follower.as_master()
-    if settings is None:
-        _log.warn("this follower served nobody: start a master on its files")
-        return None
-    _log.warn("going on as a master: start it as one from now on")
+    # It has ended by now: of a process with several roles these lines would be another one's.
+    with follower.speaking():
+        for line in promoted.lines():
+            _log.warn("{line}", line=line)
+        if settings is None:
+            _log.warn("this follower served nobody: start a master on its files")
+            return None
+        _log.warn("going on as a master: start it as one from now on")
     return MasterRole(reactor, settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import attrs
@@ -219,6 +220,10 @@ class Role(LivingService, MultiService):
         return None if endpoint is None else HttpService(endpoint, site, self._site_watch)
 
     # -- the life of a role ---------------------------------------------------------------------------------------
+
+    def speaking(self) -> AbstractContextManager[None]:
+        """Have lines that are logged inside a block say that they are about this role, when it has ended, too."""
+        return speaking(self._speaker)
 
     @property
     def address(self) -> IAddress | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from spgrepl.base.results import Position
 from spgrepl.failover.promotion import Promoted
@@ -13,6 +14,7 @@ from spgrepl.server import promoted
 from spgrepl.server.exit_code import ExitCode
 from spgrepl.server.promoted import go_on_when_promoted, successor
 from spgrepl.testing.stepping import StepReactor
+from spgrepl.text.role_log import Speaker, began, ended, speaking
 
 DONE = Promoted(Position(9, history="a" * 32), (Position(5, history="b" * 32),), None)
 
@@ -34,6 +36,9 @@ class Follower:
         self.serves = serves
         self.parent: Any = self
         self.removed: list[Any] = []
+
+    def speaking(self) -> Any:
+        return speaking(Speaker("follower", "copy"))
 
     def when_promoted(self) -> Deferred[Promoted]:
         return self.promoted
@@ -90,8 +95,23 @@ def test_else_the_process_ends_after_the_answer_was_sent(serves: bool, parent: b
 def test_what_happened_is_said(logged: list[str]) -> None:
     serving: Any = Follower(serves=True)
     assert successor(Reactor(), DONE, serving) is not None
-    assert logged[: len(DONE.lines())] == DONE.lines()
+    assert logged[: len(DONE.lines())] == [f"follower copy: {line}" for line in DONE.lines()]
     assert "going on as a master" in logged[-1]
     alone: Any = Follower(serves=False)
     assert successor(Reactor(), DONE, alone) is None
     assert "served nobody" in logged[-1]
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_what_is_said_of_it_is_not_said_of_the_only_role_that_is_left(serves: bool) -> None:
+    other, events = Follower(serves), list[LogEvent]()
+    globalLogPublisher.addObserver(observe := events.append)
+    began(other, Speaker("follower", "other"))
+    try:
+        successor(Reactor(), DONE, Follower(serves))  # type: ignore[arg-type]
+    finally:
+        ended(other)
+        globalLogPublisher.removeObserver(observe)
+    said = [formatEvent(event) for event in events]
+    assert len(said) == len([*DONE.lines()]) + 1
+    assert all(line.startswith("follower copy: ") for line in said), said
